@@ -1,0 +1,86 @@
+//! Counting boots that do not finish, before anything that could keep one from finishing.
+//!
+//! The count is kept here and not in the root: a damaged root would never be counted.
+
+use edge_host::efivars::{EfiVars, Variable};
+use edge_host::{console, disk, firmware, gpt, power};
+use edge_model::cmdline::Mode;
+use edge_model::{Error, Result};
+use edge_planner::boot::{BootDecision, BootFacts};
+
+pub(crate) struct Attempts {
+    variables: Option<EfiVars>,
+    facts: BootFacts,
+}
+
+impl Attempts {
+    /// Counts this boot and, when too many did not finish, restarts into another image.
+    pub(crate) fn begin(mode: Mode) -> Result<Self> {
+        let variables = EfiVars::of_machine();
+        let text =
+            |variable| variables.as_ref().and_then(|variables| variables.get_text(variable).ok().flatten());
+        let count =
+            variables.as_ref().and_then(|variables| variables.get(Variable::BootCount).ok().flatten());
+        let facts = BootFacts {
+            mode,
+            unfinished: count.and_then(|bytes| bytes.first().copied()).unwrap_or(0),
+            selected: text(Variable::LoaderEntrySelected),
+            fallback: text(Variable::FallbackEntry),
+        };
+        let attempts = Self { variables, facts };
+        if mode == Mode::Main {
+            attempts.set_count(attempts.facts.unfinished.saturating_add(1));
+        }
+        attempts.act()?;
+        Ok(attempts)
+    }
+
+    /// Takes the next step of the ladder at the next boot, because this one cannot succeed.
+    pub(crate) fn root_is_missing(&self, error: &Error) {
+        if self.facts.mode == Mode::Main {
+            self.set_count(self.facts.count_without_root());
+            self.set_reason(&format!("the image did not start: {error}"));
+        }
+    }
+
+    fn act(&self) -> Result<()> {
+        let Some(variables) = &self.variables else { return Ok(()) };
+        match self.facts.decide() {
+            BootDecision::Start => return Ok(()),
+            BootDecision::TryEntry(entry) => {
+                console::say("edge: the last boots did not finish. Trying the previous system.");
+                self.set_reason(&format!(
+                    "{} boots of the default image did not finish",
+                    self.facts.unfinished
+                ));
+                variables.set_text(Variable::LoaderEntryOneShot, &entry)?;
+            }
+            BootDecision::Recovery => {
+                console::say("edge: the last boots did not finish. Starting recovery.");
+                self.set_reason(&format!("{} boots did not finish", self.facts.unfinished));
+                boot_recovery_next(variables)?;
+            }
+        }
+        power::restart_now().map(|never| match never {})
+    }
+
+    fn set_count(&self, count: u8) {
+        let Some(variables) = &self.variables else { return };
+        if let Err(error) = variables.set(Variable::BootCount, &[count]) {
+            console::say(&format!("edge: warning: this boot is not counted: {error}"));
+        }
+    }
+
+    fn set_reason(&self, reason: &str) {
+        let Some(variables) = &self.variables else { return };
+        // Only for people; the boot goes its way without it.
+        let _ = variables.set_text(Variable::BootReason, reason);
+    }
+}
+
+fn boot_recovery_next(variables: &EfiVars) -> Result<()> {
+    let uuid = variables.get_text(Variable::LoaderDevicePartUuid)?.unwrap_or_default();
+    let disk = disk::disk_with_partition(gpt::Guid::parse(&uuid)?)
+        .ok_or_else(|| Error::environment("the disk that this system was started from is not there"))?;
+    firmware::boot_recovery_next(variables, &disk)
+}

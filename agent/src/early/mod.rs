@@ -1,0 +1,147 @@
+//! The second half of early boot, from the verified root and still PID 1: makes the host's own state visible
+//! and starts the service manager.
+//!
+//! It ends in one of two ways only: systemd, or a restart into recovery with the reason.
+
+mod file_systems;
+mod identity;
+mod medium;
+mod state;
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use edge_host::disk::{self, PartitionedDisk};
+use edge_host::efivars::{EfiVars, Variable};
+use edge_host::watchdog::Watchdog;
+use edge_host::{child, console, files, firmware, power};
+use edge_model::api::BootRecord;
+use edge_model::cmdline::Mode;
+use edge_model::{Context, Result, error, paths};
+
+const SERVICE_MANAGER: &str = "/usr/lib/systemd/systemd";
+/// Longest time that one step of early boot, or the service manager's start, may take.
+const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(60);
+const READING_TIME: Duration = Duration::from_secs(10);
+
+/// Runs early boot. Returns only when even a restart is impossible.
+pub(crate) fn run() -> Result<Infallible> {
+    let error = match start() {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    console::say(&format!("edge: this system cannot start.\r\n{}", error::render(&error).replace('\n', "\r\n")));
+    console::say("edge: restarting in 10 seconds, into recovery if this was the normal system.");
+    if let Err(second) = arrange_recovery(&error) {
+        console::say(&format!("edge: recovery cannot be arranged: {second}"));
+    }
+    std::thread::sleep(READING_TIME);
+    power::restart_now()
+}
+
+fn start() -> Result<Infallible> {
+    let mut guard = Guard::arm();
+    let mut record = read_boot_record()?;
+    if let Some(reason) = take_reason() {
+        record.reasons.push(reason);
+    }
+    let layout = state::image_layout()?;
+    match record.mode {
+        Mode::Main => prepare_main(&mut record, &layout, &mut guard)?,
+        Mode::Recovery => prepare_recovery(&mut record, &layout)?,
+        Mode::Live => prepare_live(&mut record, &layout)?,
+    }
+    guard.feed();
+    write_sentinels(record.mode)?;
+    write_boot_record(&record)?;
+    drop(guard); // keeps ticking until the service manager takes it
+    Err(child::become_program(SERVICE_MANAGER, &[]))
+}
+
+fn prepare_main(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout, guard: &mut Guard) -> Result<()> {
+    let disk = disk::at_path(&record.disk)?;
+    file_systems::mount_oem(&disk, &mut record.reasons)?;
+    guard.feed();
+    file_systems::mount_persistent(&disk, &mut record.reasons)?;
+    guard.feed();
+    state::apply(layout, record.mode)?;
+    identity::apply(&mut record.reasons)
+}
+
+/// Recovery must come up whatever the disk looks like.
+fn prepare_recovery(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout) -> Result<()> {
+    state::apply(layout, record.mode)?;
+    let mounted = disk::at_path(&record.disk).and_then(|disk| file_systems::mount_oem(&disk, &mut record.reasons));
+    if let Err(error) = mounted {
+        record.reasons.push(format!("the host's configuration is not readable: {error}"));
+    }
+    identity::apply(&mut record.reasons)
+}
+
+fn prepare_live(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout) -> Result<()> {
+    state::apply(layout, record.mode)?;
+    medium::mount(&record.disk)?;
+    identity::apply_to_installer()
+}
+
+fn read_boot_record() -> Result<BootRecord> {
+    let bytes = files::read(Path::new(paths::BOOT_RECORD), 1 << 20)?;
+    serde_json::from_slice(&bytes).context("the boot record of init cannot be read")
+}
+
+fn write_boot_record(record: &BootRecord) -> Result<()> {
+    let bytes = serde_json::to_vec(record).context("cannot write the boot record")?;
+    files::write_durably(Path::new(paths::BOOT_RECORD), &bytes, 0o644)
+}
+
+/// Kairos' files that tell scripts how this boot came about.
+fn write_sentinels(mode: Mode) -> Result<()> {
+    let name = match mode {
+        Mode::Main => "active_mode",
+        Mode::Recovery => "recovery_mode",
+        Mode::Live => "live_mode",
+    };
+    fs::create_dir_all(paths::COS_DIR).context("cannot create /run/cos")?;
+    fs::write(Path::new(paths::COS_DIR).join(name), "1").context("cannot write a sentinel")?;
+    fs::copy(paths::IMAGE_LAYOUT, paths::COS_LAYOUT).context("cannot write cos-layout.env")?;
+    Ok(())
+}
+
+/// What an earlier boot left to be said, once.
+fn take_reason() -> Option<String> {
+    let variables = EfiVars::of_machine()?;
+    let reason = variables.get_text(Variable::BootReason).ok().flatten()?;
+    if let Err(error) = variables.remove(Variable::BootReason) {
+        console::say(&format!("edge: warning: {error}"));
+    }
+    Some(reason)
+}
+
+fn arrange_recovery(error: &edge_model::Error) -> Result<()> {
+    let record = read_boot_record()?;
+    let Some(variables) = EfiVars::of_machine() else { return Ok(()) };
+    if record.mode == Mode::Main {
+        variables.set_text(Variable::BootReason, &error.to_string())?;
+        let disk: PartitionedDisk = disk::at_path(&record.disk)?;
+        firmware::boot_recovery_next(&variables, &disk)?;
+    }
+    Ok(())
+}
+
+/// The watchdog during early boot. A machine without one starts all the same; init has said so.
+struct Guard(Option<Watchdog>);
+
+impl Guard {
+    fn arm() -> Self {
+        Self(Watchdog::arm(WATCHDOG_TIMEOUT).ok().flatten())
+    }
+
+    fn feed(&mut self) {
+        if let Some(watchdog) = &mut self.0 {
+            // A watchdog that is gone resets the machine by itself if it still ticks.
+            let _ = watchdog.feed();
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Making paths of the read-only root writable, by the plan of [`edge_planner::state_layout`].
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use edge_host::files;
+use edge_host::mount::{self, MountFlags};
+use edge_model::cmdline::Mode;
+use edge_model::{Context, Result, paths};
+use edge_planner::state_layout::{StateLayout, StateMount};
+
+/// A second view of the image, below everything that is mounted over it.
+const IMAGE: &str = "/run/edge/image";
+const EPHEMERAL: &str = "/run/overlay";
+
+/// The layout that the image ships.
+pub(super) fn image_layout() -> Result<StateLayout> {
+    StateLayout::parse(&files::read_text(Path::new(paths::IMAGE_LAYOUT))?)
+}
+
+pub(super) fn apply(layout: &StateLayout, mode: Mode) -> Result<()> {
+    bind_image()?;
+    let options = format!("mode=755,size={}", layout.overlay_size);
+    mount::mount("overlay", Path::new(EPHEMERAL), "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, &options)?;
+    for state in layout.mounts(mode, image_is_empty) {
+        apply_one(&state).with_context(|| format!("cannot make {} writable", state.path()))?;
+    }
+    Ok(())
+}
+
+/// Without the mounts below `/`: those are not part of the image.
+fn bind_image() -> Result<()> {
+    fs::create_dir_all(IMAGE).context("cannot create a folder in /run")?;
+    mount::bind_one(Path::new("/"), Path::new(IMAGE))
+}
+
+fn in_image(path: &str) -> PathBuf {
+    Path::new(IMAGE).join(path.trim_start_matches('/'))
+}
+
+fn image_is_empty(path: &str) -> bool {
+    fs::read_dir(in_image(path)).map_or(true, |mut entries| entries.next().is_none())
+}
+
+fn apply_one(state: &StateMount) -> Result<()> {
+    let target = Path::new(state.path());
+    // A path that the image does not have exists only where its parent is writable already.
+    if fs::create_dir_all(target).is_err() {
+        return Ok(());
+    }
+    match state {
+        StateMount::Ephemeral(_) => overlay(state, Path::new(EPHEMERAL)),
+        StateMount::PersistentOverlay(_) => overlay(state, Path::new(paths::PERSISTENT_STATE)),
+        StateMount::PersistentBind(_) => {
+            let store = Path::new(paths::PERSISTENT_STATE).join(state.store_name());
+            create_like(&store, target)?;
+            mount::bind(&store, target)
+        }
+    }
+}
+
+fn overlay(state: &StateMount, base: &Path) -> Result<()> {
+    let store = base.join(state.store_name());
+    let (upper, work) = (store.join("upper"), store.join("work"));
+    let lower = in_image(state.path());
+    let target = Path::new(state.path());
+    create_like(&upper, target)?;
+    fs::create_dir_all(&work).context("cannot create a folder for changes")?;
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    mount::mount("overlay", target, "overlay", MountFlags::empty(), &options)
+}
+
+/// The top folder of a writable path keeps the owner and mode that the image gives it.
+fn create_like(store: &Path, model: &Path) -> Result<()> {
+    if store.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(store).with_context(|| format!("cannot create {}", store.display()))?;
+    let metadata = fs::metadata(model).with_context(|| format!("cannot look at {}", model.display()))?;
+    fs::set_permissions(store, fs::Permissions::from_mode(metadata.mode() & 0o7777))
+        .and_then(|()| std::os::unix::fs::chown(store, Some(metadata.uid()), Some(metadata.gid())))
+        .with_context(|| format!("cannot prepare {}", store.display()))
+}

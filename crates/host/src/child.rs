@@ -1,0 +1,283 @@
+//! The one way to start a child process: no terminal input, `LC_ALL=C`, a deadline, the command and the end
+//! of its error output in the error, and nobody left behind when we end.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use edge_model::{Context, Error, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::sandbox::Sandbox;
+
+/// How much of a child's standard output is kept, in bytes.
+const OUTPUT_LIMIT: u64 = 64 << 20;
+/// How much of the end of a child's error output is shown.
+const ERROR_TAIL: usize = 2000;
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A child process to be started.
+#[derive(Debug)]
+pub struct Child {
+    command: Command,
+    shown: Vec<OsString>,
+    deadline: Duration,
+}
+
+/// How a child ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+/// A child that runs beside us. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: std::process::Child,
+    shown: String,
+}
+
+impl Child {
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        #[allow(clippy::disallowed_methods)] // this is the helper that everything else must use
+        let mut command = Command::new(program.as_ref());
+        command.stdin(Stdio::null()).process_group(0).env("LC_ALL", "C");
+        set_parent_death_signal(&mut command);
+        Self { command, shown: vec![program.as_ref().to_owned()], deadline: DEFAULT_DEADLINE }
+    }
+
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg.as_ref());
+        self.shown.push(arg.as_ref().to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        for arg in args {
+            self = self.arg(arg);
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    #[must_use]
+    pub fn directory(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
+    /// Time after which the child and its process group are killed.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs the child with another root directory, in a user namespace.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be prepared.
+    pub fn inside(mut self, sandbox: &Sandbox) -> Result<Self> {
+        sandbox.attach(&mut self.command)?;
+        Ok(self)
+    }
+
+    fn shown(&self) -> String {
+        self.shown.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Runs to the end and returns standard output.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when it cannot start, exceeds its deadline or fails.
+    pub fn run(self) -> Result<Vec<u8>> {
+        let shown = self.shown();
+        let outcome = self.outcome()?;
+        if outcome.status.success() {
+            return Ok(outcome.stdout);
+        }
+        let said = outcome.stderr.trim();
+        let said = if said.is_empty() { String::from_utf8_lossy(&outcome.stdout) } else { said.into() };
+        let tail = said.char_indices().rev().nth(ERROR_TAIL).map_or(0, |(at, _)| at);
+        Err(Error::environment(format!("{}: {}", describe(outcome.status), said[tail..].trim()))
+            .context(format!("`{shown}` failed")))
+    }
+
+    /// Runs to the end, whatever the exit status.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when it cannot start or exceeds its deadline.
+    pub fn outcome(mut self) -> Result<Outcome> {
+        let shown = self.shown();
+        let deadline = self.deadline;
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start `{shown}`"))?;
+        let stdout = collect(child.stdout.take());
+        let stderr = collect(child.stderr.take());
+        let status = wait_until(&mut child, Instant::now() + deadline)
+            .with_context(|| format!("`{shown}` did not finish"))?;
+        let joined = |handle: thread::JoinHandle<Vec<u8>>| handle.join().unwrap_or_default();
+        let stdout = joined(stdout);
+        Ok(Outcome { status, stdout, stderr: String::from_utf8_lossy(&joined(stderr)).into_owned() })
+    }
+
+    /// Starts the child beside us, with all its output in `log`.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when it cannot start.
+    pub fn spawn(mut self, log: &Path) -> Result<Running> {
+        let shown = self.shown();
+        let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        let errors = file.try_clone().context("cannot share a log file")?;
+        let child = self
+            .command
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .with_context(|| format!("cannot start `{shown}`"))?;
+        Ok(Running { child, shown })
+    }
+}
+
+/// Replaces the present process. Returns only on failure.
+pub fn become_program(program: &str, args: &[&str]) -> Error {
+    #[allow(clippy::disallowed_methods)] // no child is made
+    let error = Command::new(program).args(args).exec();
+    Error::environment(error.to_string()).context(format!("cannot start {program}"))
+}
+
+impl Running {
+    /// Process identifier.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The exit status, if the child has ended.
+    ///
+    /// # Errors
+    /// When the child cannot be waited for.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("cannot wait for `{}`", self.shown))
+    }
+
+    /// Ends the child at once.
+    pub fn kill(&mut self) {
+        kill_group(&mut self.child);
+    }
+
+    /// Lets the child outlive us; returns its process identifier.
+    pub fn detach(self) -> u32 {
+        let id = self.child.id();
+        std::mem::forget(self);
+        id
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read before an error is still worth showing.
+            let _ = pipe.by_ref().take(OUTPUT_LIMIT).read_to_end(&mut bytes);
+            // Beyond the limit the child must still be able to write.
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+        }
+        bytes
+    })
+}
+
+fn wait_until(child: &mut std::process::Child, end: Instant) -> Result<ExitStatus> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a child process")? {
+            return Ok(status);
+        }
+        if Instant::now() >= end {
+            kill_group(child);
+            return Err(Error::environment("it exceeded its deadline and was stopped"));
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+fn kill_group(child: &mut std::process::Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // The group may be gone already, which is what we want.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+#[allow(unsafe_code)]
+fn set_parent_death_signal(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe and the closure allocates nothing.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_say_what_ran_and_why() {
+        let error = Child::new("sh").args(["-c", "echo sorry >&2; exit 3"]).run().unwrap_err().to_string();
+        assert!(
+            error.contains("sh -c") && error.contains("exit status 3") && error.contains("sorry"),
+            "{error}"
+        );
+        assert!(Child::new("/nonexistent/tool").run().unwrap_err().to_string().contains("/nonexistent/tool"));
+    }
+
+    #[test]
+    fn deadlines_end_the_whole_group() {
+        let started = Instant::now();
+        let error = Child::new("sh")
+            .args(["-c", "sleep 60 & wait"])
+            .deadline(Duration::from_millis(100))
+            .run()
+            .unwrap_err();
+        assert!(error.to_string().contains("deadline") && started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn output_comes_back() {
+        assert_eq!(Child::new("echo").arg("hello").run().unwrap(), b"hello\n");
+    }
+}

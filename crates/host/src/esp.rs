@@ -1,0 +1,178 @@
+//! What is on the EFI system partitions. Names are content-addressed; nothing is renamed in order to boot.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use edge_model::manifest::Blob;
+use edge_model::{Context, Error, Result, paths};
+
+use crate::disk::PartitionedDisk;
+use crate::files;
+use crate::mount::{MountFlags, ScopedMount};
+use edge_model::layout::Role;
+
+/// Name of the recovery UKI on its own ESP.
+pub const RECOVERY_UKI: &str = "edge-recovery.efi";
+
+/// A mounted ESP.
+#[derive(Debug)]
+pub struct Esp {
+    mount: ScopedMount,
+}
+
+/// Configuration of systemd-boot that starts `entry` without a menu; holding a key still shows one.
+pub fn loader_conf(entry: &str) -> String {
+    format!("default {entry}\ntimeout 0\neditor no\n")
+}
+
+/// The default entry of a loader configuration.
+pub fn default_entry(conf: &str) -> Option<&str> {
+    conf.lines().find_map(|line| line.strip_prefix("default ")).map(str::trim).filter(|name| !name.is_empty())
+}
+
+impl Esp {
+    /// Mounts the ESP of a disk for writing.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn open(disk: &PartitionedDisk, role: Role) -> Result<Self> {
+        let target = match role {
+            Role::EfiRecovery => paths::ESP_RECOVERY_MOUNT,
+            _ => paths::ESP_MOUNT,
+        };
+        let device = disk.device(role)?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let mount =
+            ScopedMount::new(&device.to_string_lossy(), Path::new(target), "vfat", flags, "umask=0077")?;
+        Ok(Self { mount })
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.mount.path().join(name)
+    }
+
+    fn uki_path(&self, name: &str) -> std::path::PathBuf {
+        self.path(paths::ESP_UKI_DIR).join(name)
+    }
+
+    /// Unmounts; afterwards everything is on the device.
+    ///
+    /// # Errors
+    /// When the file system cannot be unmounted.
+    pub fn close(self) -> Result<()> {
+        self.mount.close()
+    }
+
+    /// Writes a UKI under a new name and checks it by reading it from the device again.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Integrity`] when it does not match `blob`; [`edge_model::Class::Environment`] when
+    /// it does not fit. The ESP then is as it was.
+    pub fn add_uki(&self, name: &str, blob: Blob, input: &mut dyn Read) -> Result<()> {
+        let path = self.uki_path(name);
+        if self.has_uki(name, blob) {
+            return Ok(());
+        }
+        self.create_folder(paths::ESP_UKI_DIR)?;
+        files::copy_durably(&mut input.take(blob.size + 1), &path, |digest, size| {
+            if digest != blob.digest || size != blob.size {
+                return Err(Error::integrity(format!("the UKI {name} does not match its digest")));
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether an undamaged UKI with this name is there.
+    pub fn has_uki(&self, name: &str, blob: Blob) -> bool {
+        files::digest(&self.uki_path(name)).is_ok_and(|found| found == (blob.digest, blob.size))
+    }
+
+    pub fn contains_uki(&self, name: &str) -> bool {
+        self.uki_path(name).exists()
+    }
+
+    /// Removes a UKI and what interrupted writes left.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] when `name` is among `protected`.
+    pub fn remove_uki(&self, name: &str, protected: &[&str]) -> Result<()> {
+        if protected.contains(&name) {
+            return Err(Error::rejected(format!("{name} is needed to boot and is not removed")));
+        }
+        match fs::remove_file(self.uki_path(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {name} from the ESP"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Names of all UKIs, and of unfinished ones.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn ukis(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(self.path(paths::ESP_UKI_DIR)).context("cannot list the ESP")?;
+        Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+
+    /// Free bytes.
+    ///
+    /// # Errors
+    /// When the file system does not say.
+    pub fn free(&self) -> Result<u64> {
+        let status = rustix::fs::statvfs(self.mount.path()).map_err(std::io::Error::from)?;
+        Ok(status.f_bavail * status.f_frsize)
+    }
+
+    /// The entry that systemd-boot starts when no variable says otherwise.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub fn default_entry(&self) -> Result<Option<String>> {
+        let conf = files::read_text_if_there(&self.path(paths::ESP_LOADER_CONF))?;
+        Ok(conf.as_deref().and_then(default_entry).map(str::to_owned))
+    }
+
+    /// Makes `entry` the one that is started; for firmware that loses its variables.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_default_entry(&self, entry: &str) -> Result<()> {
+        if self.default_entry()?.as_deref() == Some(entry) {
+            return Ok(());
+        }
+        self.create_folder("loader")?;
+        files::write_durably(&self.path(paths::ESP_LOADER_CONF), loader_conf(entry).as_bytes(), 0o600)
+    }
+
+    /// Writes systemd-boot under the given names.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn install_loader(&self, loader: &[u8], names: &[&str]) -> Result<()> {
+        for name in names {
+            let folder = Path::new(name).parent().and_then(Path::to_str).unwrap_or_default();
+            self.create_folder(folder)?;
+            files::write_durably(&self.path(name), loader, 0o600)?;
+        }
+        Ok(())
+    }
+
+    fn create_folder(&self, folder: &str) -> Result<()> {
+        fs::create_dir_all(self.path(folder)).with_context(|| format!("cannot create {folder} on the ESP"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_reads_back() {
+        assert_eq!(default_entry(&loader_conf("edge-1.efi")), Some("edge-1.efi"));
+        assert_eq!(default_entry("timeout 0\n"), None);
+        assert_eq!(default_entry("default \n"), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! Files that must survive a power cut, and reading with limits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use edge_model::{Context, Error, Result};
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::invalid(format!("{} is larger than {limit} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Like [`read`], as text.
+///
+/// # Errors
+/// When it cannot be read, is larger than 1 MiB or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path, 1 << 20)?)
+        .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", path.display())))
+}
+
+/// Like [`read_text`]; `None` when there is no such file.
+///
+/// # Errors
+/// As [`read_text`], except that the file may be missing.
+pub fn read_text_if_there(path: &Path) -> Result<Option<String>> {
+    if path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
+        read_text(path).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Replaces a file so that a power cut leaves the old or the new content: temporary file, fsync, read back,
+/// rename, fsync of the folder.
+///
+/// # Errors
+/// When any of these fails; the old content is then still there.
+pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
+    let temporary = temporary_name(path);
+    let write = || -> Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        if fs::read(&temporary)? != bytes {
+            return Err(Error::integrity("what was written reads back differently"));
+        }
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(context)
+}
+
+fn temporary_name(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Copies a stream to a new file durably while hashing it; the file appears under its name only when
+/// `accept` agrees with the digest.
+///
+/// # Errors
+/// When reading or writing fails, or `accept` refuses. No file is left behind.
+pub fn copy_durably(
+    input: &mut dyn Read,
+    path: &Path,
+    accept: impl FnOnce(edge_model::ids::Digest, u64) -> Result<()>,
+) -> Result<()> {
+    let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
+    let temporary = temporary_name(path);
+    let copy = || -> Result<()> {
+        let mut file = File::create(&temporary)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let length = input.read(&mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            file.write_all(&buffer[..length])?;
+        }
+        file.sync_all()?;
+        drop_cache(&file)?;
+        let (digest, size) = digest(&temporary)?;
+        accept(digest, size)?;
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    copy()
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes the next read come from the device.
+fn drop_cache(file: &File) -> Result<()> {
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).map_err(std::io::Error::from)?;
+    Ok(())
+}
+
+/// SHA-256 and size of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest(path: &Path) -> Result<(edge_model::ids::Digest, u64)> {
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut hasher = edge_slot_image::Hasher::default();
+    let mut size = 0;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let length = file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
+        if length == 0 {
+            return Ok((hasher.finish(), size));
+        }
+        hasher.update(&buffer[..length]);
+        size += length as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_copy_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        let refuse = |_, _| Err(Error::integrity("no"));
+        assert!(copy_durably(&mut &b"content"[..], &path, refuse).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        copy_durably(&mut &b"content"[..], &path, |digest, size| {
+            assert_eq!((digest, size), (edge_slot_image::sha256(b"content"), 7));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+    }
+
+    #[test]
+    fn limits_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        write_durably(&path, b"12345", 0o600).unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert!(read(&path, 4).is_err());
+        assert_eq!(read_text_if_there(&folder.path().join("none")).unwrap(), None);
+    }
+}

@@ -1,0 +1,22 @@
+//! All effects on a machine. The only crate (with `agent/init`) that may use `unsafe`, open devices, start
+//! processes or know a path under `/dev`, `/sys` and `/proc`.
+
+pub mod block;
+pub mod buffer;
+pub mod child;
+pub mod console;
+pub mod device_mapper;
+pub mod disk;
+pub mod efivars;
+pub mod esp;
+pub mod files;
+pub mod firmware;
+pub mod gpt;
+pub mod install_record;
+pub mod modules;
+pub mod mount;
+pub mod network;
+pub mod power;
+pub mod sandbox;
+pub mod slot;
+pub mod watchdog;

@@ -1,0 +1,125 @@
+//! Mounting and unmounting.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use edge_model::{Context, Result};
+pub use rustix::mount::MountFlags;
+use rustix::mount::UnmountFlags;
+
+/// Mounts `source` on `target`, which is created when it is missing.
+///
+/// # Errors
+/// When the folder cannot be made or the kernel refuses.
+pub fn mount(source: &str, target: &Path, kind: &str, flags: MountFlags, data: &str) -> Result<()> {
+    create_mount_point(target)?;
+    let data = std::ffi::CString::new(data).unwrap_or_default();
+    rustix::mount::mount(source, target, kind, flags, data.as_c_str())
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("cannot mount {source} ({kind}) on {}", target.display()))
+}
+
+fn create_mount_point(target: &Path) -> Result<()> {
+    if target.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))
+}
+
+/// Makes a folder visible in a second place.
+///
+/// # Errors
+/// As [`mount`].
+pub fn bind(source: &Path, target: &Path) -> Result<()> {
+    create_mount_point(target)?;
+    rustix::mount::mount_bind_recursive(source, target)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
+}
+
+/// Moves a mount to another place.
+///
+/// # Errors
+/// As [`mount`].
+pub fn move_mount(source: &Path, target: &Path) -> Result<()> {
+    rustix::mount::mount_move(source, target)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("cannot move {} to {}", source.display(), target.display()))
+}
+
+/// Unmounts, at the latest when the last user is gone.
+///
+/// # Errors
+/// When nothing is mounted there.
+pub fn unmount(target: &Path) -> Result<()> {
+    rustix::mount::unmount(target, UnmountFlags::empty())
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("cannot unmount {}", target.display()))
+}
+
+/// Whether `target` is a mount point.
+pub fn is_mounted(target: &Path) -> bool {
+    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else { return false };
+    let wanted = target.to_string_lossy();
+    table.lines().any(|line| line.split(' ').nth(4) == Some(wanted.as_ref()))
+}
+
+/// A mount that ends with its scope.
+#[derive(Debug)]
+pub struct ScopedMount(PathBuf);
+
+impl ScopedMount {
+    /// # Errors
+    /// As [`mount`].
+    pub fn new(source: &str, target: &Path, kind: &str, flags: MountFlags, data: &str) -> Result<Self> {
+        mount(source, target, kind, flags, data)?;
+        Ok(Self(target.to_owned()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Unmounts and tells whether all data reached the device.
+    ///
+    /// # Errors
+    /// When the file system cannot be unmounted.
+    pub fn close(self) -> Result<()> {
+        let target = self.0.clone();
+        std::mem::forget(self);
+        unmount(&target)
+    }
+}
+
+impl Drop for ScopedMount {
+    fn drop(&mut self) {
+        // The success path uses `close`; here an error is already on its way.
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+/// Makes `new_root`, a mount point, the root directory of this process.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn switch_root(new_root: &Path) -> Result<()> {
+    let switch = || -> std::io::Result<()> {
+        rustix::process::chdir(new_root)?;
+        rustix::mount::mount_move(".", "/")?;
+        rustix::process::chroot(".")?;
+        rustix::process::chdir("/")?;
+        Ok(())
+    };
+    switch().with_context(|| format!("cannot switch to {}", new_root.display()))
+}
+
+/// Like [`bind`], without what is mounted below `source`.
+///
+/// # Errors
+/// As [`mount`].
+pub fn bind_one(source: &Path, target: &Path) -> Result<()> {
+    create_mount_point(target)?;
+    rustix::mount::mount_bind(source, target)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
+}

@@ -1,0 +1,37 @@
+//! Restarting and switching off.
+
+use std::convert::Infallible;
+
+use edge_model::{Context, Error, Result};
+use nix::sys::reboot::{RebootMode, reboot};
+
+use crate::child::Child;
+
+/// Restarts at once, without asking anybody. For early boot, where there is no service manager.
+///
+/// # Errors
+/// Only when the kernel refuses.
+pub fn restart_now() -> Result<Infallible> {
+    rustix::fs::sync();
+    reboot(RebootMode::RB_AUTOBOOT).map_err(|error| Error::environment(format!("cannot restart: {error}")))
+}
+
+/// Asks the service manager for an orderly restart.
+///
+/// # Errors
+/// When it cannot be reached.
+pub fn restart() -> Result<()> {
+    Child::new("systemctl").args(["--no-block", "reboot"]).run().map(drop).context("cannot restart the host")
+}
+
+/// Asks the service manager to switch the machine off.
+///
+/// # Errors
+/// When it cannot be reached.
+pub fn switch_off() -> Result<()> {
+    Child::new("systemctl")
+        .args(["--no-block", "poweroff"])
+        .run()
+        .map(drop)
+        .context("cannot switch the host off")
+}

@@ -1,0 +1,53 @@
+//! The hardware watchdog: armed before anything can hang, handed on ticking to the service manager.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use edge_model::{Context, Error, Result};
+
+const DEVICE: &str = "/dev/watchdog0";
+
+mod ioctl {
+    nix::ioctl_readwrite!(set_timeout, b'W', 6, i32);
+}
+
+/// An armed watchdog. Closing it without a word leaves it ticking, which is what is wanted: the service
+/// manager opens it again and goes on.
+#[derive(Debug)]
+pub struct Watchdog(File);
+
+impl Watchdog {
+    /// Arms the first watchdog of the machine; `None` when it has none.
+    ///
+    /// # Errors
+    /// When there is one that cannot be armed.
+    pub fn arm(timeout: Duration) -> Result<Option<Self>> {
+        if !Path::new(DEVICE).exists() {
+            return Ok(None);
+        }
+        let file = OpenOptions::new().write(true).open(DEVICE).context("cannot open the watchdog")?;
+        let watchdog = Self(file);
+        watchdog.set_timeout(timeout)?;
+        Ok(Some(watchdog))
+    }
+
+    #[allow(unsafe_code)]
+    fn set_timeout(&self, timeout: Duration) -> Result<()> {
+        use std::os::fd::AsRawFd;
+        let mut seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
+        // SAFETY: WDIOC_SETTIMEOUT reads and writes one integer, which lives until the call returns.
+        unsafe { ioctl::set_timeout(self.0.as_raw_fd(), &mut seconds) }
+            .map_err(|error| Error::environment(format!("cannot set the watchdog's time: {error}")))?;
+        Ok(())
+    }
+
+    /// Starts the time anew.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub fn feed(&mut self) -> Result<()> {
+        self.0.write_all(b"\0").context("cannot reach the watchdog")
+    }
+}

@@ -1,0 +1,20 @@
+//! Plain data shared by the builder, the host and the operator's surfaces. No I/O, no clock, no logging.
+//!
+//! Start with [`layout`] (what a disk looks like), [`manifest`] (what an image is) and [`api`] (what the
+//! agent says about a host).
+
+pub mod api;
+pub mod cmdline;
+pub mod error;
+pub mod forge;
+pub mod ids;
+pub mod initrd;
+pub mod layout;
+pub mod ledger;
+pub mod manifest;
+pub mod paths;
+pub mod unattended;
+pub mod user_data;
+pub mod yaml;
+
+pub use error::{Class, Context, Error, Result};

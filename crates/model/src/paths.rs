@@ -1,0 +1,51 @@
+//! Names that several programs must agree on. Each stands here once.
+
+/// Socket of the agent's API.
+pub const AGENT_SOCKET: &str = "/run/edge/agent.sock";
+/// What early boot found out, for the agent: a JSON [`crate::api::BootRecord`].
+pub const BOOT_RECORD: &str = "/run/edge/boot.json";
+/// Sentinels and layout, by Kairos' names.
+pub const COS_DIR: &str = "/run/cos";
+pub const COS_LAYOUT: &str = "/run/cos/cos-layout.env";
+/// The layout that an image ships; early boot reads it.
+pub const IMAGE_LAYOUT: &str = "/usr/lib/edge/cos-layout.env";
+/// Public keys that may sign images for this host.
+pub const IMAGE_KEYS: &str = "/usr/lib/edge/keys";
+/// The earliest time that this image believes in (systemd reads it too).
+pub const CLOCK_EPOCH: &str = "/usr/lib/clock-epoch";
+/// Kairos' description of the image.
+pub const KAIROS_RELEASE: &str = "/etc/kairos-release";
+
+pub const OEM: &str = "/oem";
+/// The agent's own corner of `/oem`.
+pub const OEM_EDGE: &str = "/oem/edge";
+pub const MACHINE_ID: &str = "/oem/edge/machine-id";
+pub const OEM_USER_DATA: &str = "/oem/90_custom.yaml";
+pub const OEM_UNATTENDED: &str = "/oem/edge/unattended.yaml";
+pub const IMAGE_OEM: &str = "/system/oem";
+pub const PERSISTENT: &str = "/usr/local";
+pub const PERSISTENT_STATE: &str = "/usr/local/.state";
+/// Where the agent mounts the ESP while it works on it.
+pub const ESP_MOUNT: &str = "/run/edge/esp";
+pub const ESP_RECOVERY_MOUNT: &str = "/run/edge/esp-recovery";
+/// The installation medium's file system in live mode (Kairos' name).
+pub const MEDIUM_MOUNT: &str = "/run/initramfs/live";
+
+/// Files at the root of an installation medium.
+pub const MEDIUM_USER_DATA: &str = "user-data";
+pub const MEDIUM_UNATTENDED: &str = "unattended.yaml";
+/// Folder with manifest, signature and UKIs on the medium.
+pub const MEDIUM_EDGE: &str = "edge";
+pub const MEDIUM_ID: &str = "edge/installation-id";
+
+/// On the ESP.
+pub const ESP_UKI_DIR: &str = "EFI/Linux";
+pub const ESP_LOADER_MAIN: &str = "EFI/systemd/systemd-bootx64.efi";
+pub const ESP_LOADER_FALLBACK: &str = "EFI/BOOT/BOOTX64.EFI";
+pub const ESP_LOADER_RECOVERY: &str = "EFI/edge-recovery/systemd-bootx64.efi";
+pub const ESP_LOADER_CONF: &str = "loader/loader.conf";
+/// systemd-boot as the image carries it.
+pub const IMAGE_SYSTEMD_BOOT: &str = "/usr/lib/edge/systemd-bootx64.efi";
+
+/// What a healthy host prints on its consoles, followed by `slot=… root=…`.
+pub const HEALTHY_MARKER: &str = "edge: healthy";

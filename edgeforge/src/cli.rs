@@ -1,0 +1,153 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use edge_model::forge::Base;
+use edge_model::{Context, Error, Result};
+
+use crate::build::{self, Options, Summary};
+use crate::cache::Cache;
+use crate::progress::Progress;
+use crate::project::{self, Project};
+use crate::tools::{self, Purpose};
+
+/// Builds provider images and installer ISOs for edge appliances.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  edgeforge init shop            write a project that builds as it is
+  edgeforge keys generate keys   make the key pair that signs images
+  edgeforge build shop           write shop/build/*.iso and the rest
+  edgeforge build shop --push registry.example/edge/shop:1.0.0";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a new project folder
+    Init { directory: PathBuf },
+    /// Build a project into its folder build/
+    Build {
+        directory: PathBuf,
+        /// Do not use results of earlier builds
+        #[arg(long)]
+        no_cache: bool,
+        /// Push the provider image to a registry afterwards
+        #[arg(long, value_name = "REFERENCE")]
+        push: Option<String>,
+        /// Talk to the registry without TLS
+        #[arg(long)]
+        plain_http: bool,
+        /// Check the project and print what would be built
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Work with signing keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Make the tree of tools that builds (or virtual machines) use, and print its path
+    Tools {
+        /// The tools for virtual machines: emulator, firmware, registry
+        #[arg(long)]
+        lab: bool,
+    },
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Make a key pair in a folder
+    Generate { directory: PathBuf },
+}
+
+pub(crate) fn run() -> Result<()> {
+    let arguments = Arguments::parse();
+    // The only provider of cryptography that is compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match arguments.command {
+        Command::Init { directory } => init(&directory),
+        Command::Build { directory, no_cache, push, plain_http, dry_run } => {
+            let options = Options { no_cache, push, plain_http };
+            run_build(&directory, &options, dry_run, arguments.json)
+        }
+        Command::Keys(Keys::Generate { directory }) => project::generate_keys(&directory),
+        Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "edgeforge", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn init(directory: &Path) -> Result<()> {
+    project::scaffold(directory)?;
+    eprintln!("{} is ready. Next: edgeforge build {0}", directory.display());
+    Ok(())
+}
+
+fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> Result<()> {
+    let project = Project::load(directory)?;
+    if project.signing_key.is_none() {
+        eprintln!(
+            "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
+        );
+        eprintln!(
+            "  help: edgeforge keys generate {0}/keys, then `keys: keys` in forge.yaml",
+            directory.display()
+        );
+    }
+    if dry_run {
+        println!(
+            "{} from recipe {} → {}",
+            project.forge.artifact_name(),
+            project.forge.base.recipe,
+            project.output().display()
+        );
+        return Ok(());
+    }
+    clean_up_on_interrupt(build::staging_folder(&project))?;
+    let summary = build::build(&project, options, &Progress::new())?;
+    print_summary(&summary, json)
+}
+
+fn print_summary(summary: &Summary, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(summary).context("cannot print the summary")?);
+    } else {
+        let mebibytes = summary.iso_size as f64 / f64::from(1 << 20);
+        println!("{} {mebibytes:.1} MiB root={}", summary.iso.display(), summary.root_hash);
+    }
+    Ok(())
+}
+
+fn print_tools(purpose: Purpose) -> Result<()> {
+    let cache = Cache::open(true)?;
+    let tools = tools::prepare(&cache, &Base::default(), purpose, &Progress::new())?;
+    println!("{}", tools.root().display());
+    Ok(())
+}
+
+/// Ctrl-C leaves no half output: the folder that grows is removed. Children end with this process.
+fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
+    const INTERRUPTED: i32 = 130;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot watch for an interrupt: {error}")))?;
+    std::thread::spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            let _ = build::remove_folder(&staging);
+            eprintln!("interrupted; nothing was changed");
+            std::process::exit(INTERRUPTED);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The initrd: our init and the modules it may load, as a zstd-compressed newc archive.
+//!
+//! <https://docs.kernel.org/driver-api/early-userspace/buffer-format.html>
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_host::sandbox::Sandbox;
+use edge_model::initrd::{MODULE_DIRECTORY, MODULE_LIST, ModuleEntry};
+use edge_model::{Context, Result};
+
+use crate::kernel::InitrdModule;
+use crate::tree::Tree;
+
+/// Strong, because the initrd is built rarely and read at every boot.
+const LEVEL: i32 = 19;
+const DEADLINE: Duration = Duration::from_secs(120);
+const FOLDERS: [&str; 6] = ["dev", "modules", "proc", "run", "sys", "sysroot"];
+
+/// Writes the initrd to `output`.
+///
+/// # Errors
+/// When a module cannot be read or unpacked.
+pub(crate) fn build(
+    tree: &Tree,
+    modules: &[InitrdModule],
+    init: &Path,
+    tools: &Sandbox,
+    scratch: &Path,
+    output: &Path,
+) -> Result<()> {
+    unpack_modules(tree, modules, tools, scratch)?;
+    let mut archive = Newc::default();
+    for folder in FOLDERS {
+        archive.add(folder, 0o040_755, &[]);
+    }
+    archive.add(
+        "init",
+        0o100_755,
+        &fs::read(init).with_context(|| format!("cannot read {}", init.display()))?,
+    );
+    let entries: Vec<&ModuleEntry> = modules.iter().map(|module| &module.entry).collect();
+    let list = serde_json::to_vec(&entries).context("cannot write the list of modules")?;
+    archive.add(&MODULE_LIST[1..], 0o100_644, &list);
+    for module in modules {
+        let content = fs::read(scratch.join(&module.entry.file)).context("cannot read an unpacked module")?;
+        archive.add(&format!("{}/{}", &MODULE_DIRECTORY[1..], module.entry.file), 0o100_644, &content);
+    }
+    let compressed =
+        zstd::encode_all(archive.finish().as_slice(), LEVEL).context("cannot compress the initrd")?;
+    let mut file = fs::File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
+    file.write_all(&compressed).with_context(|| format!("cannot write {}", output.display()))
+}
+
+/// The kernel loads modules from a file descriptor only when they are not compressed.
+fn unpack_modules(tree: &Tree, modules: &[InitrdModule], tools: &Sandbox, scratch: &Path) -> Result<()> {
+    let mut packed = Vec::new();
+    for module in modules {
+        let plain = scratch.join(&module.entry.file);
+        let compressed = module.source.ends_with(".xz");
+        let target = if compressed { plain.with_extension("ko.xz") } else { plain };
+        fs::write(&target, tree.read_file(&module.source)?).context("cannot write a module")?;
+        if compressed {
+            packed.push(target);
+        }
+    }
+    if !packed.is_empty() {
+        Child::new("xz").arg("--decompress").args(&packed).deadline(DEADLINE).inside(tools)?.run()?;
+    }
+    Ok(())
+}
+
+/// A cpio archive in the "new ASCII" format, with all variable fields zero.
+#[derive(Default)]
+struct Newc {
+    bytes: Vec<u8>,
+    inode: u32,
+}
+
+impl Newc {
+    fn add(&mut self, path: &str, mode: u32, content: &[u8]) {
+        self.inode += 1;
+        self.record(path, self.inode, mode, content);
+    }
+
+    fn record(&mut self, path: &str, inode: u32, mode: u32, content: &[u8]) {
+        let links = 1;
+        let fields =
+            [inode, mode, 0, 0, links, 0, content.len() as u32, 0, 0, 0, 0, path.len() as u32 + 1, 0];
+        self.bytes.extend(b"070701");
+        for field in fields {
+            self.bytes.extend(format!("{field:08x}").into_bytes());
+        }
+        self.bytes.extend(path.bytes());
+        self.bytes.push(0);
+        self.align();
+        self.bytes.extend(content);
+        self.align();
+    }
+
+    fn align(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.record("TRAILER!!!", 0, 0, &[]);
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_aligned_and_end_with_a_trailer() {
+        let mut archive = Newc::default();
+        archive.add("init", 0o100_755, b"abc");
+        let bytes = archive.finish();
+        assert_eq!(bytes.len() % 4, 0);
+        assert_eq!(&bytes[..6], b"070701");
+        assert_eq!(&bytes[54..62], b"00000003", "file size");
+        assert_eq!(&bytes[94..102], b"00000005", "name size");
+        assert!(bytes.windows(10).any(|window| window == b"TRAILER!!!"));
+    }
+}

@@ -1,0 +1,34 @@
+//! edgeforge: Debian packages become a provider image, an installer ISO and a raw disk.
+
+mod apt;
+mod build;
+mod cache;
+mod cli;
+mod clock;
+mod fat;
+mod initrd;
+mod kernel;
+mod media;
+mod normalise;
+mod progress;
+mod project;
+mod provider_image;
+mod push;
+mod recipe;
+mod root_image;
+mod sbom;
+mod tools;
+mod tree;
+mod uki;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", edge_model::error::render(&error));
+            ExitCode::from(error.class.exit_code())
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! From a freshly installed Debian tree to the root of an appliance: without what differs from build to build,
+//! with our programs, the recipe's files and the project's overlay.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use edge_host::files;
+use edge_model::{Error, Result, paths};
+
+use crate::project::{PUBLIC_KEY, Project};
+use crate::recipe::{Account, Recipe};
+use crate::tree::{Content, Tree, path_matches};
+
+/// Programs that go into every image, and where.
+pub(crate) const PROGRAMS: [(&str, &str); 2] =
+    [("edge-agent", "usr/bin/edge-agent"), ("edge-tui", "usr/bin/edge-tui")];
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// What a root is made of, besides the Debian tree.
+pub(crate) struct Inputs<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) recipe: &'a Recipe,
+    /// Folder with the programs.
+    pub(crate) programs: &'a Path,
+    /// systemd-boot of the tools tree.
+    pub(crate) loader: PathBuf,
+}
+
+/// Seconds since 1970 of the newest package, by the times that packages give their documentation.
+pub(crate) fn newest_package(tree: &Tree) -> Option<u64> {
+    let documentation = |path: &str| path.starts_with("usr/share/doc/") && !path.ends_with('/');
+    tree.iter()
+        .filter(|(path, node)| documentation(path) && matches!(node.content, Content::Span { .. }))
+        .map(|(_, node)| node.modified)
+        .max()
+}
+
+/// Turns a Debian tree into the root of an image whose newest input is from `created`.
+///
+/// # Errors
+/// When a file that must be changed is not there, or an overlay file cannot be read.
+pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
+    tree.remove(|path| inputs.recipe.drop.iter().any(|pattern| path_matches(pattern, path)));
+    for directory in &inputs.recipe.directories {
+        if !tree.contains(directory) {
+            let mode = if directory == "tmp" { 0o1777 } else { 0o755 };
+            tree.put(directory, mode, Content::Directory);
+        }
+    }
+    set_shadow_dates(tree, created)?;
+    add_accounts(tree, &inputs.recipe.accounts)?;
+    add_units(tree, inputs.recipe);
+    add_generated(tree, created);
+    for (path, content) in Recipe::files(&inputs.project.forge.base.recipe) {
+        let mode = if path.starts_with("etc/sudoers.d/") { 0o440 } else { 0o644 };
+        tree.put_file(&path, mode, content);
+    }
+    for (name, path) in PROGRAMS {
+        tree.put(path, 0o755, Content::File(inputs.programs.join(name)));
+    }
+    tree.put(&paths::IMAGE_SYSTEMD_BOOT[1..], 0o644, Content::File(inputs.loader.clone()));
+    if let Some(key) = inputs.project.trusted_key() {
+        tree.put_file(&format!("{}/{PUBLIC_KEY}", &paths::IMAGE_KEYS[1..]), 0o644, key.to_text());
+    }
+    identify(tree, inputs.project, created)?;
+    add_overlay(tree, &inputs.project.overlay)
+}
+
+/// The day of the last password change is the day of the build: replace it.
+fn set_shadow_dates(tree: &mut Tree, created: u64) -> Result<()> {
+    let shadow = text(tree, "etc/shadow")?;
+    let lines = shadow.lines().map(|line| {
+        let mut fields: Vec<String> = line.split(':').map(str::to_owned).collect();
+        if let Some(day) = fields.get_mut(2) {
+            *day = (created / SECONDS_PER_DAY).to_string();
+        }
+        fields.join(":") + "\n"
+    });
+    let bytes = lines.collect::<String>().into_bytes();
+    tree.replace("etc/shadow", bytes);
+    Ok(())
+}
+
+fn add_accounts(tree: &mut Tree, accounts: &[Account]) -> Result<()> {
+    let mut append = |path: &str, line: fn(&Account) -> String| -> Result<()> {
+        let lines: String = accounts.iter().map(line).collect();
+        let text = text(tree, path)? + &lines;
+        tree.replace(path, text.into_bytes());
+        Ok(())
+    };
+    append("etc/passwd", |account| {
+        format!("{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin\n", account.name, account.id)
+    })?;
+    append("etc/group", |account| format!("{}:x:{}:\n", account.name, account.id))?;
+    append("etc/shadow", |account| format!("{}:!*:::::::\n", account.name))
+}
+
+fn add_units(tree: &mut Tree, recipe: &Recipe) {
+    let system = "etc/systemd/system";
+    let disabled: Vec<&String> = recipe.disable.iter().collect();
+    tree.remove(|path| path.starts_with(system) && disabled.iter().any(|unit| path.ends_with(unit.as_str())));
+    for unit in &recipe.mask {
+        tree.remove(|path| path.starts_with(system) && path.ends_with(&format!("/{unit}")));
+        tree.put_symlink(&format!("{system}/{unit}"), "/dev/null");
+    }
+    for generator in &recipe.mask_generators {
+        tree.put_symlink(&format!("etc/systemd/system-generators/{generator}"), "/dev/null");
+    }
+    for enabled in &recipe.enable {
+        let link = format!("{system}/{}.wants/{}", enabled.target, enabled.unit);
+        tree.put_symlink(&link, &format!("/usr/lib/systemd/system/{}", enabled.unit));
+    }
+    tree.put_symlink(
+        &format!("{system}/multi-user.target.wants/edge-tui@tty1.service"),
+        "/usr/lib/systemd/system/edge-tui@.service",
+    );
+    tree.put_symlink(&format!("{system}/default.target"), "/usr/lib/systemd/system/multi-user.target");
+}
+
+/// Files that a running Debian would make for itself.
+fn add_generated(tree: &mut Tree, created: u64) {
+    tree.put_file("etc/machine-id", 0o444, "uninitialized\n");
+    tree.put_file("etc/hostname", 0o644, "edge\n");
+    tree.put_file("etc/fstab", 0o644, "");
+    tree.put_symlink("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
+    // With these, the service manager does not look for an update of /usr at every boot.
+    tree.put_file("etc/.updated", 0o644, "");
+    tree.put_file("var/.updated", 0o644, "");
+    // systemd takes the time of this file as the earliest possible one; its content is for us.
+    tree.put_file(&paths::CLOCK_EPOCH[1..], 0o644, format!("{created}\n"));
+}
+
+/// Who this image is, for systemd, for Kairos' tools and for the agent.
+fn identify(tree: &mut Tree, project: &Project, created: u64) -> Result<()> {
+    let forge = &project.forge;
+    let release = text(tree, "usr/lib/os-release")?;
+    let release = format!("{release}IMAGE_ID=\"{}\"\nIMAGE_VERSION=\"{}\"\n", forge.name, forge.version);
+    tree.replace("usr/lib/os-release", release.into_bytes());
+    let fields: BTreeMap<&str, String> = [
+        ("KAIROS_ID", "kairos".to_owned()),
+        ("KAIROS_NAME", forge.name.clone()),
+        ("KAIROS_VERSION", format!("v{}", forge.version)),
+        ("KAIROS_RELEASE", forge.version.clone()),
+        ("KAIROS_FLAVOR", "debian".into()),
+        ("KAIROS_FAMILY", "debian".into()),
+        ("KAIROS_ARCH", "amd64".into()),
+        ("KAIROS_TARGETARCH", "amd64".into()),
+        ("KAIROS_MODEL", "generic".into()),
+        ("KAIROS_VARIANT", "core".into()),
+        ("KAIROS_TRUSTED_BOOT", "false".into()),
+    ]
+    .into();
+    let lines: String = fields.iter().map(|(key, value)| format!("{key}=\"{value}\"\n")).collect();
+    tree.put_file(&paths::KAIROS_RELEASE[1..], 0o644, lines);
+    let identity = serde_json::json!({ "name": forge.name, "version": forge.version, "created": created });
+    tree.put_file("usr/lib/edge/image.json", 0o644, format!("{identity}\n"));
+    Ok(())
+}
+
+fn add_overlay(tree: &mut Tree, overlay: &[(String, PathBuf)]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    for (path, source) in overlay {
+        let metadata = std::fs::symlink_metadata(source)?;
+        if metadata.is_symlink() {
+            tree.put(path, 0o777, Content::Symlink(std::fs::read_link(source)?));
+        } else if metadata.is_file() {
+            // Group and others' bits depend on the engineer's umask; what matters is whether it is a program.
+            let mode = if metadata.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 };
+            tree.put(path, mode, Content::Bytes(files::read(source, 1 << 30)?));
+        } else {
+            return Err(Error::invalid(format!("{} is neither a file nor a link", source.display())));
+        }
+    }
+    Ok(())
+}
+
+fn text(tree: &Tree, path: &str) -> Result<String> {
+    String::from_utf8(tree.read_file(path)?).map_err(|_| Error::environment(format!("/{path} is not text")))
+}

@@ -1,0 +1,175 @@
+//! A project folder: `forge.yaml`, the documents for the medium, overlays and keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use edge_host::files;
+use edge_model::forge::Forge;
+use edge_model::unattended::Unattended;
+use edge_model::user_data::UserData;
+use edge_model::{Context, Error, Result};
+use edge_slot_image::signing::{SigningKey, TrustedKey};
+
+use crate::recipe;
+
+pub(crate) const PRIVATE_KEY: &str = "image-signing.key";
+pub(crate) const PUBLIC_KEY: &str = "image-signing.pub";
+
+/// A project whose documents have been read and checked.
+#[derive(Debug)]
+pub(crate) struct Project {
+    pub(crate) directory: PathBuf,
+    pub(crate) forge: Forge,
+    pub(crate) user_data: String,
+    pub(crate) unattended: String,
+    /// Files added to the root: path in the root and on this machine.
+    pub(crate) overlay: Vec<(String, PathBuf)>,
+    /// Files added to the root of the medium.
+    pub(crate) medium_overlay: Vec<(String, PathBuf)>,
+    pub(crate) signing_key: Option<SigningKey>,
+}
+
+impl Project {
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] naming the file and the place, before anything is built.
+    pub(crate) fn load(directory: &Path) -> Result<Self> {
+        let directory = directory
+            .canonicalize()
+            .with_context(|| format!("cannot open the project folder {}", directory.display()))?;
+        let forge_path = directory.join("forge.yaml");
+        if !forge_path.exists() {
+            return Err(Error::invalid(format!(
+                "{} is not a project: it has no forge.yaml",
+                directory.display()
+            ))
+            .help("make one with `edgeforge init DIR`"));
+        }
+        let forge = Forge::parse("forge.yaml", &files::read_text(&forge_path)?)?;
+        let user_data = files::read_text_if_there(&directory.join("user-data"))?.unwrap_or_default();
+        UserData::parse("user-data", &user_data)?;
+        let unattended = files::read_text_if_there(&directory.join("unattended.yaml"))?.unwrap_or_default();
+        Unattended::parse("unattended.yaml", &unattended)?;
+        let signing_key = forge.keys.as_ref().map(|keys| load_key(&directory.join(keys))).transpose()?;
+        Ok(Self {
+            overlay: files_below(&directory.join("overlay/files"))?,
+            medium_overlay: files_below(&directory.join("overlay/files-iso"))?,
+            directory,
+            forge,
+            user_data,
+            unattended,
+            signing_key,
+        })
+    }
+
+    pub(crate) fn trusted_key(&self) -> Option<TrustedKey> {
+        self.signing_key.as_ref().map(SigningKey::public)
+    }
+
+    pub(crate) fn output(&self) -> PathBuf {
+        self.directory.join("build")
+    }
+}
+
+fn load_key(folder: &Path) -> Result<SigningKey> {
+    let path = folder.join(PRIVATE_KEY);
+    let text = files::read_text(&path).map_err(|error| {
+        error.help(format!(
+            "make a key pair with `edgeforge keys generate {}`, or remove `keys`",
+            folder.display()
+        ))
+    })?;
+    SigningKey::parse(&text).with_context(|| format!("{} cannot be used", path.display()))
+}
+
+/// All regular files and links below a folder, sorted. A folder that does not exist is empty.
+fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(current) = open.pop() {
+        let entries = match fs::read_dir(&current) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && current == folder => {
+                return Ok(found);
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot list {}", current.display())),
+        };
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot list {}", current.display()))?;
+            if entry.file_type().with_context(|| format!("cannot list {}", current.display()))?.is_dir() {
+                open.push(entry.path());
+                continue;
+            }
+            let inner = entry.path();
+            let inner = inner.strip_prefix(folder).unwrap_or(&inner).to_str();
+            let inner = inner.ok_or_else(|| {
+                Error::invalid(format!("{} has a name that is not UTF-8", entry.path().display()))
+            })?;
+            found.push((inner.to_owned(), entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Writes a new project that builds as it is.
+///
+/// # Errors
+/// [`edge_model::Class::Rejected`] when the folder holds anything already.
+pub(crate) fn scaffold(directory: &Path) -> Result<()> {
+    if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(
+            Error::rejected(format!("{} is not empty", directory.display())).help("give a new folder")
+        );
+    }
+    for folder in ["overlay/files", "overlay/files-iso"] {
+        let folder = directory.join(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    for (path, content) in recipe::project_files() {
+        let path = directory.join(path);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes a key pair in a folder.
+///
+/// # Errors
+/// [`edge_model::Class::Rejected`] when there is one already: hosts in the field depend on it.
+pub(crate) fn generate_keys(folder: &Path) -> Result<()> {
+    let (private, public) = (folder.join(PRIVATE_KEY), folder.join(PUBLIC_KEY));
+    for path in [&private, &public] {
+        if path.exists() {
+            return Err(Error::rejected(format!("{} exists; installed hosts may trust it", path.display()))
+                .help("give another folder for a new pair"));
+        }
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let (key, text) = SigningKey::generate()?;
+    files::write_durably(&private, text.as_bytes(), 0o600)?;
+    files::write_durably(&public, key.public().to_text().as_bytes(), 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_project_loads_and_a_wrong_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("any name");
+        scaffold(&directory).unwrap();
+        assert!(Project::load(&directory).unwrap().signing_key.is_none());
+        assert!(scaffold(&directory).is_err());
+        fs::write(directory.join("unattended.yaml"), "instal: {}\n").unwrap();
+        let error = Project::load(&directory).unwrap_err().to_string();
+        assert!(error.contains("unattended.yaml") && error.contains("instal"), "{error}");
+    }
+
+    #[test]
+    fn keys_are_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        generate_keys(folder.path()).unwrap();
+        assert!(generate_keys(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! Pushing a provider image to a registry.
+
+use std::fs;
+use std::path::Path;
+
+use edge_model::{Context, Error, Result};
+use edge_slot_image::oci::{self, Descriptor};
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+
+/// Largest piece that is held in memory.
+const PIECE: usize = 4 << 20;
+
+/// Pushes the only image of an OCI layout.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] for a wrong reference, [`edge_model::Class::Environment`] when the
+/// registry refuses.
+pub(crate) fn push(layout: &Path, reference: &str, plain_http: bool) -> Result<()> {
+    let target: Reference = reference
+        .parse()
+        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    let protocol = if plain_http { ClientProtocol::Http } else { ClientProtocol::Https };
+    let config = ClientConfig { protocol, ..ClientConfig::default() };
+    let client = Client::new(config);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the network runtime")?;
+    runtime.block_on(push_layout(&client, &target, layout)).map_err(|error| {
+        error
+            .context(format!("cannot push to {reference}"))
+            .help("check the address; --plain-http is for registries without TLS")
+    })
+}
+
+async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
+    let registry = |error: oci_client::errors::OciDistributionError| Error::environment(error.to_string());
+    let auth = registry_login(target);
+    client.auth(target, &auth, RegistryOperation::Push).await.map_err(registry)?;
+    client.store_auth_if_needed(target.resolve_registry(), &auth).await;
+    let index = fs::read(layout.join("index.json")).context("cannot read index.json")?;
+    let descriptor = oci::Index::only_manifest(&index)?;
+    let bytes = fs::read(blob_path(layout, &descriptor)).context("cannot read the manifest")?;
+    let manifest = oci::Manifest::parse(&bytes)?;
+    for blob in manifest.layers.iter().chain([&manifest.config]) {
+        let digest = blob.digest.to_string();
+        if client.blob_exists(target, &digest).await.map_err(registry)? {
+            continue;
+        }
+        let stream = read_in_pieces(&blob_path(layout, blob))?;
+        client.push_blob_stream(target, stream, &digest, Some(blob.size)).await.map_err(registry)?;
+    }
+    let kind =
+        oci::MEDIA_MANIFEST.parse().map_err(|_| Error::internal("a media type is not a header value"))?;
+    client.push_manifest_raw(target, bytes, kind).await.map_err(registry)?;
+    Ok(())
+}
+
+/// `REGISTRY_USER` and `REGISTRY_PASSWORD`: a secret has no place on a command line.
+fn registry_login(_target: &Reference) -> RegistryAuth {
+    match (std::env::var("REGISTRY_USER"), std::env::var("REGISTRY_PASSWORD")) {
+        (Ok(user), Ok(password)) => RegistryAuth::Basic(user, password),
+        _ => RegistryAuth::Anonymous,
+    }
+}
+
+fn blob_path(layout: &Path, descriptor: &Descriptor) -> std::path::PathBuf {
+    layout.join("blobs/sha256").join(edge_model::ids::to_hex(&descriptor.digest.0))
+}
+
+type Piece = Result<bytes::Bytes, oci_client::errors::OciDistributionError>;
+
+fn read_in_pieces(path: &Path) -> Result<impl futures_util::Stream<Item = Piece> + Send + use<>> {
+    use std::io::Read;
+    let mut file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let pieces = std::iter::from_fn(move || {
+        let mut buffer = Vec::with_capacity(PIECE);
+        match file.by_ref().take(PIECE as u64).read_to_end(&mut buffer) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(buffer.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    });
+    Ok(futures_util::stream::iter(pieces))
+}

@@ -1,0 +1,125 @@
+//! Recipes: data in `images/`, embedded in this program.
+
+use std::collections::BTreeMap;
+
+use edge_model::{Context, Error, Result, yaml};
+use rust_embed::RustEmbed;
+use serde::Deserialize;
+
+#[derive(RustEmbed)]
+#[folder = "../images/"]
+struct Images;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Recipe {
+    pub(crate) suite: String,
+    pub(crate) packages: Vec<String>,
+    /// Packages that must not be installed although others recommend them.
+    pub(crate) without: Vec<String>,
+    pub(crate) drop: Vec<String>,
+    pub(crate) directories: Vec<String>,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) mask: Vec<String>,
+    pub(crate) mask_generators: Vec<String>,
+    pub(crate) disable: Vec<String>,
+    pub(crate) enable: Vec<EnabledUnit>,
+    /// Kernel configuration and what it is for.
+    pub(crate) kernel_features: BTreeMap<String, String>,
+    pub(crate) initrd: InitrdModules,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) id: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnabledUnit {
+    pub(crate) unit: String,
+    pub(crate) target: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct InitrdModules {
+    pub(crate) always: Vec<String>,
+    pub(crate) hardware: Vec<String>,
+    pub(crate) without_watchdog: Vec<String>,
+}
+
+/// Packages of the tools tree.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tools {
+    pub(crate) suite: String,
+    pub(crate) builder: Vec<String>,
+    pub(crate) lab: Vec<String>,
+}
+
+fn text(path: &str) -> Result<String> {
+    let file = Images::get(path).ok_or_else(|| Error::internal(format!("images/{path} is not embedded")))?;
+    String::from_utf8(file.data.into_owned())
+        .map_err(|_| Error::internal(format!("images/{path} is not text")))
+}
+
+impl Recipe {
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] for a recipe that does not exist.
+    pub(crate) fn load(name: &str) -> Result<Self> {
+        let path = format!("{name}/recipe.yaml");
+        if Images::get(&path).is_none() {
+            return Err(
+                Error::invalid(format!("there is no recipe {name:?}")).help("use base.recipe: debian-13")
+            );
+        }
+        yaml::parse(&format!("images/{path}"), &text(&path)?)
+    }
+
+    /// Files that the recipe adds to the root: path and content.
+    pub(crate) fn files(name: &str) -> Vec<(String, Vec<u8>)> {
+        below(&format!("{name}/files/"))
+    }
+}
+
+/// Files of a new project: path and content.
+pub(crate) fn project_files() -> Vec<(String, Vec<u8>)> {
+    below("project/")
+}
+
+impl Tools {
+    pub(crate) fn load() -> Result<Self> {
+        yaml::parse("images/tools.yaml", &text("tools.yaml")?)
+            .context("the embedded list of tools is damaged")
+    }
+}
+
+fn below(prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = Images::iter()
+        .filter_map(|path| {
+            let inner = path.strip_prefix(prefix)?.to_owned();
+            Some((inner, Images::get(&path)?.data.into_owned()))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_embedded_can_be_read() {
+        let recipe = Recipe::load("debian-13").unwrap();
+        assert!(recipe.packages.contains(&"linux-image-amd64".to_owned()));
+        assert!(Recipe::files("debian-13").iter().any(|(path, _)| path == "usr/lib/edge/cos-layout.env"));
+        assert!(Recipe::load("nothing").is_err());
+        assert!(!Tools::load().unwrap().builder.is_empty());
+        let forge = project_files().into_iter().find(|(path, _)| path == "forge.yaml").unwrap().1;
+        edge_model::forge::Forge::parse("forge.yaml", &String::from_utf8(forge).unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,98 @@
+//! The tools tree: a Debian chroot of our own, so that the engineer's machine needs only a handful of packages
+//! and the versions of everything that shapes an image do not drift.
+
+use std::path::Path;
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_host::sandbox::Sandbox;
+use edge_model::forge::Base;
+use edge_model::{Context, Error, Result};
+
+use crate::apt::Archives;
+use crate::cache::{Cache, Key};
+use crate::progress::Progress;
+use crate::recipe;
+
+const DEADLINE: Duration = Duration::from_secs(1800);
+
+/// What the tree is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Builder,
+    /// Virtual machines, firmware, registry: for demo and tests.
+    Lab,
+}
+
+/// Makes the tools tree, or finds it in the cache.
+///
+/// # Errors
+/// When packages cannot be fetched or the machine lacks mmdebstrap or newuidmap.
+pub(crate) fn prepare(cache: &Cache, base: &Base, purpose: Purpose, progress: &Progress) -> Result<Sandbox> {
+    let tools = recipe::Tools::load()?;
+    let (name, packages) = match purpose {
+        Purpose::Builder => ("tools", tools.builder),
+        Purpose::Lab => ("lab", tools.lab),
+    };
+    let key = Key::of("tools-1").with(tools.suite.as_bytes()).with(packages.join(" ").as_bytes());
+    let made = progress.step(&format!("{name} tree"), || {
+        cache.reusing().step(name, key, |target| {
+            let archives = Archives::find(base, &tools.suite)?;
+            let archive = target.with_extension("tar");
+            bootstrap(&archives, &tools.suite, &packages, &[], &archive)?;
+            unpack(&archive, target)?;
+            std::fs::remove_file(&archive).context("cannot remove a temporary file")
+        })
+    })?;
+    Ok(Sandbox::new(&made.path).share(cache.root()))
+}
+
+/// Runs mmdebstrap in its user-namespace mode; the result is a tar archive.
+///
+/// # Errors
+/// When a needed program is missing or a package cannot be fetched.
+pub(crate) fn bootstrap(
+    archives: &Archives,
+    suite: &str,
+    packages: &[String],
+    without: &[String],
+    output: &Path,
+) -> Result<()> {
+    for (program, package) in [("/usr/bin/mmdebstrap", "mmdebstrap"), ("/usr/bin/newuidmap", "uidmap")] {
+        if !Path::new(program).exists() {
+            return Err(Error::environment(format!("{program} is not installed"))
+                .help(format!("sudo apt-get install {package}")));
+        }
+    }
+    let without = without.iter().map(|package| format!("{package}-"));
+    let include: Vec<String> = packages.iter().cloned().chain(without).collect();
+    let made = Child::new("mmdebstrap")
+        .args(["--quiet", "--mode=unshare", "--variant=apt", "--format=tar"])
+        .arg(format!("--include={}", include.join(",")))
+        .arg(suite)
+        .arg(output)
+        .args(archives.source_lines())
+        .deadline(DEADLINE)
+        .run();
+    made.map(drop).map_err(|error| {
+        error
+            .context("cannot install Debian packages into a new tree")
+            .help("check the network, and base.packages in forge.yaml for a name that does not exist")
+    })
+}
+
+/// All files belong to the calling user, so that the tree can be removed like any other folder.
+fn unpack(archive: &Path, target: &Path) -> Result<()> {
+    std::fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))?;
+    Child::new("tar")
+        .arg("--extract")
+        .arg("--file")
+        .arg(archive)
+        .arg("--directory")
+        .arg(target)
+        .args(["--no-same-owner", "--exclude=./dev/*"])
+        .deadline(DEADLINE)
+        .run()
+        .map(drop)
+        .context("cannot unpack the tools tree")
+}
