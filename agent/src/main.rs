@@ -1,1 +1,25 @@
-fn main() {}
+//! The agent on the host: early boot, daemon and command line in one program.
+
+mod boot_control;
+mod cli;
+mod daemon;
+mod early;
+mod facts;
+mod health;
+mod ledger_store;
+mod operations;
+mod report;
+mod settings;
+mod source;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", edge_model::error::render(&error));
+            ExitCode::from(error.class.exit_code())
+        }
+    }
+}

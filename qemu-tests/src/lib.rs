@@ -1,1 +1,9 @@
+//! Real virtual machines for demo and tests: UEFI firmware, serial line, control socket, registry.
 
+pub mod images;
+pub mod lab;
+pub mod machine;
+pub mod qmp;
+pub mod registry;
+pub mod serial;
+pub mod ssh;

@@ -12,7 +12,7 @@ use edge_host::slot::ImageReader;
 use edge_host::{console, device_mapper};
 use edge_model::cmdline::{CommandLine, Mode};
 use edge_model::ids::Slot;
-use edge_model::layout::{MEDIUM_IMAGE_LABEL, Role};
+use edge_model::layout::Role;
 use edge_model::{Error, Result};
 
 use crate::hardware::Hardware;
@@ -103,10 +103,8 @@ fn allowed(disk: &PartitionedDisk, mode: Mode) -> Vec<(Partition, Option<Slot>)>
             .filter_map(|slot| Some((with_role(Role::of_slot(slot))?, Some(slot))))
             .collect(),
         Mode::Recovery => with_role(Role::Recovery).map(|partition| (partition, None)).into_iter().collect(),
-        Mode::Live => {
-            let labelled = disk.partitions.iter().find(|partition| partition.label == MEDIUM_IMAGE_LABEL);
-            labelled.map(|partition| (partition.clone(), None)).into_iter().collect()
-        }
+        // The tools that write media choose their own labels; the hash tells which partition it is.
+        Mode::Live => disk.partitions.iter().map(|partition| (partition.clone(), None)).collect(),
     }
 }
 

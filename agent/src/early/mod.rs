@@ -7,6 +7,7 @@ mod file_systems;
 mod identity;
 mod medium;
 mod state;
+mod trial;
 
 use std::convert::Infallible;
 use std::fs;
@@ -32,7 +33,10 @@ pub(crate) fn run() -> Result<Infallible> {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    console::say(&format!("edge: this system cannot start.\r\n{}", error::render(&error).replace('\n', "\r\n")));
+    console::say(&format!(
+        "edge: this system cannot start.\r\n{}",
+        error::render(&error).replace('\n', "\r\n")
+    ));
     console::say("edge: restarting in 10 seconds, into recovery if this was the normal system.");
     if let Err(second) = arrange_recovery(&error) {
         console::say(&format!("edge: recovery cannot be arranged: {second}"));
@@ -60,20 +64,26 @@ fn start() -> Result<Infallible> {
     Err(child::become_program(SERVICE_MANAGER, &[]))
 }
 
-fn prepare_main(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout, guard: &mut Guard) -> Result<()> {
+fn prepare_main(
+    record: &mut BootRecord,
+    layout: &edge_planner::state_layout::StateLayout,
+    guard: &mut Guard,
+) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
     file_systems::mount_oem(&disk, &mut record.reasons)?;
     guard.feed();
     file_systems::mount_persistent(&disk, &mut record.reasons)?;
     guard.feed();
     state::apply(layout, record.mode)?;
+    trial::arm_deadline()?;
     identity::apply(&mut record.reasons)
 }
 
 /// Recovery must come up whatever the disk looks like.
 fn prepare_recovery(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout) -> Result<()> {
     state::apply(layout, record.mode)?;
-    let mounted = disk::at_path(&record.disk).and_then(|disk| file_systems::mount_oem(&disk, &mut record.reasons));
+    let mounted =
+        disk::at_path(&record.disk).and_then(|disk| file_systems::mount_oem(&disk, &mut record.reasons));
     if let Err(error) = mounted {
         record.reasons.push(format!("the host's configuration is not readable: {error}"));
     }

@@ -65,6 +65,17 @@ impl Disk {
             .with_context(|| format!("cannot take {} for ourselves", self.path))
     }
 
+    /// Keeps udev from reading the partition table anew, and so from taking partitions away for a moment, as
+    /// long as the result lives (<https://systemd.io/BLOCK_DEVICE_LOCKING/>).
+    ///
+    /// # Errors
+    /// When the device cannot be opened or locked.
+    pub fn lock(&self) -> Result<File> {
+        let device = self.open()?;
+        device.lock().with_context(|| format!("cannot lock {}", self.path))?;
+        Ok(device)
+    }
+
     /// Makes the kernel read the partition table again.
     ///
     /// # Errors

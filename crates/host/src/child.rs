@@ -49,6 +49,10 @@ impl Child {
         #[allow(clippy::disallowed_methods)] // this is the helper that everything else must use
         let mut command = Command::new(program.as_ref());
         command.stdin(Stdio::null()).process_group(0).env("LC_ALL", "C");
+        if std::env::var_os("PATH").is_none() {
+            // The kernel starts PID 1 without one.
+            command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        }
         set_parent_death_signal(&mut command);
         Self { command, shown: vec![program.as_ref().to_owned()], deadline: DEFAULT_DEADLINE }
     }

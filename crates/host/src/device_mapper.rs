@@ -51,6 +51,22 @@ pub fn create_linear(name: &str, device: &str, start: u64, length: u64) -> Resul
     create(name, Target { kind: "linear", sectors: length / SECTOR, parameters })
 }
 
+/// Path of a device by the name it was created with.
+///
+/// # Errors
+/// When there is none.
+pub fn device(name: &str) -> Result<PathBuf> {
+    let devices = std::fs::read_dir("/sys/block").context("cannot list block devices")?;
+    let named = |entry: &std::fs::DirEntry| {
+        std::fs::read_to_string(entry.path().join("dm/name")).is_ok_and(|found| found.trim() == name)
+    };
+    devices
+        .flatten()
+        .find(named)
+        .map(|entry| PathBuf::from("/dev").join(entry.file_name()))
+        .ok_or_else(|| Error::environment(format!("there is no device named {name}")))
+}
+
 fn create(name: &str, target: Target) -> Result<PathBuf> {
     let control = OpenOptions::new()
         .read(true)

@@ -1,0 +1,85 @@
+//! The steps that decide what boots next: trial, commit, firmware entries, ESP clean-up.
+
+use edge_host::efivars::Variable;
+use edge_host::esp::Esp;
+use edge_host::firmware;
+use edge_model::Result;
+use edge_model::api::BootState;
+use edge_model::layout::Role;
+use edge_model::ledger::Ledger;
+use edge_planner::trial::{BootedImage, protected_entries};
+
+use crate::facts::Host;
+
+/// Starts `entry` once, at the next boot.
+///
+/// # Errors
+/// When the firmware refuses.
+pub(crate) fn try_next(host: &Host, entry: &str) -> Result<()> {
+    host.variables()?.set_text(Variable::LoaderEntryOneShot, entry)
+}
+
+/// Makes the booted image the default. From here on there is no way back by itself.
+///
+/// # Errors
+/// When firmware or ESP refuse; the old image is then still the default.
+pub(crate) fn commit(host: &Host, booted: &BootedImage) -> Result<()> {
+    let entry = booted.root_hash.uki_name();
+    if let Some(variables) = &host.variables {
+        // The image that ran until now is the one to try when this one ever stops coming up.
+        if let Some(previous) = booted.default_entry.as_ref().filter(|previous| **previous != entry) {
+            variables.set_text(Variable::FallbackEntry, previous)?;
+        }
+        variables.set_text(Variable::LoaderEntryDefault, &entry)?;
+    }
+    let esp = Esp::open(&host.disk()?, Role::Efi)?;
+    esp.set_default_entry(&entry)?;
+    esp.close()
+}
+
+/// This boot has finished: earlier unfinished ones no longer count.
+///
+/// # Errors
+/// When the firmware refuses.
+pub(crate) fn clear_boot_count(host: &Host) -> Result<()> {
+    host.variables.as_ref().map_or(Ok(()), |variables| variables.remove(Variable::BootCount))
+}
+
+/// Mends what a host needs to boot: firmware entries that were lost, a loader configuration that disagrees
+/// with a committed default, UKIs that nobody needs. Returns what was mended, for people.
+///
+/// # Errors
+/// When firmware or ESP cannot be read or written.
+pub(crate) fn maintain(host: &Host, booted: &BootedImage, ledger: &Ledger) -> Result<Vec<String>> {
+    let mut mended = Vec::new();
+    let disk = host.disk()?;
+    if let Some(variables) = &host.variables
+        && firmware::ensure_entries(variables, &disk)?
+    {
+        mended.push("the firmware's boot entries were incomplete and have been restored".to_owned());
+    }
+    let esp = Esp::open(&disk, Role::Efi)?;
+    let entry = booted.root_hash.uki_name();
+    if booted.state() == BootState::Committed && esp.default_entry()?.as_deref() != Some(&entry) {
+        esp.set_default_entry(&entry)?;
+        mended.push("the boot loader's configuration has been restored".to_owned());
+    }
+    remove_unneeded(&esp, host, booted, ledger)?;
+    esp.close()?;
+    Ok(mended)
+}
+
+fn remove_unneeded(esp: &Esp, host: &Host, booted: &BootedImage, ledger: &Ledger) -> Result<()> {
+    let mut needed = protected_entries(ledger, booted);
+    if let Some(variables) = &host.variables {
+        needed.extend(variables.get_text(Variable::FallbackEntry)?);
+        needed.extend(variables.get_text(Variable::LoaderEntryOneShot)?);
+    }
+    let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+    for name in esp.ukis()? {
+        if name.starts_with("edge-") && !needed.contains(&name.as_str()) {
+            esp.remove_uki(&name, &needed)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::io::IsTerminal;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use edge_client::Client;
+use edge_model::api::{
+    Health, HostStatus, InstallRequest, OperationRequest, OperationStatus, UpgradeRequest,
+};
+use edge_model::ledger::HistoryEntry;
+use edge_model::unattended::DiskChoice;
+use edge_model::{Context, Result};
+use edge_planner::install::InstallDecision;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::facts::Host;
+use crate::operations::install;
+use crate::report::Report;
+use crate::{daemon, early};
+
+/// The agent of an edge host.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  edge-agent status
+  edge-agent upgrade oci:registry.example/edge/shop:1.1.0 --reboot
+  edge-agent upgrade file:/media/stick/shop-1.1.0-amd64.oci.tar
+  edge-agent verify";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what this host is and how it is
+    Status,
+    /// Show what was installed, tried and kept
+    History,
+    /// Install the medium's image on a disk
+    Install {
+        /// Device path or `auto`
+        #[arg(long, default_value = "auto")]
+        disk: String,
+        #[arg(long)]
+        id: Option<String>,
+        #[arg(long)]
+        serial: Option<String>,
+        #[arg(long)]
+        min_size_gib: Option<u64>,
+        #[arg(long)]
+        max_size_gib: Option<u64>,
+        /// Erase a disk that holds data
+        #[arg(long)]
+        wipe: bool,
+        /// Print the plan and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Write a new image beside the running one and arm its trial boot
+    Upgrade {
+        /// `oci:REF`, `oci-layout:DIR` or `file:PATH`
+        source: String,
+        #[arg(long)]
+        allow_downgrade: bool,
+        /// Try again an image that failed before
+        #[arg(long)]
+        retry_failed: bool,
+        /// Talk to the registry without TLS
+        #[arg(long)]
+        plain_http: bool,
+        /// Restart into the trial boot when the image is ready
+        #[arg(long)]
+        reboot: bool,
+    },
+    /// Restart into the image of the other slot
+    Rollback,
+    /// Keep the image on trial without waiting for its checks
+    Commit,
+    /// Read and check every block of all images on this host
+    Verify,
+    /// Restart the host
+    Reboot {
+        /// Start the recovery image
+        #[arg(long)]
+        recovery: bool,
+    },
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Serve the API (started by the service manager)
+    #[command(hide = true)]
+    Serve,
+    /// The second half of early boot (started by init)
+    #[command(hide = true)]
+    Early,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let arguments = Arguments::parse();
+    // The only provider of cryptography that is compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let json = arguments.json;
+    match arguments.command {
+        Command::Early => early::run().map(|never| match never {}),
+        Command::Serve => daemon::serve(),
+        Command::Status => print(&Client::new()?.status()?, json, print_status),
+        Command::History => print(&Client::new()?.ledger()?.history, json, |history| print_history(history)),
+        Command::Install { disk, id, serial, min_size_gib, max_size_gib, wipe, dry_run } => {
+            let disk = DiskChoice { path: Some(disk), id, serial, min_size_gib, max_size_gib };
+            run_install(&InstallRequest { disk, wipe, slot_size_mib: None }, dry_run)
+        }
+        Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot } => {
+            operate(&OperationRequest::Upgrade(UpgradeRequest {
+                source,
+                allow_downgrade,
+                retry_failed,
+                plain_http,
+                reboot,
+            }))
+        }
+        Command::Rollback => operate(&OperationRequest::Rollback),
+        Command::Commit => operate(&OperationRequest::Commit),
+        Command::Verify => operate(&OperationRequest::Verify),
+        Command::Reboot { recovery } => operate(&OperationRequest::Reboot { recovery }),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "edge-agent", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn print<T: serde::Serialize>(answer: &T, json: bool, for_people: impl FnOnce(&T)) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(answer).context("cannot print the answer")?);
+    } else {
+        for_people(answer);
+    }
+    Ok(())
+}
+
+/// Has the daemon do something and follows it.
+fn operate(request: &OperationRequest) -> Result<()> {
+    let mut display = Display::new();
+    let message = Client::new()?.run(request, |status| display.show(status))?;
+    display.finish();
+    println!("{message}");
+    Ok(())
+}
+
+/// Works without the daemon, as everything in the installer must.
+fn run_install(request: &InstallRequest, dry_run: bool) -> Result<()> {
+    let host = Host::observe()?;
+    if dry_run {
+        match install::plan(&host, request)? {
+            InstallDecision::Install(plan) => plan.lines().iter().for_each(|line| println!("{line}")),
+            InstallDecision::BootDisk(disk) => {
+                println!("{disk} was installed from this medium before: it would be booted")
+            }
+        }
+        return Ok(());
+    }
+    let mut display = Display::new();
+    let outcome = install::run(&host, request, &mut display)?;
+    display.finish();
+    println!("{}", outcome.message);
+    Ok(())
+}
+
+/// Progress for a person: a bar on a terminal, one line a step elsewhere.
+struct Display {
+    bar: Option<ProgressBar>,
+    step: String,
+}
+
+impl Display {
+    fn new() -> Self {
+        Self { bar: std::io::stderr().is_terminal().then(bar), step: String::new() }
+    }
+
+    fn show(&mut self, status: &OperationStatus) {
+        if status.step != self.step {
+            self.begin(&status.step, status.total);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(status.done);
+        }
+    }
+
+    fn begin(&mut self, step: &str, total: u64) {
+        self.step = step.to_owned();
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(0);
+                bar.set_message(step.to_owned());
+            }
+            None => eprintln!("{step}"),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Report for Display {
+    fn step(&mut self, title: &str, total: u64) {
+        self.begin(title, total);
+    }
+
+    fn progress(&mut self, done: u64) -> Result<()> {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+        Ok(())
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:30} {bytes}/{total_bytes}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn print_status(status: &HostStatus) {
+    println!("host      {}", status.host_name);
+    println!("image     {} {}", status.image.name, status.image.version);
+    let slot = status.slot.map_or_else(String::new, |slot| format!(" in slot {slot}"));
+    println!("boot      {}{slot}, {:?}", status.mode, status.boot_state);
+    match &status.health {
+        Health::Checking => println!("health    still checking"),
+        Health::Healthy => println!("health    healthy"),
+        Health::Unhealthy(reasons) => {
+            println!("health    {}", red(&format!("unhealthy: {}", reasons.join("; "))))
+        }
+    }
+    for address in &status.addresses {
+        println!("address   {} {}", address.interface, address.address);
+    }
+    for (name, image) in [("slot a", &status.slot_a), ("slot b", &status.slot_b)] {
+        let signed = |signed: bool| if signed { String::new() } else { format!(" {}", red("UNSIGNED")) };
+        match image {
+            Some(image) => println!("{name}    {}{}", image.version, signed(image.signed)),
+            None => println!("{name}    empty"),
+        }
+    }
+    if let Some(entry) = &status.last_event {
+        println!("last      {}", describe(entry));
+    }
+    for failed in &status.failed {
+        println!("failed    {}: {}", failed.version, failed.reason);
+    }
+    for notice in &status.notices {
+        println!("notice    {}", red(notice));
+    }
+    if let Some(operation) = &status.operation {
+        println!("operation {} {:?} {}", operation.operation, operation.state, operation.step);
+    }
+}
+
+fn print_history(history: &[HistoryEntry]) {
+    for entry in history {
+        println!("{} {}", entry.at, describe(entry));
+    }
+}
+
+fn describe(entry: &HistoryEntry) -> String {
+    let slot = entry.slot.map_or_else(String::new, |slot| format!(" (slot {slot})"));
+    let reason = entry.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let event = serde_json::to_string(&entry.event).unwrap_or_default();
+    format!("{} {}{slot}{reason}", event.trim_matches('"'), entry.version)
+}
+
+/// Red on a terminal, unless the person does not want colours.
+fn red(text: &str) -> String {
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[31m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}

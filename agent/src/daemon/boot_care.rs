@@ -1,0 +1,163 @@
+//! The care for a boot: mend what the next one needs, judge this one, commit or return.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_host::{console, files, power};
+use edge_model::api::{BootState, Health};
+use edge_model::{Context, Result, paths};
+use edge_planner::trial::{BootedImage, record_commit, record_failed_trial};
+
+use super::Shared;
+use crate::health::{self, Look};
+use crate::operations::ledger_store;
+use crate::{boot_control, facts};
+
+/// Between looks while the boot is being judged.
+const WHILE_JUDGING: Duration = Duration::from_millis(500);
+const WHILE_UNHEALTHY: Duration = Duration::from_secs(10);
+const WHILE_HEALTHY: Duration = Duration::from_secs(300);
+/// What a failed trial leaves for the image that comes after it.
+const VERDICT: &str = "/oem/edge/trial-verdict";
+const DEADLINE_UNIT: &str = "edge-trial-deadline.timer";
+
+/// Watches over the normal system.
+pub(super) fn watch_main(shared: &Arc<Shared>) {
+    let booted = match shared.host.booted() {
+        Ok(booted) => booted,
+        Err(error) => {
+            shared.notice(format!("the boot loader's state cannot be read: {error}"));
+            return;
+        }
+    };
+    attempt(shared, "the outcome of a trial was not recorded", record_outcome(&booted));
+    match boot_control::maintain(&shared.host, &booted, &ledger_store().load()) {
+        Ok(mended) => mended.into_iter().for_each(|line| shared.notice(line)),
+        Err(error) => shared.notice(format!("the boot partitions could not be mended: {error}")),
+    }
+    let mut on_trial = booted.state() == BootState::Trial;
+    let mut announced = false;
+    loop {
+        let look = health::look(&shared.settings.edge.health);
+        if on_trial {
+            on_trial = judge_trial(shared, &booted, &look);
+        }
+        let pause = show(shared, &look, on_trial, &mut announced);
+        sleep(pause);
+    }
+}
+
+fn attempt(shared: &Shared, what: &str, result: Result<()>) {
+    if let Err(error) = result {
+        shared.notice(format!("{what}: {error}"));
+    }
+}
+
+/// Publishes a look; says how long to wait for the next.
+fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> Duration {
+    match look {
+        Look::StillStarting => WHILE_JUDGING,
+        Look::Unhealthy(reasons) => {
+            shared.set_health(Health::Unhealthy(reasons.clone()));
+            if on_trial {
+                return WHILE_JUDGING;
+            }
+            // The boot has finished, well or not: only an unfinished one counts against the image.
+            attempt(
+                shared,
+                "unfinished boots are still counted",
+                boot_control::clear_boot_count(&shared.host),
+            );
+            WHILE_UNHEALTHY
+        }
+        Look::Healthy => {
+            if !*announced {
+                *announced = true;
+                attempt(
+                    shared,
+                    "unfinished boots are still counted",
+                    boot_control::clear_boot_count(&shared.host),
+                );
+                let record = &shared.host.record;
+                let slot = record.slot.map_or_else(|| "none".into(), |slot| slot.to_string());
+                console::say(&format!("{} slot={slot} root={}", paths::HEALTHY_MARKER, record.root_hash));
+            }
+            shared.set_health(Health::Healthy);
+            WHILE_HEALTHY
+        }
+    }
+}
+
+/// Commits a healthy image, and returns to the old one when the time is over. Tells whether the trial goes on.
+fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
+    let deadline = Duration::from_secs(shared.settings.edge.health.deadline_seconds);
+    match look {
+        Look::Healthy => match commit(shared, booted) {
+            Ok(()) => return false,
+            Err(error) => shared.notice(format!("the image on trial could not be committed: {error}")),
+        },
+        // An operator may have committed it meanwhile.
+        _ if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) => return false,
+        _ => {}
+    }
+    if up_time() > deadline {
+        let reason = match look {
+            Look::Unhealthy(reasons) => reasons.join("; "),
+            Look::StillStarting => "its boot did not finish in time".into(),
+            Look::Healthy => "it could not be committed".into(),
+        };
+        console::say(&format!(
+            "edge: the new system is not healthy: {reason}. Returning to the previous one."
+        ));
+        attempt(shared, "the verdict was not recorded", record_verdict(&reason));
+        attempt(shared, "the host does not restart", power::restart());
+    }
+    true
+}
+
+fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
+    boot_control::commit(&shared.host, booted)?;
+    let store = ledger_store();
+    store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now()))?;
+    Child::new("systemctl").args(["stop", DEADLINE_UNIT]).run().map(drop)
+}
+
+fn up_time() -> Duration {
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = text.split('.').next().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
+fn record_verdict(reason: &str) -> Result<()> {
+    files::write_durably(Path::new(VERDICT), reason.as_bytes(), 0o600)
+}
+
+/// After a boot into the old image while another was on trial: writes down what became of it.
+fn record_outcome(booted: &BootedImage) -> Result<()> {
+    let verdict = files::read_text_if_there(Path::new(VERDICT))?;
+    let store = ledger_store();
+    if let Some(ledger) = record_failed_trial(&store.load(), booted, verdict.clone(), facts::now()) {
+        store.store(ledger)?;
+    }
+    if verdict.is_some() && booted.state() == BootState::Committed {
+        fs::remove_file(VERDICT).context("cannot remove an old verdict")?;
+    }
+    Ok(())
+}
+
+/// Recovery has come up: that is all it has to prove. It says why it is here.
+pub(super) fn watch_recovery(shared: &Arc<Shared>) {
+    let reasons = &shared.host.record.reasons;
+    let why =
+        if reasons.is_empty() { "the normal system could not be started".into() } else { reasons.join("; ") };
+    if reasons.is_empty() {
+        shared.notice(why.clone());
+    }
+    console::say(&format!("edge: recovery: {why}"));
+    attempt(shared, "unfinished boots are still counted", boot_control::clear_boot_count(&shared.host));
+    shared.set_health(Health::Healthy);
+}

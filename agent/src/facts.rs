@@ -1,0 +1,125 @@
+//! What is true on this host now: read once, passed on as values.
+
+use std::fs;
+use std::path::Path;
+
+use edge_host::disk::{self, PartitionedDisk};
+use edge_host::efivars::{EfiVars, Variable};
+use edge_host::esp::Esp;
+use edge_host::files;
+use edge_model::api::{BootRecord, ImageIdentity};
+use edge_model::cmdline::Mode;
+use edge_model::layout::Role;
+use edge_model::{Context, Error, Result, paths};
+use edge_planner::trial::BootedImage;
+use edge_slot_image::signing::TrustedKey;
+use serde::Deserialize;
+
+/// The boot that is running.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) record: BootRecord,
+    pub(crate) image: ImageIdentity,
+    pub(crate) variables: Option<EfiVars>,
+}
+
+#[derive(Deserialize)]
+struct ImageFile {
+    name: String,
+    version: String,
+}
+
+impl Host {
+    /// # Errors
+    /// When this is not a host that our init has booted.
+    pub(crate) fn observe() -> Result<Self> {
+        let bytes = files::read(Path::new(paths::BOOT_RECORD), 1 << 20)
+            .map_err(|error| error.help("this command works on an edge host only"))?;
+        let record: BootRecord = serde_json::from_slice(&bytes).context("the boot record cannot be read")?;
+        let bytes = files::read(Path::new("/usr/lib/edge/image.json"), 1 << 16)?;
+        let file: ImageFile =
+            serde_json::from_slice(&bytes).context("the image's own description cannot be read")?;
+        let image = ImageIdentity { name: file.name, version: file.version, root_hash: record.root_hash };
+        Ok(Self { record, image, variables: EfiVars::of_machine() })
+    }
+
+    /// The disk of this installation.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn disk(&self) -> Result<PartitionedDisk> {
+        disk::at_path(&self.record.disk)
+    }
+
+    /// How the loader stands towards the booted image.
+    ///
+    /// # Errors
+    /// When neither variables nor the ESP can be read.
+    pub(crate) fn booted(&self) -> Result<BootedImage> {
+        let default_entry = if self.record.mode == Mode::Main { self.default_entry()? } else { None };
+        Ok(BootedImage {
+            mode: self.record.mode,
+            root_hash: self.record.root_hash,
+            slot: self.record.slot,
+            default_entry,
+        })
+    }
+
+    /// What systemd-boot starts when nothing else is said: the variable, else its configuration.
+    fn default_entry(&self) -> Result<Option<String>> {
+        if let Some(variables) = &self.variables
+            && let Some(entry) = variables.get_text(Variable::LoaderEntryDefault)?
+        {
+            return Ok(Some(entry));
+        }
+        let esp = Esp::open(&self.disk()?, Role::Efi)?;
+        let entry = esp.default_entry()?;
+        esp.close()?;
+        Ok(entry)
+    }
+
+    /// # Errors
+    /// When the machine has no UEFI firmware.
+    pub(crate) fn variables(&self) -> Result<&EfiVars> {
+        self.variables.as_ref().ok_or_else(edge_host::efivars::missing)
+    }
+}
+
+/// Keys of the verified image that may sign its successors.
+///
+/// # Errors
+/// When a key file is damaged.
+pub(crate) fn trusted_keys() -> Result<Vec<TrustedKey>> {
+    let Ok(entries) = fs::read_dir(paths::IMAGE_KEYS) else { return Ok(Vec::new()) };
+    let mut keys = Vec::new();
+    for entry in entries {
+        let path = entry.context("cannot list the trusted keys")?.path();
+        if path.extension().is_some_and(|extension| extension == "pub") {
+            keys.push(TrustedKey::parse(&files::read_text(&path)?)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Debian's name of this machine's architecture.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Seconds since 1970 by the wall clock. For people, never for decisions.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |duration| duration.as_secs())
+}
+
+/// The host's name as the kernel knows it.
+pub(crate) fn host_name() -> Result<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host name")?;
+    Some(name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Error::environment("the host has no name"))
+}

@@ -1,0 +1,54 @@
+//! Whether this boot is a good one: the service manager has finished, nothing failed, and the site's own checks
+//! agree.
+
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_model::Result;
+use edge_model::user_data::HealthSettings;
+
+/// A check of the site that takes longer has failed.
+const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The outcome of one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The boot has not finished.
+    StillStarting,
+    Healthy,
+    Unhealthy(Vec<String>),
+}
+
+/// Looks once.
+pub(crate) fn look(settings: &HealthSettings) -> Look {
+    match system_state() {
+        Ok(state) if state == "running" || state == "degraded" => {}
+        Ok(_) => return Look::StillStarting,
+        Err(error) => return Look::Unhealthy(vec![error.to_string()]),
+    }
+    let mut reasons = Vec::new();
+    match failed_units() {
+        Ok(units) => reasons.extend(units.into_iter().map(|unit| format!("{unit} has failed"))),
+        Err(error) => reasons.push(error.to_string()),
+    }
+    for command in &settings.commands {
+        if let Err(error) = Child::new("sh").args(["-c", command]).deadline(CHECK_DEADLINE).run() {
+            reasons.push(format!("health check failed: {error}"));
+        }
+    }
+    if reasons.is_empty() { Look::Healthy } else { Look::Unhealthy(reasons) }
+}
+
+fn system_state() -> Result<String> {
+    // The exit status repeats the word; the word is what counts.
+    let outcome = Child::new("systemctl").arg("is-system-running").outcome()?;
+    Ok(String::from_utf8_lossy(&outcome.stdout).trim().to_owned())
+}
+
+fn failed_units() -> Result<Vec<String>> {
+    let list = Child::new("systemctl")
+        .args(["list-units", "--failed", "--plain", "--no-legend", "--no-pager"])
+        .run()?;
+    let text = String::from_utf8_lossy(&list).into_owned();
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect())
+}

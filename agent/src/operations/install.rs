@@ -1,0 +1,300 @@
+//! Installing this medium's image on a disk.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use edge_host::block::{self, Disk};
+use edge_host::child::Child;
+use edge_host::disk::PartitionedDisk;
+use edge_host::efivars::Variable;
+use edge_host::esp::{self, Esp};
+use edge_host::gpt::{self, Guid};
+use edge_host::install_record::{InstallRecord, InstallState};
+use edge_host::mount::{MountFlags, ScopedMount};
+use edge_host::slot::{ImageReader, ImageWriter};
+use edge_host::{device_mapper, files, firmware};
+use edge_model::api::InstallRequest;
+use edge_model::cmdline::Mode;
+use edge_model::ids::{InstallationId, Slot};
+use edge_model::layout::Role;
+use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger};
+use edge_model::manifest::{Blob, ImageManifest, Signature};
+use edge_model::{Context, Error, Result, paths};
+use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, PreviousInstallation};
+use edge_slot_image::signing;
+
+use super::{Outcome, write_image};
+use crate::facts::{self, Host};
+use crate::ledger_store::LedgerStore;
+use crate::report::Report;
+
+const TARGET: &str = "/run/edge/target";
+/// How long the kernel may take to show new partitions.
+const PATIENCE: Duration = Duration::from_secs(20);
+const FORMAT_DEADLINE: Duration = Duration::from_secs(300);
+
+/// The medium that the installer runs from.
+pub(crate) struct Medium {
+    root: PathBuf,
+    id: InstallationId,
+    manifest: ImageManifest,
+    signed: bool,
+}
+
+impl Medium {
+    /// # Errors
+    /// When this is not the live system of a medium, or the medium is damaged.
+    pub(crate) fn open(host: &Host) -> Result<Self> {
+        if host.record.mode != Mode::Live {
+            return Err(Error::rejected("an installation starts from an installation medium")
+                .help("boot the machine from the ISO"));
+        }
+        let root = PathBuf::from(paths::MEDIUM_MOUNT);
+        let id = files::read_text(&root.join(paths::MEDIUM_ID))?;
+        let folder = root.join(paths::MEDIUM_EDGE);
+        let bytes = files::read(&folder.join("manifest.json"), signing::MANIFEST_LIMIT as u64)?;
+        let signature = files::read_text_if_there(&folder.join("manifest.sig.json"))?;
+        let signature: Option<Signature> = signature
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .context("the medium's signature cannot be read")?;
+        let provenance = signing::check_signature(&bytes, signature.as_ref(), &facts::trusted_keys()?)?;
+        let manifest = signing::parse_manifest(&bytes)?;
+        if manifest.root.root_hash != host.record.root_hash {
+            return Err(Error::integrity("the medium's manifest belongs to another image"));
+        }
+        let signed = provenance != signing::Provenance::Unsigned;
+        Ok(Self { root, id: InstallationId(id.trim().parse()?), manifest, signed })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
+
+/// Looks at the machine's disks and decides.
+///
+/// # Errors
+/// [`edge_model::Class::Rejected`] when no disk can be taken.
+pub(crate) fn plan(host: &Host, request: &InstallRequest) -> Result<InstallDecision> {
+    let medium = Medium::open(host)?;
+    plan_for(host, &medium, request)
+}
+
+fn plan_for(host: &Host, medium: &Medium, request: &InstallRequest) -> Result<InstallDecision> {
+    let disks: Vec<DiskFacts> = block::disks().iter().map(|disk| look_at(disk, &host.record.disk)).collect();
+    install::plan(&disks, request, medium.manifest.root.size(), &medium.id)
+}
+
+fn look_at(disk: &Disk, medium: &str) -> DiskFacts {
+    let mut record = None;
+    let mut has_data = true;
+    if let Ok(mut device) = disk.open() {
+        record = InstallRecord::read(&mut device);
+        has_data = holds_data(&mut device, disk.size).unwrap_or(true);
+    }
+    DiskFacts {
+        path: disk.path.clone(),
+        links: disk.links.clone(),
+        size: disk.size,
+        model: disk.model.clone(),
+        serial: disk.serial.clone(),
+        read_only: disk.read_only,
+        optical: disk.optical,
+        is_medium: disk.path == medium,
+        in_use: block::in_use(disk),
+        has_data,
+        installation: record.map(|record| PreviousInstallation {
+            finished: record.state == InstallState::Installed,
+            id: record.id,
+        }),
+    }
+}
+
+/// Whether anything is in the first or last MiB, where every partition table, file system, RAID and volume
+/// group leaves its mark.
+fn holds_data(device: &mut File, size: u64) -> std::io::Result<bool> {
+    const EDGE: u64 = 1 << 20;
+    let mut buffer = vec![0; EDGE.min(size) as usize];
+    for start in [0, size.saturating_sub(EDGE)] {
+        device.seek(SeekFrom::Start(start))?;
+        device.read_exact(&mut buffer)?;
+        if buffer.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Installs, or arranges that the disk is booted that this medium has installed before.
+///
+/// # Errors
+/// When no disk can be taken or a step fails. A disk that was begun is recognised and begun again.
+pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report) -> Result<Outcome> {
+    let medium = Medium::open(host)?;
+    match plan_for(host, &medium, request)? {
+        InstallDecision::BootDisk(path) => {
+            let disk = edge_host::disk::at_path(&path)?;
+            firmware::boot_disk_next(host.variables()?, &disk)?;
+            Ok(Outcome::restart(format!(
+                "{path} was installed from this medium before: it is booted, nothing is wiped"
+            )))
+        }
+        InstallDecision::Install(plan) => {
+            execute(host, &medium, &plan, report)?;
+            Ok(Outcome::stay(format!(
+                "{} {} is installed on {}",
+                medium.manifest.name, medium.manifest.version, plan.disk
+            )))
+        }
+    }
+}
+
+fn execute(host: &Host, medium: &Medium, plan: &InstallPlan, report: &mut dyn Report) -> Result<()> {
+    let disk = block::disks()
+        .into_iter()
+        .find(|disk| disk.path == plan.disk)
+        .ok_or_else(|| Error::environment(format!("{} is gone", plan.disk)))?;
+    report.step("partitioning", 0);
+    let _lock = disk.lock()?;
+    let record = |state| InstallRecord { state, id: medium.id.clone() };
+    let disk = partition(&disk, plan, &record(InstallState::Installing))?;
+    report.step("making file systems", 0);
+    make_file_systems(&disk)?;
+    let source = ImageReader::open(&device_mapper::device("edge-medium")?)?;
+    let image = &medium.manifest.root;
+    for (role, what) in [(Role::SlotA, "the system"), (Role::Recovery, "the recovery system")] {
+        let target = ImageWriter::of_new_disk(&disk, role)?;
+        write_image::copy(&source, &target, &image.root_hash, image.data_blocks, what, report)?;
+    }
+    report.step("installing the boot loader", 0);
+    fill_main_esp(&disk, medium)?;
+    fill_recovery_esp(&disk, medium)?;
+    report.step("writing the configuration", 0);
+    fill_oem(&disk, medium)?;
+    set_firmware(host, &disk, medium)?;
+    let mut device = fs::OpenOptions::new().write(true).open(&plan.disk).context("cannot open the disk")?;
+    record(InstallState::Installed).write(&mut device)?;
+    device.sync_all().context("cannot flush the disk")
+}
+
+/// The record comes first: should the power fail from here on, the same medium may begin again.
+fn partition(disk: &Disk, plan: &InstallPlan, record: &InstallRecord) -> Result<PartitionedDisk> {
+    let mut device = disk.open_exclusively()?;
+    record.write(&mut device)?;
+    device.sync_all().context("cannot flush the disk")?;
+    gpt::write_host_table(&mut device, disk.size, disk.logical_sector, plan.slot_size, |_| Guid::random())?;
+    device.sync_all().context("cannot flush the disk")?;
+    disk.reread_partitions(&device)?;
+    drop(device);
+    let started = Instant::now();
+    loop {
+        if let Some(found) = PartitionedDisk::read(disk.clone())
+            && found.device(Role::Persistent).is_ok_and(|path| path.exists())
+        {
+            return Ok(found);
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(Error::environment(format!(
+                "the kernel does not show the partitions of {}",
+                disk.path
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn make_file_systems(disk: &PartitionedDisk) -> Result<()> {
+    for role in [Role::Efi, Role::EfiRecovery] {
+        let mut format = Child::new("mkfs.vfat").args(["-F", "32"]);
+        if let Some(label) = role.spec().fs_label {
+            format = format.args(["-n", label]);
+        }
+        format.arg(disk.device(role)?).deadline(FORMAT_DEADLINE).run()?;
+    }
+    for role in [Role::Oem, Role::Persistent] {
+        let mut format = Child::new("mkfs.ext4").args(["-q", "-F"]);
+        if let Some(label) = role.spec().fs_label {
+            format = format.args(["-L", label]);
+        }
+        format.arg(disk.device(role)?).deadline(FORMAT_DEADLINE).run()?;
+    }
+    Ok(())
+}
+
+fn loader() -> Result<Vec<u8>> {
+    files::read(Path::new(paths::IMAGE_SYSTEMD_BOOT), 16 << 20)
+}
+
+fn add_uki(esp: &Esp, name: &str, blob: Blob, source: &Path) -> Result<()> {
+    let mut file = File::open(source).with_context(|| format!("cannot open {}", source.display()))?;
+    esp.add_uki(name, blob, &mut file)
+}
+
+fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+    let esp = Esp::open(disk, Role::Efi)?;
+    let name = medium.manifest.root.root_hash.uki_name();
+    add_uki(&esp, &name, medium.manifest.ukis.main, &medium.file("edge/main.efi"))?;
+    esp.install_loader(&loader()?, &[paths::ESP_LOADER_MAIN, paths::ESP_LOADER_FALLBACK])?;
+    esp.set_default_entry(&name)?;
+    esp.close()
+}
+
+fn fill_recovery_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+    let esp = Esp::open(disk, Role::EfiRecovery)?;
+    add_uki(&esp, esp::RECOVERY_UKI, medium.manifest.ukis.recovery, &medium.file("edge/recovery.efi"))?;
+    esp.install_loader(&loader()?, &[paths::ESP_LOADER_RECOVERY, paths::ESP_LOADER_FALLBACK])?;
+    esp.set_default_entry(esp::RECOVERY_UKI)?;
+    esp.close()
+}
+
+/// User data, the operator's answers and the first ledger.
+fn fill_oem(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+    let device = disk.device(Role::Oem)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let mount = ScopedMount::new(&device.to_string_lossy(), Path::new(TARGET), "ext4", flags, "")?;
+    let below = |path: &str| mount.path().join(path.trim_start_matches("/oem/"));
+    let edge = mount.path().join("edge");
+    fs::create_dir_all(&edge).context("cannot create a folder on the configuration partition")?;
+    for (name, target) in
+        [(paths::MEDIUM_USER_DATA, paths::OEM_USER_DATA), (paths::MEDIUM_UNATTENDED, paths::OEM_UNATTENDED)]
+    {
+        if let Some(text) = files::read_text_if_there(&medium.file(name))? {
+            files::write_durably(&below(target), text.as_bytes(), 0o600)?;
+        }
+    }
+    let image = ImageRecord {
+        name: medium.manifest.name.clone(),
+        version: medium.manifest.version.clone(),
+        root_hash: medium.manifest.root.root_hash,
+        created: medium.manifest.created,
+        data_blocks: medium.manifest.root.data_blocks,
+        signed: medium.signed,
+    };
+    let mut ledger =
+        Ledger { slot_a: Some(image.clone()), recovery: Some(image.clone()), ..Ledger::default() };
+    ledger.record(HistoryEntry {
+        at: facts::now(),
+        event: HistoryEvent::Installed,
+        version: image.version,
+        root_hash: image.root_hash,
+        slot: Some(Slot::A),
+        reason: None,
+    });
+    LedgerStore::new(&edge).store(ledger)?;
+    mount.close()
+}
+
+/// Firmware may remember an earlier installation: what it remembers is replaced.
+fn set_firmware(host: &Host, disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+    let variables = host.variables()?;
+    for stale in
+        [Variable::LoaderEntryOneShot, Variable::FallbackEntry, Variable::BootCount, Variable::BootReason]
+    {
+        variables.remove(stale)?;
+    }
+    variables.set_text(Variable::LoaderEntryDefault, &medium.manifest.root.root_hash.uki_name())?;
+    firmware::ensure_entries(variables, disk).map(drop)
+}

@@ -1,0 +1,65 @@
+//! Operations that change the host. Each plans from fresh facts and executes its plan without further decisions.
+
+pub(crate) mod install;
+pub(crate) mod slot_switch;
+pub(crate) mod upgrade;
+pub(crate) mod verify;
+mod write_image;
+
+use edge_model::api::OperationRequest;
+use edge_model::{Result, paths};
+use std::path::Path;
+
+use crate::facts::Host;
+use crate::ledger_store::LedgerStore;
+use crate::report::Report;
+use crate::settings::Settings;
+
+/// What is to happen to the machine when an operation is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    Stay,
+    Restart,
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) message: String,
+    pub(crate) afterwards: Afterwards,
+}
+
+impl Outcome {
+    fn stay(message: impl Into<String>) -> Self {
+        Self { message: message.into(), afterwards: Afterwards::Stay }
+    }
+
+    fn restart(message: impl Into<String>) -> Self {
+        Self { message: message.into(), afterwards: Afterwards::Restart }
+    }
+}
+
+/// The host's ledger.
+pub(crate) fn ledger_store() -> LedgerStore {
+    LedgerStore::new(Path::new(paths::OEM_EDGE))
+}
+
+/// Runs one operation to its end.
+///
+/// # Errors
+/// Why it was refused or failed. The host then boots what it booted before.
+pub(crate) fn run(
+    request: &OperationRequest,
+    host: &Host,
+    settings: &Settings,
+    report: &mut dyn Report,
+) -> Result<Outcome> {
+    match request {
+        OperationRequest::Install(request) => install::run(host, request, report),
+        OperationRequest::Upgrade(request) => upgrade::run(host, settings, request, report),
+        OperationRequest::Rollback => slot_switch::rollback(host),
+        OperationRequest::Commit => slot_switch::commit_now(host),
+        OperationRequest::Verify => verify::run(host, report),
+        OperationRequest::Reboot { recovery } => slot_switch::reboot(host, *recovery),
+    }
+}

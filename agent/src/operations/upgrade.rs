@@ -1,0 +1,329 @@
+//! Writing a new image beside the running one and arming its trial boot.
+//!
+//! Order, so that a cut anywhere leaves a host that boots: forget the old content of the slot, write tree and data
+//! with the tree's top block missing, write the top block, read everything back, add the UKI under a new name,
+//! arm the one-shot entry.
+
+use std::io::Read;
+use std::time::Duration;
+
+use edge_host::buffer::PageBuffer;
+use edge_host::efivars::Variable;
+use edge_host::esp::Esp;
+use edge_host::slot::{ImageWriter, TreeOnDisk};
+use edge_model::api::UpgradeRequest;
+use edge_model::ids::Slot;
+use edge_model::layout::Role;
+use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
+use edge_model::manifest::{BLOCK_SIZE, FRAME_SIZE};
+use edge_model::{Class, Context, Error, Result};
+use edge_planner::upgrade::{self, UpgradeFacts, UpgradePlan};
+use edge_slot_image::frames::{Decompressor, MAX_COMPRESSED_FRAME, frame_length};
+use edge_slot_image::oci::{self, Descriptor};
+use edge_slot_image::verity::Tree;
+
+use super::{Outcome, ledger_store};
+use crate::boot_control;
+use crate::facts::{self, Host};
+use crate::ledger_store::LedgerStore;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::source::{self, SourceImage};
+
+/// After so many frames the ledger learns how far the writing has come (64 MiB).
+const CHECKPOINT_EVERY: usize = 16;
+/// Pauses before a broken download is taken up again.
+const RETRY_PAUSES: [u64; 4] = [1, 3, 9, 20];
+
+/// Upgrades the host.
+///
+/// # Errors
+/// Why the image was refused, or what failed. Running the same upgrade again goes on where it stopped.
+pub(crate) fn run(
+    host: &Host,
+    settings: &Settings,
+    request: &UpgradeRequest,
+    report: &mut dyn Report,
+) -> Result<Outcome> {
+    report.step("fetching the manifest", 0);
+    let mut image = source::open(&request.source, request.plain_http, &facts::trusted_keys()?)?;
+    let store = ledger_store();
+    let ledger = store.load();
+    let plan = decide(host, settings, &ledger, &image, request)?;
+    let (slot, record) = match plan {
+        UpgradePlan::AlreadyInstalled => {
+            return Ok(Outcome::stay(format!(
+                "already installed: version {} runs on this host",
+                image.manifest.version
+            )));
+        }
+        UpgradePlan::AlreadyWritten { slot, image } => (slot, image),
+        UpgradePlan::Write { slot, image: record, first_frame, obsolete_entry } => {
+            let job = Job { host, store: &store, slot, record: &record, source: &request.source };
+            job.begin(ledger, first_frame, obsolete_entry)?;
+            job.write(&mut image, first_frame as usize, report)?;
+            job.add_uki(&mut image, report)?;
+            (slot, record)
+        }
+    };
+    arm(host, &store, slot, &record, &request.source)?;
+    let message = format!("version {} is ready in slot {slot}: the next boot tries it", record.version);
+    Ok(if request.reboot { Outcome::restart(message) } else { Outcome::stay(message) })
+}
+
+fn decide(
+    host: &Host,
+    settings: &Settings,
+    ledger: &Ledger,
+    image: &SourceImage,
+    request: &UpgradeRequest,
+) -> Result<UpgradePlan> {
+    let booted = host.booted()?;
+    let disk = host.disk()?;
+    let role = Role::of_slot(host.record.slot.map_or(Slot::A, Slot::other));
+    let esp = Esp::open(&disk, Role::Efi)?;
+    let free = esp.free()?;
+    esp.close()?;
+    let facts = UpgradeFacts {
+        boot_state: booted.state(),
+        booted_slot: host.record.slot,
+        booted_root_hash: host.record.root_hash,
+        booted_name: &host.image.name,
+        booted_version: &host.image.version,
+        architecture: facts::architecture(),
+        ledger,
+        slot_size: disk.partition(role).map_or(0, |partition| partition.length),
+        esp_free: free,
+        unsigned: settings.edge.upgrade.unsigned,
+    };
+    upgrade::plan(&facts, &image.manifest, image.provenance, request)
+}
+
+/// One image on its way into one slot.
+struct Job<'a> {
+    host: &'a Host,
+    store: &'a LedgerStore,
+    slot: Slot,
+    record: &'a ImageRecord,
+    source: &'a str,
+}
+
+impl Job<'_> {
+    fn pending(&self, stage: UpgradeStage) -> PendingUpgrade {
+        PendingUpgrade { slot: self.slot, image: self.record.clone(), source: self.source.to_owned(), stage }
+    }
+
+    /// Forgets what the slot held before the first byte of it is overwritten.
+    fn begin(&self, mut ledger: Ledger, first_frame: u32, obsolete: Option<String>) -> Result<()> {
+        if let Some(entry) = obsolete {
+            if let Some(variables) = &self.host.variables {
+                variables.remove(Variable::FallbackEntry)?;
+            }
+            let esp = Esp::open(&self.host.disk()?, Role::Efi)?;
+            esp.remove_uki(&entry, &[self.host.record.root_hash.uki_name().as_str()])?;
+            esp.close()?;
+        }
+        ledger.set_slot(self.slot, None);
+        if first_frame == 0 {
+            ledger.record(history(HistoryEvent::UpgradeStarted, self.record, self.slot));
+        }
+        ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: first_frame }));
+        self.store.store(ledger).map(drop)
+    }
+
+    /// Remembers how far the writing has come.
+    fn checkpoint(&self, frames: usize) -> Result<()> {
+        let mut ledger = self.store.load();
+        ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: frames as u32 }));
+        self.store.store(ledger).map(drop)
+    }
+
+    fn write(&self, image: &mut SourceImage, first_frame: usize, report: &mut dyn Report) -> Result<()> {
+        let target = ImageWriter::inactive_slot(&self.host.disk()?, self.slot, self.host.record.slot)?;
+        let layer = source::checked_layer(image, oci::MEDIA_ROOT, image.manifest.root.blob)?;
+        let root = image.manifest.root.clone();
+        report.step("fetching the hash tree", 0);
+        let mut fetcher = Fetcher::new(image, layer)?;
+        let tree_bytes = fetcher.tree(&root)?;
+        let tree = Tree::verify(&root.root_hash, root.data_blocks, &tree_bytes)?;
+        let on_disk = TreeOnDisk::new(tree_bytes, root.data_blocks);
+        on_disk.write_disabled(&target)?;
+        let data = root.data_blocks * BLOCK_SIZE;
+        report.step("writing the image", data);
+        let mut next = first_frame;
+        fetcher.data(&root.data_frames, data, first_frame, |index, bytes| {
+            let offset = index as u64 * FRAME_SIZE;
+            if let Some(block) = tree.first_mismatch(offset / BLOCK_SIZE, bytes) {
+                return Err(Error::integrity(format!(
+                    "block {block} of the image does not match its hash tree"
+                )));
+            }
+            target.write_at(offset, bytes)?;
+            next = index + 1;
+            if next % CHECKPOINT_EVERY == 0 {
+                target.sync()?;
+                self.checkpoint(next)?;
+            }
+            report.progress(offset + bytes.len() as u64)
+        })?;
+        on_disk.enable(&target)?;
+        self.checkpoint(next)?;
+        report.step("checking what was written", data);
+        target
+            .reader()
+            .scrub(&root.root_hash, root.data_blocks, |done| report.progress(done))
+            .inspect_err(|error| self.distrust(error))
+            .context("the image was not written correctly")
+    }
+
+    /// What is on the disk is not what was written: the next run starts from the first frame.
+    fn distrust(&self, error: &Error) {
+        if error.class == Class::Integrity
+            && let Err(second) = self.checkpoint(0)
+        {
+            eprintln!("warning: the ledger could not be corrected: {second}");
+        }
+    }
+
+    fn add_uki(&self, image: &mut SourceImage, report: &mut dyn Report) -> Result<()> {
+        report.step("writing the kernel", 0);
+        let blob = image.manifest.ukis.main;
+        let layer = source::checked_layer(image, oci::MEDIA_UKI_MAIN, blob)?;
+        let esp = Esp::open(&self.host.disk()?, Role::Efi)?;
+        let mut stream = image.blobs.open(&layer, 0)?;
+        esp.add_uki(&self.record.root_hash.uki_name(), blob, &mut stream)?;
+        drop(stream);
+        esp.close()
+    }
+}
+
+/// The variable first: should the power fail between the two, the image gets its trial all the same.
+fn arm(host: &Host, store: &LedgerStore, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
+    boot_control::try_next(host, &record.root_hash.uki_name())?;
+    let mut ledger = store.load();
+    ledger.failed.retain(|failed| failed.root_hash != record.root_hash);
+    ledger.record(history(HistoryEvent::UpgradeArmed, record, slot));
+    ledger.pending = Some(PendingUpgrade {
+        slot,
+        image: record.clone(),
+        source: source.to_owned(),
+        stage: UpgradeStage::Armed,
+    });
+    store.store(ledger).map(drop)
+}
+
+fn history(event: HistoryEvent, record: &ImageRecord, slot: Slot) -> HistoryEntry {
+    HistoryEntry {
+        at: facts::now(),
+        event,
+        version: record.version.clone(),
+        root_hash: record.root_hash,
+        slot: Some(slot),
+        reason: None,
+    }
+}
+
+/// Fetches frames of the root image, one buffer of each kind for all of them.
+struct Fetcher<'a> {
+    image: &'a mut SourceImage,
+    layer: Descriptor,
+    decompressor: Decompressor,
+    compressed: Vec<u8>,
+}
+
+impl<'a> Fetcher<'a> {
+    fn new(image: &'a mut SourceImage, layer: Descriptor) -> Result<Self> {
+        let compressed = vec![0; MAX_COMPRESSED_FRAME as usize];
+        Ok(Self { image, layer, decompressor: Decompressor::new()?, compressed })
+    }
+
+    /// Superblock and tree.
+    fn tree(&mut self, root: &edge_model::manifest::RootImage) -> Result<PageBuffer> {
+        let start = sum(&root.data_frames);
+        let length = root.tree_blocks * BLOCK_SIZE;
+        let mut bytes = PageBuffer::new(length as usize);
+        let mut frame = PageBuffer::new(FRAME_SIZE as usize);
+        self.frames(&root.tree_frames, length, start, 0, &mut frame, &mut |index, content| {
+            let at = index * FRAME_SIZE as usize;
+            bytes[at..at + content.len()].copy_from_slice(content);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    fn data(
+        &mut self,
+        sizes: &[u32],
+        length: u64,
+        first: usize,
+        mut take: impl FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut frame = PageBuffer::new(FRAME_SIZE as usize);
+        self.frames(sizes, length, 0, first, &mut frame, &mut take)
+    }
+
+    /// Gives each frame from `first` on to `take`. A download that breaks is taken up at the frame where it
+    /// broke, after a pause.
+    fn frames(
+        &mut self,
+        sizes: &[u32],
+        length: u64,
+        start: u64,
+        first: usize,
+        frame: &mut PageBuffer,
+        take: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut next = first;
+        let mut pauses = RETRY_PAUSES.iter();
+        while next < sizes.len() {
+            let before = next;
+            let offset = start + sum(&sizes[..next]);
+            let result = self.stream(offset, sizes, length, &mut next, frame, take);
+            if next > before {
+                pauses = RETRY_PAUSES.iter();
+            }
+            match result {
+                Ok(()) => {}
+                Err(Broken::Download(error)) => match pauses.next() {
+                    Some(seconds) => std::thread::sleep(Duration::from_secs(*seconds)),
+                    None => return Err(error.help("run the upgrade again: it goes on where it stopped")),
+                },
+                Err(Broken::Other(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn stream(
+        &mut self,
+        offset: u64,
+        sizes: &[u32],
+        length: u64,
+        next: &mut usize,
+        frame: &mut PageBuffer,
+        take: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<(), Broken> {
+        let mut stream = self.image.blobs.open(&self.layer, offset).map_err(Broken::Download)?;
+        for (index, size) in sizes.iter().enumerate().skip(*next) {
+            let compressed = &mut self.compressed[..*size as usize];
+            let read = stream.read_exact(compressed).context("the download of the image broke off");
+            read.map_err(Broken::Download)?;
+            let content = &mut frame[..frame_length(length, index) as usize];
+            self.decompressor.decompress(compressed, content).map_err(Broken::Other)?;
+            take(index, content).map_err(Broken::Other)?;
+            *next = index + 1;
+        }
+        Ok(())
+    }
+}
+
+/// What stopped a stream.
+enum Broken {
+    /// Worth another try.
+    Download(Error),
+    Other(Error),
+}
+
+fn sum(sizes: &[u32]) -> u64 {
+    sizes.iter().map(|size| u64::from(*size)).sum()
+}

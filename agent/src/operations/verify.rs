@@ -1,0 +1,46 @@
+//! Reading every block of the images on this host.
+
+use edge_host::slot::ImageReader;
+use edge_model::ids::{RootHash, Slot};
+use edge_model::layout::Role;
+use edge_model::{Class, Error, Result};
+
+use super::{Outcome, ledger_store};
+use crate::facts::Host;
+use crate::report::Report;
+
+/// Checks the booted image, the other slot and recovery, as far as they hold images.
+///
+/// # Errors
+/// [`edge_model::Class::Integrity`] naming every image that is damaged.
+pub(super) fn run(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
+    let ledger = ledger_store().load();
+    let slot = |slot: Slot| Some((Role::of_slot(slot), ledger.slot(slot)?));
+    let recovery = ledger.recovery.as_ref().map(|image| (Role::Recovery, image));
+    let images = [slot(Slot::A), slot(Slot::B), recovery];
+    let (mut good, mut damaged) = (Vec::new(), Vec::new());
+    for (role, image) in images.into_iter().flatten() {
+        let name = role.spec().label;
+        match check(host, role, &image.root_hash, image.data_blocks, report) {
+            Ok(()) => good.push(name),
+            Err(error) if error.class == Class::Integrity => damaged.push(format!("{name}: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
+    if damaged.is_empty() {
+        return Ok(Outcome::stay(format!("undamaged: {}", good.join(", "))));
+    }
+    Err(Error::integrity(damaged.join("; ")).help("install the image again with edge-agent upgrade"))
+}
+
+fn check(
+    host: &Host,
+    role: Role,
+    root_hash: &RootHash,
+    data_blocks: u64,
+    report: &mut dyn Report,
+) -> Result<()> {
+    let reader = ImageReader::open(&host.disk()?.device(role)?)?;
+    report.step(&format!("reading {}", role.spec().label), data_blocks * edge_model::manifest::BLOCK_SIZE);
+    reader.scrub(root_hash, data_blocks, |done| report.progress(done))
+}

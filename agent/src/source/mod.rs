@@ -1,0 +1,105 @@
+//! Where images come from: a registry, an OCI layout folder, or one file.
+
+mod archive;
+mod layout;
+mod registry;
+
+use std::io::Read;
+use std::path::Path;
+
+use edge_model::manifest::{ImageManifest, Signature};
+use edge_model::{Context, Error, Result};
+use edge_slot_image::oci::{self, Descriptor, Manifest};
+use edge_slot_image::signing::{self, MANIFEST_LIMIT, Provenance, TrustedKey};
+
+/// Anything that gives blobs by digest, from any offset.
+pub(crate) trait BlobSource {
+    /// The OCI manifest of the only image.
+    ///
+    /// # Errors
+    /// When it cannot be reached or is not a provider image.
+    fn manifest(&mut self) -> Result<Vec<u8>>;
+
+    /// A stream of a blob from byte `offset` on. What it gives must be checked by the caller.
+    ///
+    /// # Errors
+    /// When the blob cannot be reached.
+    fn open(&mut self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + '_>>;
+}
+
+/// A provider image whose manifest has been checked.
+pub(crate) struct SourceImage {
+    pub(crate) blobs: Box<dyn BlobSource>,
+    pub(crate) oci: Manifest,
+    pub(crate) manifest: ImageManifest,
+    pub(crate) provenance: Provenance,
+}
+
+/// Opens `oci:REF`, `oci-layout:DIR` or `file:PATH`.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] for another form.
+fn open_blobs(source: &str, plain_http: bool) -> Result<Box<dyn BlobSource>> {
+    match source.split_once(':') {
+        Some(("oci", reference)) => Ok(Box::new(registry::Registry::open(reference, plain_http)?)),
+        Some(("oci-layout", path)) => Ok(Box::new(layout::Layout::open(Path::new(path))?)),
+        Some(("file", path)) => Ok(Box::new(archive::ArchiveFile::open(Path::new(path))?)),
+        _ => Err(Error::invalid(format!("{source:?} is not a source of images"))
+            .help("use oci:REGISTRY/NAME:TAG, oci-layout:FOLDER or file:PATH")),
+    }
+}
+
+/// Fetches and checks the manifest of an image: signature first, then its content.
+///
+/// # Errors
+/// When the source cannot be reached, or the manifest is wrong or wrongly signed.
+pub(crate) fn open(source: &str, plain_http: bool, trusted: &[TrustedKey]) -> Result<SourceImage> {
+    let mut blobs = open_blobs(source, plain_http)?;
+    let oci = Manifest::parse(&blobs.manifest()?)?;
+    let bytes = read_small(blobs.as_mut(), oci.layer(oci::MEDIA_IMAGE_MANIFEST)?)?;
+    let signature: Option<Signature> = match oci.find(oci::MEDIA_SIGNATURE) {
+        Some(layer) => {
+            let bytes = read_small(blobs.as_mut(), layer)?;
+            Some(serde_json::from_slice(&bytes).context("the image's signature cannot be read")?)
+        }
+        None => None,
+    };
+    let provenance = signing::check_signature(&bytes, signature.as_ref(), trusted)?;
+    let manifest = signing::parse_manifest(&bytes)?;
+    Ok(SourceImage { blobs, oci, manifest, provenance })
+}
+
+/// A whole small blob, checked against its digest.
+fn read_small(blobs: &mut dyn BlobSource, blob: &Descriptor) -> Result<Vec<u8>> {
+    if blob.size > MANIFEST_LIMIT as u64 {
+        return Err(Error::invalid(format!("the layer {} is too large", blob.media_type)));
+    }
+    let mut bytes = Vec::new();
+    blobs
+        .open(blob, 0)?
+        .take(blob.size + 1)
+        .read_to_end(&mut bytes)
+        .context("cannot fetch a part of the image")?;
+    if edge_slot_image::sha256(&bytes) != blob.digest {
+        return Err(Error::integrity(format!("the layer {} does not match its digest", blob.media_type)));
+    }
+    Ok(bytes)
+}
+
+/// The blob with this media type must be the one that the signed manifest names.
+///
+/// # Errors
+/// [`edge_model::Class::Integrity`] when it is another.
+pub(crate) fn checked_layer(
+    image: &SourceImage,
+    media_type: &str,
+    expected: edge_model::manifest::Blob,
+) -> Result<Descriptor> {
+    let layer = image.oci.layer(media_type)?;
+    if layer.digest != expected.digest || layer.size != expected.size {
+        return Err(Error::integrity(format!(
+            "the layer {media_type} is not the one that the manifest names"
+        )));
+    }
+    Ok(layer.clone())
+}

@@ -1,0 +1,159 @@
+//! Images that demo and tests need, built by the real builder from real projects.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_model::{Context, Result};
+
+use crate::lab::Lab;
+use crate::ssh::OPERATOR;
+
+const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
+
+/// What distinguishes one image from another.
+#[derive(Debug, Clone, Default)]
+pub struct Recipe {
+    pub version: String,
+    /// Added to the kernel command line.
+    pub kernel_arguments: Vec<String>,
+    /// Files of the root: path, content, whether it is a program.
+    pub files: Vec<(String, String, bool)>,
+    /// Key pair other than the common one.
+    pub keys: Option<PathBuf>,
+    pub unsigned: bool,
+}
+
+impl Recipe {
+    pub fn version(version: &str) -> Self {
+        Self { version: version.into(), ..Self::default() }
+    }
+
+    #[must_use]
+    pub fn file(mut self, path: &str, content: &str, program: bool) -> Self {
+        self.files.push((path.into(), content.into(), program));
+        self
+    }
+
+    #[must_use]
+    pub fn kernel_argument(mut self, argument: &str) -> Self {
+        self.kernel_arguments.push(argument.into());
+        self
+    }
+}
+
+/// What the medium of an image says about the installation.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub operator_key: String,
+    pub after: &'static str,
+    pub wipe: bool,
+    pub user_data: String,
+}
+
+/// A project that has been built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    pub folder: PathBuf,
+    pub version: String,
+    pub root_hash: String,
+}
+
+impl Built {
+    fn output(&self, suffix: &str) -> PathBuf {
+        self.folder.join("build").join(format!("edge-appliance-{}-amd64{suffix}", self.version))
+    }
+
+    pub fn iso(&self) -> PathBuf {
+        self.output(".iso")
+    }
+
+    pub fn raw(&self) -> PathBuf {
+        self.output(".raw")
+    }
+
+    pub fn archive(&self) -> PathBuf {
+        self.output(".oci.tar")
+    }
+
+    pub fn layout(&self) -> PathBuf {
+        self.folder.join("build/oci")
+    }
+}
+
+/// Builds a project in `work/projects/NAME`.
+///
+/// # Errors
+/// When the builder fails.
+pub fn build(lab: &Lab, name: &str, recipe: &Recipe, site: &Site, push: Option<&str>) -> Result<Built> {
+    build_in(lab, &lab.work().join("projects").join(name), recipe, site, push, false)
+}
+
+/// Like [`build`], in a given folder, and without results of earlier builds if asked.
+///
+/// # Errors
+/// When the builder fails.
+pub fn build_in(
+    lab: &Lab,
+    folder: &Path,
+    recipe: &Recipe,
+    site: &Site,
+    push: Option<&str>,
+    no_cache: bool,
+) -> Result<Built> {
+    write_project(lab, folder, recipe, site)?;
+    let mut command =
+        Child::new(lab.edgeforge()).arg("build").arg(folder).arg("--json").deadline(BUILD_DEADLINE);
+    if no_cache {
+        command = command.arg("--no-cache");
+    }
+    if let Some(reference) = push {
+        command = command.args(["--push", reference, "--plain-http"]);
+    }
+    let answer: serde_json::Value =
+        serde_json::from_slice(&command.run()?).context("edgeforge's answer cannot be read")?;
+    let root_hash = answer["root_hash"].as_str().unwrap_or_default().to_owned();
+    Ok(Built { folder: folder.to_owned(), version: recipe.version.clone(), root_hash })
+}
+
+fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    let keys = match &recipe.keys {
+        Some(keys) => keys.clone(),
+        None => lab.work().join("keys"),
+    };
+    if !keys.join("image-signing.key").exists() {
+        Child::new(lab.edgeforge()).args(["keys", "generate"]).arg(&keys).run()?;
+    }
+    Child::new(lab.edgeforge()).arg("init").arg(folder).run()?;
+    let arguments = serde_json::to_string(&recipe.kernel_arguments).context("cannot write forge.yaml")?;
+    let mut forge =
+        format!("name: edge-appliance\nversion: \"{}\"\nkernel-arguments: {arguments}\n", recipe.version);
+    if !recipe.unsigned {
+        forge.push_str(&format!("keys: {}\n", keys.display()));
+    }
+    let unattended = format!(
+        "interactive: never\ninstall:\n  wipe: {}\n  after: {}\nhost-name: edge-demo\noperator:\n  name: {OPERATOR}\n  ssh-keys:\n  - {}\n",
+        site.wipe, site.after, site.operator_key
+    );
+    let put = |name: &str, content: &str, program: bool| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))
+            .and_then(|()| fs::write(&path, content))
+            .and_then(|()| {
+                fs::set_permissions(&path, fs::Permissions::from_mode(if program { 0o755 } else { 0o644 }))
+            })
+            .with_context(|| format!("cannot write {}", path.display()))
+    };
+    put("forge.yaml", &forge, false)?;
+    put("unattended.yaml", &unattended, false)?;
+    put("user-data", &site.user_data, false)?;
+    for (path, content, program) in &recipe.files {
+        put(&format!("overlay/files/{path}"), content, *program)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The tools that virtual machines need, and where everything is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_host::sandbox::Sandbox;
+use edge_model::{Context, Error, Result};
+
+const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
+
+/// Emulator, firmware and registry, in a tree that edgeforge makes.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    tools: Sandbox,
+    /// The checkout.
+    root: PathBuf,
+    /// Folder for disks, logs and sockets.
+    work: PathBuf,
+}
+
+impl Lab {
+    /// Prepares the lab for files below `work`.
+    ///
+    /// # Errors
+    /// When the tools cannot be installed or `make build` has not been run.
+    pub fn open(root: &Path, work: &Path) -> Result<Self> {
+        let edgeforge = root.join("dist/edgeforge");
+        if !edgeforge.exists() {
+            return Err(Error::environment("dist/edgeforge is missing").help("make build"));
+        }
+        std::fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
+        let work = work.canonicalize().with_context(|| format!("cannot open {}", work.display()))?;
+        let answer = Child::new(&edgeforge).args(["tools", "--lab"]).deadline(TOOLS_DEADLINE).run()?;
+        let tree = PathBuf::from(String::from_utf8_lossy(&answer).trim());
+        Ok(Self { tools: Sandbox::new(&tree).share(&work).share(root), root: root.to_owned(), work })
+    }
+
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
+    pub fn edgeforge(&self) -> PathBuf {
+        self.root.join("dist/edgeforge")
+    }
+
+    /// A program of the tools tree.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be prepared.
+    pub fn tool(&self, program: &str) -> Result<Child> {
+        Child::new(program).inside(&self.tools)
+    }
+
+    /// A file of the tools tree, as seen from this machine.
+    pub fn tool_file(&self, path: &str) -> PathBuf {
+        self.tools.root().join(path.trim_start_matches('/'))
+    }
+}

@@ -1,0 +1,290 @@
+//! One virtual machine: its own copies of disk and firmware variables, TCG unless the host's KVM really works.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use edge_host::child::{Child, Running};
+use edge_model::{Context, Error, Result};
+use serde_json::json;
+
+use crate::lab::Lab;
+use crate::qmp::Qmp;
+use crate::serial::Serial;
+
+const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const MEMORY_MIB: u32 = 1024;
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    Virtio,
+    Nvme,
+}
+
+/// How an installation medium is attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Medium {
+    None,
+    Cd(PathBuf),
+    UsbStick(PathBuf),
+}
+
+/// A machine that may be switched on and off.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    folder: PathBuf,
+    bus: Bus,
+    medium: Medium,
+    ssh_port: u16,
+}
+
+/// A machine that is on. Dropping it pulls the plug.
+#[derive(Debug)]
+pub struct Powered {
+    process: Running,
+    pub serial: Serial,
+    folder: PathBuf,
+    control: PathBuf,
+}
+
+impl Machine {
+    /// A machine with an empty disk of `disk_gib`, in a new folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be filled.
+    pub fn new(lab: &Lab, name: &str, disk_gib: u64, bus: Bus) -> Result<Self> {
+        let folder = lab.work().join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let machine = Self { folder, bus, medium: Medium::None, ssh_port: free_port()? };
+        fs::copy(lab.tool_file(VARIABLES), machine.variables())
+            .context("cannot copy the firmware's variables")?;
+        let disk = fs::File::create(machine.disk()).context("cannot create a disk")?;
+        disk.set_len(disk_gib << 30).context("cannot create a disk")?;
+        Ok(machine)
+    }
+
+    /// A machine in the same state as another one that is off.
+    ///
+    /// # Errors
+    /// When the state cannot be copied.
+    pub fn copy_of(lab: &Lab, original: &Machine, name: &str) -> Result<Self> {
+        let folder = lab.work().join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let machine = Self { folder, bus: original.bus, medium: Medium::None, ssh_port: free_port()? };
+        fs::copy(original.variables(), machine.variables())
+            .context("cannot copy the firmware's variables")?;
+        Child::new("cp").arg("--sparse=always").arg(original.disk()).arg(machine.disk()).run()?;
+        Ok(machine)
+    }
+
+    /// The machine whose files are in a folder already.
+    pub fn at(folder: &Path, ssh_port: u16) -> Self {
+        Self { folder: folder.to_owned(), bus: Bus::Virtio, medium: Medium::None, ssh_port }
+    }
+
+    #[must_use]
+    pub fn with_medium(mut self, medium: Medium) -> Self {
+        self.medium = medium;
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn disk(&self) -> PathBuf {
+        self.folder.join("disk.raw")
+    }
+
+    pub fn variables(&self) -> PathBuf {
+        self.folder.join("vars.fd")
+    }
+
+    pub fn ssh_port(&self) -> u16 {
+        self.ssh_port
+    }
+
+    /// Switches the machine on.
+    ///
+    /// # Errors
+    /// When the emulator does not start.
+    pub fn power_on(&self, lab: &Lab, accelerator: Accelerator) -> Result<Powered> {
+        let serial = self.folder.join("serial.log");
+        let control = self.folder.join("qmp.sock");
+        for stale in [&serial, &control] {
+            // They belong to an earlier run.
+            let _ = fs::remove_file(stale);
+        }
+        let process =
+            self.emulator(lab, accelerator, &serial, &control)?.spawn(&self.folder.join("qemu.log"))?;
+        let mut powered =
+            Powered { process, serial: Serial::new(&serial), folder: self.folder.clone(), control };
+        powered.wait_for_control()?;
+        Ok(powered)
+    }
+
+    fn emulator(&self, lab: &Lab, accelerator: Accelerator, serial: &Path, control: &Path) -> Result<Child> {
+        let mut qemu = lab
+            .tool("qemu-system-x86_64")?
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"])
+            .args(["-accel", accelerator.name(), "-cpu", "max", "-smp", "1"])
+            .args(["-m", &MEMORY_MIB.to_string()])
+            .arg("-drive")
+            .arg(format!("if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"))
+            .arg("-drive")
+            .arg(format!("if=pflash,format=raw,unit=1,file={}", self.variables().display()))
+            .arg("-serial")
+            .arg(format!("file:{}", serial.display()))
+            .arg("-qmp")
+            .arg(format!("unix:{},server=on,wait=off", control.display()))
+            .args(["-device", "i6300esb", "-action", "watchdog=reset"])
+            .args(["-device", "virtio-rng-pci"])
+            .arg("-netdev")
+            .arg(format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port))
+            .args(["-device", "virtio-net-pci,netdev=net"])
+            .arg("-drive")
+            .arg(format!(
+                "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={}",
+                self.disk().display()
+            ))
+            .args(["-device", self.bus.device()]);
+        qemu = match &self.medium {
+            Medium::None => qemu,
+            Medium::Cd(iso) => qemu
+                .arg("-drive")
+                .arg(format!("if=none,id=medium,format=raw,media=cdrom,readonly=on,file={}", iso.display()))
+                .args(["-device", "ide-cd,drive=medium,bus=ide.0"]),
+            Medium::UsbStick(iso) => qemu
+                .arg("-drive")
+                .arg(format!("if=none,id=medium,format=raw,readonly=on,file={}", iso.display()))
+                .args(["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on"]),
+        };
+        Ok(qemu)
+    }
+}
+
+impl Bus {
+    fn device(self) -> &'static str {
+        match self {
+            Bus::Virtio => "virtio-blk-pci,drive=disk,serial=EDGE-DISK-1",
+            Bus::Nvme => "nvme,drive=disk,serial=EDGE-DISK-1",
+        }
+    }
+}
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    Tcg,
+    Kvm,
+}
+
+impl Accelerator {
+    fn name(self) -> &'static str {
+        match self {
+            Accelerator::Tcg => "tcg,thread=multi",
+            Accelerator::Kvm => "kvm",
+        }
+    }
+
+    /// KVM only when a probe guest has really come up with it: a device file proves nothing.
+    ///
+    /// # Errors
+    /// When the probe cannot be prepared.
+    pub fn probe(lab: &Lab, iso: &Path) -> Result<Self> {
+        const WITHIN: Duration = Duration::from_secs(10);
+        if !Path::new("/dev/kvm").exists() {
+            return Ok(Accelerator::Tcg);
+        }
+        let machine = Machine::new(lab, "kvm-probe", 1, Bus::Virtio)?.with_medium(Medium::Cd(iso.to_owned()));
+        let works = machine
+            .power_on(lab, Accelerator::Kvm)
+            .and_then(|mut powered| powered.serial.expect("edge: starting the installer", WITHIN))
+            .is_ok();
+        Ok(if works { Accelerator::Kvm } else { Accelerator::Tcg })
+    }
+}
+
+impl Powered {
+    fn wait_for_control(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while !self.control.exists() {
+            if self.process.ended()?.is_some() || started.elapsed() > START_WITHIN {
+                let log = fs::read_to_string(self.folder.join("qemu.log")).unwrap_or_default();
+                return Err(Error::environment(format!("the emulator did not start: {}", log.trim())));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Waits until the guest has switched itself off.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait_until_off(&mut self, within: Duration) -> Result<()> {
+        let started = Instant::now();
+        while self.process.ended()?.is_none() {
+            if started.elapsed() > within {
+                return Err(Error::environment(format!(
+                    "the machine was still on after {} s",
+                    within.as_secs()
+                )));
+            }
+            sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// Pulls the plug: guest memory is gone, what the guest gave to its disk is kept.
+    pub fn pull_the_plug(mut self) {
+        self.process.kill();
+    }
+
+    /// Presses the reset button.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub fn reset(&self) -> Result<()> {
+        Qmp::connect(&self.control)?.command("system_reset", json!({})).map(drop)
+    }
+
+    /// Processor seconds that the machine has used so far.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn processor_seconds(&self) -> Result<f64> {
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let text =
+            fs::read_to_string(format!("/proc/{}/stat", self.process.id())).context("the machine is gone")?;
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks =
+            |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+    }
+
+    /// Leaves the machine running when this program ends; returns the emulator's process identifier.
+    pub fn detach(self) -> u32 {
+        self.process.detach()
+    }
+}
+
+/// A port of the loopback interface that is free now.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
+    Ok(listener.local_addr().context("cannot find a free port")?.port())
+}

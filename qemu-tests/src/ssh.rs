@@ -1,0 +1,102 @@
+//! Commands on a machine, the way an operator gives them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use edge_host::child::Outcome;
+use edge_model::{Context, Error, Result};
+
+use crate::lab::Lab;
+
+pub const OPERATOR: &str = "site";
+
+/// An operator's key pair.
+#[derive(Debug, Clone)]
+pub struct Key {
+    private: PathBuf,
+    pub public: String,
+}
+
+impl Key {
+    /// Makes a key pair, or finds the one that is there.
+    ///
+    /// # Errors
+    /// When ssh-keygen fails.
+    pub fn prepare(lab: &Lab) -> Result<Self> {
+        let private = lab.work().join("operator");
+        let public = lab.work().join("operator.pub");
+        if !public.exists() {
+            lab.tool("ssh-keygen")?
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f"])
+                .arg(&private)
+                .run()?;
+        }
+        let public = fs::read_to_string(&public).context("cannot read the operator's key")?.trim().to_owned();
+        Ok(Self { private, public })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.private
+    }
+}
+
+/// A way to one machine.
+#[derive(Debug)]
+pub struct Ssh<'a> {
+    pub lab: &'a Lab,
+    pub key: &'a Key,
+    pub port: u16,
+}
+
+impl Ssh<'_> {
+    /// Runs a shell command; returns how it ended.
+    ///
+    /// # Errors
+    /// When ssh itself cannot be started or takes longer than `within`.
+    pub fn outcome(&self, command: &str, within: Duration) -> Result<Outcome> {
+        self.lab
+            .tool("ssh")?
+            .arg("-i")
+            .arg(&self.key.private)
+            .args(["-p", &self.port.to_string()])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "LogLevel=ERROR",
+            ])
+            .args(["-o", "ConnectTimeout=20", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"])
+            .arg(format!("{OPERATOR}@127.0.0.1"))
+            .arg(command)
+            .deadline(within)
+            .outcome()
+    }
+
+    /// Runs a shell command that must succeed; returns its output. The connection may take some tries while
+    /// the machine starts.
+    ///
+    /// # Errors
+    /// When the command fails or the machine cannot be reached in time.
+    pub fn run(&self, command: &str, within: Duration) -> Result<String> {
+        const UNREACHABLE: i32 = 255;
+        let started = Instant::now();
+        loop {
+            let outcome = self.outcome(command, within)?;
+            match outcome.status.code() {
+                Some(0) => return Ok(String::from_utf8_lossy(&outcome.stdout).trim().to_owned()),
+                Some(UNREACHABLE) if started.elapsed() < within => sleep(Duration::from_secs(1)),
+                code => {
+                    return Err(Error::environment(format!(
+                        "`{command}` ended with {code:?}: {}{}",
+                        String::from_utf8_lossy(&outcome.stdout),
+                        outcome.stderr
+                    )));
+                }
+            }
+        }
+    }
+}
