@@ -47,14 +47,12 @@ impl Fat<'_> {
         format.arg(image).inside(tools)?.run()?;
         let epoch = self.modified.to_string();
         let mtools = |program: &str| {
-            Ok::<_, edge_model::Error>(
-                Child::new(program)
-                    .env("SOURCE_DATE_EPOCH", &epoch)
-                    .env("TZ", "UTC")
-                    .arg("-i")
-                    .arg(image)
-                    .inside(tools)?,
-            )
+            Child::new(program)
+                .env("SOURCE_DATE_EPOCH", &epoch)
+                .env("TZ", "UTC")
+                .arg("-i")
+                .arg(image)
+                .inside(tools)
         };
         for folder in self.folders() {
             mtools("mmd")?.arg(format!("::{folder}")).run()?;

@@ -151,6 +151,8 @@ impl Tree {
         let context = || format!("cannot write {}", output.display());
         let file = File::create(output).with_context(context)?;
         let mut builder = Builder::new(BufWriter::with_capacity(1 << 20, file));
+        // Without an entry of its own the root would be writable by everybody.
+        append(&mut builder, "./", &node(0o755, Content::Directory), modified).with_context(context)?;
         let is_link = |node: &Node| matches!(node.content, Content::HardLink(_));
         for links in [false, true] {
             for (path, node) in self.nodes.iter().filter(|(_, node)| is_link(node) == links) {

@@ -69,6 +69,10 @@ impl Built {
         self.output(".iso")
     }
 
+    pub fn uki(&self) -> PathBuf {
+        self.output(".efi")
+    }
+
     pub fn raw(&self) -> PathBuf {
         self.output(".raw")
     }

@@ -13,6 +13,7 @@ const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 #[derive(Debug, Clone)]
 pub struct Lab {
     tools: Sandbox,
+    builder_tools: Sandbox,
     /// The checkout.
     root: PathBuf,
     /// Folder for disks, logs and sockets.
@@ -31,9 +32,13 @@ impl Lab {
         }
         std::fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
         let work = work.canonicalize().with_context(|| format!("cannot open {}", work.display()))?;
-        let answer = Child::new(&edgeforge).args(["tools", "--lab"]).deadline(TOOLS_DEADLINE).run()?;
-        let tree = PathBuf::from(String::from_utf8_lossy(&answer).trim());
-        Ok(Self { tools: Sandbox::new(&tree).share(&work).share(root), root: root.to_owned(), work })
+        let tree = |arguments: &[&str]| -> Result<Sandbox> {
+            let answer = Child::new(&edgeforge).args(arguments).deadline(TOOLS_DEADLINE).run()?;
+            let tree = PathBuf::from(String::from_utf8_lossy(&answer).trim());
+            Ok(Sandbox::new(&tree).share(&work).share(root))
+        };
+        let (tools, builder_tools) = (tree(&["tools", "--lab"])?, tree(&["tools"])?);
+        Ok(Self { tools, builder_tools, root: root.to_owned(), work })
     }
 
     pub fn work(&self) -> &Path {
@@ -50,6 +55,14 @@ impl Lab {
     /// When the sandbox cannot be prepared.
     pub fn tool(&self, program: &str) -> Result<Child> {
         Child::new(program).inside(&self.tools)
+    }
+
+    /// A program of the builder's tools tree.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be prepared.
+    pub fn builder_tool(&self, program: &str) -> Result<Child> {
+        Child::new(program).inside(&self.builder_tools)
     }
 
     /// A file of the tools tree, as seen from this machine.

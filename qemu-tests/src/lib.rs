@@ -1,5 +1,6 @@
 //! Real virtual machines for demo and tests: UEFI firmware, serial line, control socket, registry.
 
+pub mod bench_ground;
 pub mod images;
 pub mod lab;
 pub mod machine;

@@ -41,6 +41,9 @@ pub struct Machine {
     bus: Bus,
     medium: Medium,
     ssh_port: u16,
+    /// The machine may stay on when this program ends.
+    independent: bool,
+    medium_first: bool,
 }
 
 /// A machine that is on. Dropping it pulls the plug.
@@ -63,7 +66,14 @@ impl Machine {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let machine = Self { folder, bus, medium: Medium::None, ssh_port: free_port()? };
+        let machine = Self {
+            folder,
+            bus,
+            medium: Medium::None,
+            ssh_port: free_port()?,
+            independent: false,
+            medium_first: false,
+        };
         fs::copy(lab.tool_file(VARIABLES), machine.variables())
             .context("cannot copy the firmware's variables")?;
         let disk = fs::File::create(machine.disk()).context("cannot create a disk")?;
@@ -81,7 +91,14 @@ impl Machine {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let machine = Self { folder, bus: original.bus, medium: Medium::None, ssh_port: free_port()? };
+        let machine = Self {
+            folder,
+            bus: original.bus,
+            medium: Medium::None,
+            ssh_port: free_port()?,
+            independent: false,
+            medium_first: false,
+        };
         fs::copy(original.variables(), machine.variables())
             .context("cannot copy the firmware's variables")?;
         Child::new("cp").arg("--sparse=always").arg(original.disk()).arg(machine.disk()).run()?;
@@ -90,13 +107,55 @@ impl Machine {
 
     /// The machine whose files are in a folder already.
     pub fn at(folder: &Path, ssh_port: u16) -> Self {
-        Self { folder: folder.to_owned(), bus: Bus::Virtio, medium: Medium::None, ssh_port }
+        Self {
+            folder: folder.to_owned(),
+            bus: Bus::Virtio,
+            medium: Medium::None,
+            ssh_port,
+            independent: false,
+            medium_first: false,
+        }
     }
 
     #[must_use]
     pub fn with_medium(mut self, medium: Medium) -> Self {
         self.medium = medium;
         self
+    }
+
+    /// Lets the machine stay on when this program ends; see [`Powered::detach`].
+    #[must_use]
+    pub fn independent(mut self) -> Self {
+        self.independent = true;
+        self
+    }
+
+    /// Makes the firmware start the medium before any disk.
+    #[must_use]
+    pub fn preferring_medium(mut self) -> Self {
+        self.medium_first = true;
+        self
+    }
+
+    /// Puts the firmware's variables back to those of a new machine.
+    ///
+    /// # Errors
+    /// When they cannot be copied.
+    pub fn forget_firmware_variables(&self, lab: &Lab) -> Result<()> {
+        fs::copy(lab.tool_file(VARIABLES), self.variables())
+            .map(drop)
+            .context("cannot copy the firmware's variables")
+    }
+
+    /// Copies an image to the beginning of the disk, whose size stays.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn fill_disk_from(&self, image: &Path) -> Result<()> {
+        let size = fs::metadata(self.disk()).context("cannot look at the disk")?.len();
+        Child::new("cp").arg("--sparse=always").arg(image).arg(self.disk()).run()?;
+        let disk = fs::OpenOptions::new().write(true).open(self.disk()).context("cannot open the disk")?;
+        disk.set_len(size).context("cannot restore the size of the disk")
     }
 
     pub fn folder(&self) -> &Path {
@@ -126,8 +185,11 @@ impl Machine {
             // They belong to an earlier run.
             let _ = fs::remove_file(stale);
         }
-        let process =
-            self.emulator(lab, accelerator, &serial, &control)?.spawn(&self.folder.join("qemu.log"))?;
+        let mut emulator = self.emulator(lab, accelerator, &serial, &control)?;
+        if self.independent {
+            emulator = emulator.independent();
+        }
+        let process = emulator.spawn(&self.folder.join("qemu.log"))?;
         let mut powered =
             Powered { process, serial: Serial::new(&serial), folder: self.folder.clone(), control };
         powered.wait_for_control()?;
@@ -164,7 +226,11 @@ impl Machine {
             Medium::Cd(iso) => qemu
                 .arg("-drive")
                 .arg(format!("if=none,id=medium,format=raw,media=cdrom,readonly=on,file={}", iso.display()))
-                .args(["-device", "ide-cd,drive=medium,bus=ide.0"]),
+                .arg("-device")
+                .arg(format!(
+                    "ide-cd,drive=medium,bus=ide.0{}",
+                    if self.medium_first { ",bootindex=0" } else { "" }
+                )),
             Medium::UsbStick(iso) => qemu
                 .arg("-drive")
                 .arg(format!("if=none,id=medium,format=raw,readonly=on,file={}", iso.display()))

@@ -1,37 +1,28 @@
-//! Scratch driver while the scenarios are being written.
-fn main() {
-    use edge_host as _;
-    use qemu_tests::*;
-    use std::time::Duration;
-    let root = std::env::current_dir().unwrap();
-    let lab = lab::Lab::open(&root, &root.join("target/vm")).unwrap();
-    let key = ssh::Key::prepare(&lab).unwrap();
-    let site = images::Site {
-        operator_key: key.public.clone(),
-        after: "reboot",
-        wipe: false,
-        user_data: "#cloud-config\n".into(),
-    };
-    let built = images::build(&lab, "v1", &images::Recipe::version("1.0.0"), &site, None).unwrap();
-    println!("{built:?}");
-    let acc = machine::Accelerator::Tcg;
-    let m = machine::Machine::new(&lab, "scratch", 8, machine::Bus::Virtio)
-        .unwrap()
-        .with_medium(machine::Medium::Cd(built.iso()));
-    let t = std::time::Instant::now();
-    let mut p = m.power_on(&lab, acc).unwrap();
-    for w in ["edge: starting the installer", "edge: installing", "is installed on", "edge: healthy"] {
-        match p.serial.expect(w, Duration::from_secs(150)) {
-            Ok(l) => {
-                println!("{:.1}s cpu {:.1}: {l}", t.elapsed().as_secs_f32(), p.processor_seconds().unwrap())
-            }
-            Err(e) => {
-                println!("{e}");
-                std::process::exit(1);
-            }
+//! Runs end-to-end scenarios in real virtual machines: `qemu-tests [--long] [NAME…]`.
+
+mod runner;
+mod scenarios;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use edge_model::error;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let long = arguments.iter().any(|argument| argument == "--long");
+    let names: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|name| !name.starts_with("--")).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+    match runner::run(root, long, &names) {
+        Ok(summary) => {
+            println!("{summary}");
+            if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{}", error::render(&error));
+            println!("{}", runner::Summary { failed: 1, ..runner::Summary::default() });
+            ExitCode::FAILURE
         }
     }
-    let ssh = ssh::Ssh { lab: &lab, key: &key, port: m.ssh_port() };
-    println!("{}", ssh.run("sudo edge-agent status; mount | head -50; systemd-analyze; systemd-analyze blame | head -20; free -m", Duration::from_secs(60)).unwrap());
-    println!("{:.1}s cpu {:.1}", t.elapsed().as_secs_f32(), p.processor_seconds().unwrap());
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use edge_host::child::Running;
+use edge_host::child::{Child, Running};
 use edge_model::{Context, Error, Result};
 
 use crate::lab::Lab;
@@ -34,6 +34,18 @@ impl Registry {
     /// # Errors
     /// As [`Registry::start`].
     pub fn start_at(lab: &Lab, port: u16) -> Result<Self> {
+        Self::launch(lab, port, |tool| tool)
+    }
+
+    /// Starts a registry that may outlive this program; see [`Registry::detach`].
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn start_independent(lab: &Lab, port: u16) -> Result<Self> {
+        Self::launch(lab, port, Child::independent)
+    }
+
+    fn launch(lab: &Lab, port: u16, prepare: impl FnOnce(Child) -> Child) -> Result<Self> {
         let folder = lab.work().join("registry");
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let configuration = format!(
@@ -42,8 +54,7 @@ impl Registry {
         );
         let file = folder.join(format!("config-{port}.yml"));
         fs::write(&file, configuration).context("cannot write the registry's configuration")?;
-        let process = lab
-            .tool("docker-registry")?
+        let process = prepare(lab.tool("docker-registry")?)
             .arg("serve")
             .arg(&file)
             .spawn(&folder.join(format!("log-{port}")))?;

@@ -27,6 +27,12 @@ impl Serial {
         Self { path: path.to_owned(), seen: 0 }
     }
 
+    /// The line from now on: what it carried before is passed over.
+    pub fn from_now(path: &Path) -> Self {
+        let seen = fs::metadata(path).map_or(0, |metadata| metadata.len() as usize);
+        Self { path: path.to_owned(), seen }
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.path).unwrap_or_default()).into_owned()
     }

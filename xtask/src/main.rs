@@ -1,1 +1,83 @@
-fn main() {}
+//! The engine behind the Makefile: build, check, demo, test, bench.
+
+mod bench;
+mod build;
+mod check;
+mod demo;
+mod packages;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use edge_model::{Result, error};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fill dist/ with edgeforge and with what goes into images
+    Build {
+        /// With the optimisations of what is shipped to users
+        #[arg(long)]
+        dist: bool,
+    },
+    /// Format, lints, structure and unit tests
+    Check,
+    /// Build an image and an ISO, install it in a virtual machine, and leave that running
+    Demo,
+    /// A shell on the machine of the demo
+    DemoConsole,
+    /// Upgrade the machine of the demo to a second version
+    DemoUpgrade,
+    /// Give the machine of the demo a broken image and watch it come back
+    DemoBreak,
+    /// Switch the machine of the demo off
+    DemoStop,
+    /// Everything that proves the project
+    Test {
+        /// Only these scenarios in virtual machines, and nothing else
+        scenarios: Vec<String>,
+    },
+    /// Everything, with the repetitions that take long
+    TestLong,
+    /// Sizes, times and memory against their marks
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Build { dist } => build::build(dist),
+        Command::Check => check::check(),
+        Command::Demo => demo::demo(),
+        Command::DemoConsole => demo::console(),
+        Command::DemoUpgrade => demo::upgrade(),
+        Command::DemoBreak => demo::break_it(),
+        Command::DemoStop => demo::stop(),
+        Command::Test { scenarios } => test::test(&scenarios, false),
+        Command::TestLong => test::test(&[], true),
+        Command::Bench => bench::bench(),
+    };
+    finish(result)
+}
+
+fn finish(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", error::render(&error));
+            ExitCode::from(error.class.exit_code())
+        }
+    }
+}
+
+/// The checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}

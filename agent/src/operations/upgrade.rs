@@ -160,7 +160,7 @@ impl Job<'_> {
             }
             target.write_at(offset, bytes)?;
             next = index + 1;
-            if next % CHECKPOINT_EVERY == 0 {
+            if next.is_multiple_of(CHECKPOINT_EVERY) {
                 target.sync()?;
                 self.checkpoint(next)?;
             }

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -27,6 +27,8 @@ pub struct Child {
     command: Command,
     shown: Vec<OsString>,
     deadline: Duration,
+    /// Ends when we end.
+    bound: bool,
 }
 
 /// How a child ended.
@@ -53,8 +55,7 @@ impl Child {
             // The kernel starts PID 1 without one.
             command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         }
-        set_parent_death_signal(&mut command);
-        Self { command, shown: vec![program.as_ref().to_owned()], deadline: DEFAULT_DEADLINE }
+        Self { command, shown: vec![program.as_ref().to_owned()], deadline: DEFAULT_DEADLINE, bound: true }
     }
 
     #[must_use]
@@ -100,6 +101,21 @@ impl Child {
         Ok(self)
     }
 
+    /// The child may outlive us; see [`Running::detach`].
+    #[must_use]
+    pub fn independent(mut self) -> Self {
+        self.bound = false;
+        self
+    }
+
+    fn start(&mut self) -> Result<std::process::Child> {
+        let shown = self.shown();
+        if self.bound {
+            set_parent_death_signal(&mut self.command);
+        }
+        self.command.spawn().with_context(|| format!("cannot start `{shown}`"))
+    }
+
     fn shown(&self) -> String {
         self.shown.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
@@ -128,12 +144,8 @@ impl Child {
     pub fn outcome(mut self) -> Result<Outcome> {
         let shown = self.shown();
         let deadline = self.deadline;
-        let mut child = self
-            .command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start `{shown}`"))?;
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.start()?;
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
         let status = wait_until(&mut child, Instant::now() + deadline)
@@ -141,6 +153,35 @@ impl Child {
         let joined = |handle: thread::JoinHandle<Vec<u8>>| handle.join().unwrap_or_default();
         let stdout = joined(stdout);
         Ok(Outcome { status, stdout, stderr: String::from_utf8_lossy(&joined(stderr)).into_owned() })
+    }
+
+    /// Like [`Child::outcome`], while a person reads along: standard output is repeated on ours, and the error
+    /// output goes there at once.
+    ///
+    /// # Errors
+    /// As [`Child::outcome`].
+    pub fn outcome_shown(mut self) -> Result<Outcome> {
+        let shown = self.shown();
+        self.command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = self.start()?;
+        let stdout = collect(child.stdout.take().map(Echo));
+        let status = wait_until(&mut child, Instant::now() + self.deadline)
+            .with_context(|| format!("`{shown}` did not finish"))?;
+        Ok(Outcome { status, stdout: stdout.join().unwrap_or_default(), stderr: String::new() })
+    }
+
+    /// Runs to the end on our own terminal, without a deadline: for work that a person watches or takes part in.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when it cannot start or fails.
+    pub fn run_on_terminal(mut self) -> Result<()> {
+        let shown = self.shown();
+        self.command.stdin(Stdio::inherit()).process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+        let status = self.start()?.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::environment(format!("`{shown}` failed: {}", describe(status))))
     }
 
     /// Starts the child beside us, with all its output in `log`.
@@ -151,12 +192,8 @@ impl Child {
         let shown = self.shown();
         let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         let errors = file.try_clone().context("cannot share a log file")?;
-        let child = self
-            .command
-            .stdout(file)
-            .stderr(errors)
-            .spawn()
-            .with_context(|| format!("cannot start `{shown}`"))?;
+        self.command.stdout(file).stderr(errors);
+        let child = self.start()?;
         Ok(Running { child, shown })
     }
 }
@@ -206,6 +243,19 @@ fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => "ended".into(),
+    }
+}
+
+/// Repeats on standard output what is read.
+struct Echo<R>(R);
+
+impl<R: Read> Read for Echo<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        let mut out = std::io::stdout();
+        out.write_all(&buffer[..length])?;
+        out.flush()?;
+        Ok(length)
     }
 }
 

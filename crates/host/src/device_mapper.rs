@@ -44,7 +44,7 @@ pub fn create_verity(name: &str, device: &str, root_hash: &RootHash, data_blocks
 /// # Errors
 /// When the kernel refuses, or the range does not consist of whole sectors.
 pub fn create_linear(name: &str, device: &str, start: u64, length: u64) -> Result<PathBuf> {
-    if start % SECTOR != 0 || length % SECTOR != 0 {
+    if !start.is_multiple_of(SECTOR) || !length.is_multiple_of(SECTOR) {
         return Err(Error::invalid("a window into a device must consist of whole sectors"));
     }
     let parameters = format!("{device} {}", start / SECTOR);

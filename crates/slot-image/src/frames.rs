@@ -74,7 +74,7 @@ impl Decompressor {
             .0
             .decompress_to_buffer(frame, output)
             .map_err(|error| Error::integrity(format!("a frame of the root image is damaged: {error}")))?;
-        if length != expected || length as u64 % BLOCK_SIZE != 0 {
+        if length != expected || !(length as u64).is_multiple_of(BLOCK_SIZE) {
             return Err(Error::integrity(format!(
                 "a frame of the root image has {length} bytes instead of {expected}"
             )));

@@ -57,7 +57,7 @@ impl TreeBuilder {
     /// # Errors
     /// [`edge_model::Class::Internal`] when `data` is not a multiple of the block size.
     pub fn push(&mut self, data: &[u8]) -> Result<()> {
-        if data.len() % BLOCK != 0 {
+        if !data.len().is_multiple_of(BLOCK) {
             return Err(Error::internal("the hash tree takes whole 4096-byte blocks"));
         }
         for block in data.chunks_exact(BLOCK) {
@@ -152,7 +152,7 @@ impl Tree {
     /// Index of the first block of `data` that differs from what the tree says about the blocks from
     /// `first_block` on; `None` when all match.
     pub fn first_mismatch(&self, first_block: u64, data: &[u8]) -> Option<u64> {
-        if data.len() % BLOCK != 0 || first_block + (data.len() / BLOCK) as u64 > self.data_blocks {
+        if !data.len().is_multiple_of(BLOCK) || first_block + (data.len() / BLOCK) as u64 > self.data_blocks {
             return Some(first_block);
         }
         data.chunks_exact(BLOCK).zip(first_block..).find_map(|(block, index)| {

@@ -1,0 +1,156 @@
+//! What scenarios share: the lab, an operator, images, a registry, and one installed host to start from.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use edge_model::{Context, Error, Result};
+
+use crate::images::{self, Built, Recipe, Site};
+use crate::lab::Lab;
+use crate::machine::{Accelerator, Bus, Machine, Medium, Powered};
+use crate::registry::Registry;
+use crate::ssh::{Key, Ssh};
+
+/// Seconds from power-on to a running installer on an unloaded two-core machine without KVM.
+const CALIBRATION_SECONDS: f64 = 7.0;
+const CALIBRATION_LIMIT: Duration = Duration::from_secs(180);
+pub const DISK_GIB: u64 = 8;
+
+/// The ground on which scenarios run.
+#[derive(Debug)]
+pub struct Ground {
+    pub lab: Lab,
+    pub key: Key,
+    pub registry: Registry,
+    pub accelerator: Accelerator,
+    /// Version 1, installed on the base host.
+    pub first: Built,
+    /// How much slower this machine is than the one that time limits were chosen on.
+    slowness: OnceLock<f64>,
+}
+
+impl Ground {
+    /// Builds the first image and prepares everything else.
+    ///
+    /// # Errors
+    /// When the lab, the registry or the image cannot be made.
+    pub fn prepare(root: &std::path::Path, work: &std::path::Path) -> Result<Self> {
+        let lab = Lab::open(root, work)?;
+        let key = Key::prepare(&lab)?;
+        let registry = Registry::start(&lab)?;
+        let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;
+        let accelerator = Accelerator::probe(&lab, &first.iso())?;
+        Ok(Self { lab, key, registry, accelerator, first, slowness: OnceLock::new() })
+    }
+
+    /// A time limit that fits this machine, from one that fits the machine it was chosen on.
+    pub fn patience(&self, seconds: u64) -> Duration {
+        Duration::from_secs_f64(seconds as f64 * self.slowness.get().copied().unwrap_or(1.0))
+    }
+
+    /// Measures how slow this machine is by the first boot of the installer.
+    ///
+    /// # Errors
+    /// When the installer does not come up at all.
+    pub fn calibrate(&self, powered: &mut Powered) -> Result<()> {
+        let started = Instant::now();
+        powered.serial.expect("edge: starting the installer", CALIBRATION_LIMIT)?;
+        let slowness = (started.elapsed().as_secs_f64() / CALIBRATION_SECONDS).max(1.0);
+        // Later measurements say no more than the first.
+        let _ = self.slowness.set(slowness);
+        Ok(())
+    }
+
+    pub fn site(&self) -> Site {
+        site(&self.key)
+    }
+
+    pub fn ssh<'a>(&'a self, machine: &Machine) -> Ssh<'a> {
+        Ssh { lab: &self.lab, key: &self.key, port: machine.ssh_port() }
+    }
+
+    /// Builds an image and pushes it under its version.
+    ///
+    /// # Errors
+    /// When builder or registry refuse.
+    pub fn publish(&self, name: &str, recipe: &Recipe) -> Result<Built> {
+        images::build(&self.lab, name, recipe, &self.site(), Some(&self.registry.reference(&recipe.version)))
+    }
+
+    /// The command that upgrades a guest to a published version.
+    pub fn upgrade_command(&self, version: &str) -> String {
+        format!("sudo edge-agent upgrade oci:{} --plain-http", self.registry.guest_reference(version))
+    }
+
+    /// A new machine that installs the first image from a CD.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub fn new_machine(&self, name: &str) -> Result<Machine> {
+        Ok(Machine::new(&self.lab, name, DISK_GIB, Bus::Virtio)?.with_medium(Medium::Cd(self.first.iso())))
+    }
+
+    fn base_folder(&self) -> PathBuf {
+        self.lab.work().join("base")
+    }
+
+    /// Keeps a machine that is off as the one that others are copied from.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn keep_as_base(&self, machine: &Machine) -> Result<()> {
+        Machine::copy_of(&self.lab, machine, "base").map(drop)
+    }
+
+    /// A copy of the installed host, switched on and healthy.
+    ///
+    /// # Errors
+    /// When there is no base (its scenario failed) or the copy does not come up.
+    pub fn healthy_copy(&self, name: &str) -> Result<(Machine, Powered)> {
+        if !fs::exists(self.base_folder()).context("cannot look for the base host")? {
+            return Err(Error::environment("there is no installed host to start from"));
+        }
+        let machine = Machine::copy_of(&self.lab, &Machine::at(&self.base_folder(), 0), name)?;
+        let mut powered = machine.power_on(&self.lab, self.accelerator)?;
+        self.expect_healthy(&mut powered, "a", &self.first)?;
+        Ok((machine, powered))
+    }
+
+    /// Waits for the marker of a healthy host.
+    ///
+    /// # Errors
+    /// When another slot or image comes up, or none.
+    pub fn expect_healthy(&self, powered: &mut Powered, slot: &str, image: &Built) -> Result<()> {
+        self.expect_healthy_despite(powered, slot, image, &[])
+    }
+
+    /// Like [`Ground::expect_healthy`], where the failures in `allowed` are part of the story.
+    ///
+    /// # Errors
+    /// As [`Ground::expect_healthy`].
+    pub fn expect_healthy_despite(
+        &self,
+        powered: &mut Powered,
+        slot: &str,
+        image: &Built,
+        allowed: &[&str],
+    ) -> Result<()> {
+        let line = powered.serial.expect_despite("edge: healthy", allowed, self.patience(240))?;
+        let wanted = format!("edge: healthy slot={slot} root={}", image.root_hash);
+        if line.contains(&wanted) {
+            return Ok(());
+        }
+        Err(Error::integrity(format!("expected {wanted:?}, the machine says {line:?}")))
+    }
+}
+
+fn site(key: &Key) -> Site {
+    Site {
+        operator_key: key.public.clone(),
+        after: "reboot",
+        wipe: false,
+        user_data: "#cloud-config\nhostname: edge-demo\n".into(),
+    }
+}

@@ -1,0 +1,157 @@
+//! Images that must not stay: each comes back to the old one without a hand.
+
+use std::time::Duration;
+
+use edge_host::gpt;
+use edge_model::layout::Role;
+use edge_model::{Context, Error, Result};
+use qemu_tests::bench_ground::Ground;
+use qemu_tests::images::{Built, Recipe};
+use qemu_tests::machine::{Machine, Powered};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use super::ensure;
+
+/// A program that takes the place of the service manager and does nothing.
+const SLEEPER: &str = "#!/bin/sh\nwhile :; do sleep 3600; done\n";
+/// A health check that never agrees, with a short deadline.
+const NEVER_HEALTHY: &str = "edge:\n  health:\n    commands: ['false']\n    deadline-seconds: 60\n";
+/// Words that are found nowhere else, in a file that no boot reads.
+const UNREAD_WORDS: &str = "this line is in a file that no boot ever reads";
+
+/// The kernel panics; a health check fails.
+pub(super) fn that_fail(ground: &Ground) -> Result<()> {
+    let panicking = Recipe::version("2.0.1").kernel_argument("edge.fault=panic-in-init");
+    let unhealthy = Recipe::version("2.0.2").file("system/oem/50_health.yaml", NEVER_HEALTHY, false);
+    let panicking = ground.publish("panicking", &panicking)?;
+    let unhealthy = ground.publish("unhealthy", &unhealthy)?;
+    let (machine, mut powered) = ground.healthy_copy("bad-fail")?;
+    try_and_return(ground, &machine, &mut powered, &panicking, "Kernel panic", "first boot")?;
+    try_and_return(
+        ground,
+        &machine,
+        &mut powered,
+        &unhealthy,
+        "the new system is not healthy",
+        "health check failed",
+    )?;
+    let outcome = ground.ssh(&machine).outcome(&ground.upgrade_command("2.0.2"), ground.patience(60))?;
+    ensure(outcome.status.code() == Some(4) && outcome.stderr.contains("failed on this host before"), || {
+        format!("a failed version was not refused: {outcome:?}")
+    })
+}
+
+/// `init` hangs; user space hangs. Only the watchdog can help.
+pub(super) fn that_hang(ground: &Ground) -> Result<()> {
+    let early = Recipe::version("2.0.3").kernel_argument("edge.fault=hang-in-init");
+    let late = Recipe::version("2.0.4").file("usr/lib/systemd/systemd", SLEEPER, true);
+    let early = ground.publish("hanging-init", &early)?;
+    let late = ground.publish("hanging-user-space", &late)?;
+    let (machine, mut powered) = ground.healthy_copy("bad-hang")?;
+    try_and_return(ground, &machine, &mut powered, &early, "BdsDxe: starting", "first boot")?;
+    try_and_return(ground, &machine, &mut powered, &late, "BdsDxe: starting", "first boot")
+}
+
+/// Upgrades to `bad`, sees `sign` of its trial, and expects the old image back with the reason recorded.
+fn try_and_return(
+    ground: &Ground,
+    machine: &Machine,
+    powered: &mut Powered,
+    bad: &Built,
+    sign: &str,
+    reason: &str,
+) -> Result<()> {
+    let ssh = ground.ssh(machine);
+    let outcome =
+        ssh.outcome(&format!("{} --reboot", ground.upgrade_command(&bad.version)), ground.patience(180))?;
+    // The connection may break before the answer; the serial line tells what happened.
+    ensure(outcome.status.code() != Some(4), || format!("the upgrade was refused: {outcome:?}"))?;
+    let within = ground.patience(240);
+    powered.serial.expect_despite(sign, &["Kernel panic"], within)?;
+    ground.expect_healthy_despite(powered, "a", &ground.first, &["Kernel panic"])?;
+    let status = ssh.run("sudo edge-agent status", ground.patience(60))?;
+    let expected = format!("failed    {}: ", bad.version);
+    ensure(status.contains(&expected) && status.contains(reason), || {
+        format!("the failure is not shown: {status}")
+    })
+}
+
+/// Damage that happens on the disk after the upgrade has finished.
+pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
+    let good = Recipe::version("2.1.0").file("usr/share/edge-test/unread", &UNREAD_WORDS.repeat(200), false);
+    let good = ground.publish("damaged-later", &good)?;
+    let (machine, powered) = ground.healthy_copy("damaged")?;
+    let ssh = ground.ssh(&machine);
+    let mut powered = powered;
+    ssh.run(&ground.upgrade_command("2.1.0"), ground.patience(180))?;
+    ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
+    powered.wait_until_off(ground.patience(60))?;
+    let copies = ["damaged-uki", "damaged-read", "damaged-unread"]
+        .map(|name| Machine::copy_of(&ground.lab, &machine, name));
+    let [uki, read, unread] = copies;
+    let (uki, read, unread) = (uki?, read?, unread?);
+    truncate_uki(ground, &uki, &good)?;
+    comes_back(ground, &uki)?;
+    // Everything that mounts the image reads its superblock.
+    flip(&read, Role::SlotB, 1024)?;
+    comes_back(ground, &read)?;
+    let at = find_in_slot(&unread, Role::SlotB, UNREAD_WORDS.as_bytes())?;
+    flip(&unread, Role::SlotB, at)?;
+    let mut powered = unread.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "b", &good)?;
+    let outcome = ground.ssh(&unread).outcome("sudo edge-agent verify", ground.patience(120))?;
+    ensure(outcome.status.code() == Some(5) && outcome.stderr.contains("slot-b: block"), || {
+        format!("verify did not find the damage: {outcome:?}")
+    })
+}
+
+fn comes_back(ground: &Ground, machine: &Machine) -> Result<()> {
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    let allowed = ["Kernel panic", "edge: this system cannot start"];
+    ground.expect_healthy_despite(&mut powered, "a", &ground.first, &allowed)?;
+    powered.pull_the_plug();
+    Ok(())
+}
+
+fn partition_start(machine: &Machine, role: Role) -> Result<(u64, u64)> {
+    let mut disk = File::open(machine.disk()).context("cannot open the disk")?;
+    let partitions = gpt::read(&mut disk).unwrap_or_default();
+    let found = partitions.iter().find(|partition| partition.label == role.spec().label);
+    found
+        .map(|partition| (partition.start, partition.length))
+        .ok_or_else(|| Error::internal("a partition is missing"))
+}
+
+/// Changes one bit on the disk of a machine that is off.
+fn flip(machine: &Machine, role: Role, offset: u64) -> Result<()> {
+    let at = partition_start(machine, role)?.0 + offset;
+    let disk =
+        OpenOptions::new().read(true).write(true).open(machine.disk()).context("cannot open the disk")?;
+    let mut byte = [0];
+    disk.read_exact_at(&mut byte, at).context("cannot read the disk")?;
+    disk.write_all_at(&[byte[0] ^ 1], at).context("cannot write the disk")
+}
+
+fn find_in_slot(machine: &Machine, role: Role, words: &[u8]) -> Result<u64> {
+    let (start, length) = partition_start(machine, role)?;
+    let disk = File::open(machine.disk()).context("cannot open the disk")?;
+    let mut slot = vec![0; length as usize];
+    disk.read_exact_at(&mut slot, start).context("cannot read the disk")?;
+    let found = slot.windows(words.len()).position(|window| window == words);
+    found.map(|at| at as u64).ok_or_else(|| Error::internal("the slot does not hold the expected file"))
+}
+
+fn truncate_uki(ground: &Ground, machine: &Machine, image: &Built) -> Result<()> {
+    const KEPT: u64 = 1 << 20;
+    let name = format!("edge-{}.efi", &image.root_hash[..16]);
+    let inside = format!("::EFI/Linux/{name}");
+    let esp = format!("{}@@{}", machine.disk().display(), partition_start(machine, Role::Efi)?.0);
+    let copy = machine.folder().join(&name);
+    let mtools =
+        |program: &str| Ok::<_, Error>(ground.lab.builder_tool(program)?.deadline(Duration::from_secs(60)));
+    mtools("mcopy")?.arg("-i").arg(&esp).arg(&inside).arg(&copy).run()?;
+    let file = OpenOptions::new().write(true).open(&copy).context("cannot open the UKI")?;
+    file.set_len(KEPT).context("cannot truncate the UKI")?;
+    mtools("mcopy")?.arg("-o").arg("-i").arg(&esp).arg(&copy).arg(&inside).run().map(drop)
+}

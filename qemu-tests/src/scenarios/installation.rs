@@ -1,0 +1,103 @@
+//! From medium to a running host.
+
+use std::fs::File;
+
+use edge_model::{Context, Result};
+use qemu_tests::bench_ground::{DISK_GIB, Ground};
+use qemu_tests::machine::{Bus, Machine, Medium};
+
+use super::ensure;
+
+/// ISO → unattended installation → restart → slot a, healthy, read-only and verified root.
+pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
+    let machine = ground.new_machine("install")?;
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.calibrate(&mut powered)?;
+    powered.serial.expect("is installed on /dev/vda", ground.patience(120))?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    let ssh = ground.ssh(&machine);
+    let root = ssh.run("findmnt -no SOURCE,FSTYPE,OPTIONS /", ground.patience(60))?;
+    ensure(root.contains("/dev/dm-") && root.contains("erofs") && root.contains("ro"), || {
+        format!("root is {root}")
+    })?;
+    let report = ssh.run(
+        "sudo touch /usr/probe 2>/dev/null && echo writable; \
+         sudo touch /usr/local/kept /home/site/kept; cat /sys/block/dm-0/dm/name; \
+         sudo edge-agent status; sudo systemctl poweroff",
+        ground.patience(60),
+    )?;
+    ensure(!report.contains("writable") && report.contains("edge-root"), || {
+        format!("the root is not verified: {report}")
+    })?;
+    for expected in
+        ["image     edge-appliance 1.0.0", "main in slot a, Committed", "health    healthy", "edge-demo"]
+    {
+        ensure(report.contains(expected), || format!("status lacks {expected:?}: {report}"))?;
+    }
+    powered.wait_until_off(ground.patience(60))?;
+    ground.keep_as_base(&machine)
+}
+
+/// The medium is still there and the firmware prefers it: the disk is booted and nothing is wiped.
+pub(super) fn medium_left_in_the_drive(ground: &Ground) -> Result<()> {
+    let base = Machine::at(&ground.lab.work().join("base"), 0);
+    let machine =
+        Machine::copy_of(&ground.lab, &base, "left-in-drive")?.with_medium(Medium::Cd(ground.first.iso()));
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    powered.pull_the_plug();
+    // Firmware that lost its memory starts the medium.
+    let machine = machine.preferring_medium();
+    machine.forget_firmware_variables(&ground.lab)?;
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    powered.serial.expect("it is booted, nothing is wiped", ground.patience(120))?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    ground.ssh(&machine).run("test -e /usr/local/kept", ground.patience(60)).map(drop)
+}
+
+/// The recovery entry boots, says that it is recovery and why; the next boot is the normal one.
+pub(super) fn recovery_says_why(ground: &Ground) -> Result<()> {
+    let (machine, mut powered) = ground.healthy_copy("recovery")?;
+    let ssh = ground.ssh(&machine);
+    ssh.outcome("sudo edge-agent reboot --recovery", ground.patience(60))?;
+    powered.serial.expect("edge: recovery: an operator asked for recovery", ground.patience(180))?;
+    let status = ssh.run("sudo edge-agent status", ground.patience(60))?;
+    ensure(status.contains("recovery, Recovery"), || format!("status does not say recovery: {status}"))?;
+    powered.reset()?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)
+}
+
+/// Another kind of disk and another kind of medium.
+pub(super) fn nvme_from_usb_stick(ground: &Ground) -> Result<()> {
+    let machine = Machine::new(&ground.lab, "nvme", DISK_GIB, Bus::Nvme)?
+        .with_medium(Medium::UsbStick(ground.first.iso()));
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    powered.serial.expect("is installed on /dev/nvme0n1", ground.patience(240))?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)
+}
+
+/// A disk that cannot hold the host is refused by name, and not touched.
+pub(super) fn disk_too_small(ground: &Ground) -> Result<()> {
+    let machine =
+        Machine::new(&ground.lab, "small", 3, Bus::Virtio)?.with_medium(Medium::Cd(ground.first.iso()));
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    powered.serial.expect("edge: the installation failed", ground.patience(120))?;
+    let line = powered.serial.expect("/dev/vda", ground.patience(20))?;
+    ensure(line.contains("too small"), || format!("the refusal is unclear: {line}"))?;
+    powered.pull_the_plug();
+    let mut disk = File::open(machine.disk()).context("cannot open the disk")?;
+    ensure(edge_host::gpt::read(&mut disk).is_none(), || "the refused disk was partitioned".into())
+}
+
+/// The raw image, copied to a larger disk, boots and takes the whole disk.
+pub(super) fn raw_disk_grows(ground: &Ground) -> Result<()> {
+    let machine = Machine::new(&ground.lab, "raw", DISK_GIB, Bus::Virtio)?;
+    machine.fill_disk_from(&ground.first.raw())?;
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    powered.pull_the_plug();
+    let mut disk = File::open(machine.disk()).context("cannot open the disk")?;
+    let partitions = edge_host::gpt::read(&mut disk).unwrap_or_default();
+    let last = partitions.last().map_or(0, |partition| partition.length);
+    ensure(last > 3 << 30, || format!("the last partition has {last} bytes: {partitions:?}"))
+}

@@ -1,0 +1,66 @@
+//! What this machine must have. Nothing is installed without asking, unless told `YES=1`.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use edge_host::child::Child;
+use edge_model::{Context, Error, Result};
+
+/// A program and the Debian package that has it.
+const BUILDER: [(&str, &str); 2] = [("/usr/bin/mmdebstrap", "mmdebstrap"), ("/usr/bin/newuidmap", "uidmap")];
+
+/// Packages that the builder needs.
+///
+/// # Errors
+/// When the person says no, or apt fails.
+pub(crate) fn for_builder() -> Result<()> {
+    let missing: Vec<&str> = BUILDER
+        .iter()
+        .filter(|(program, _)| !Path::new(program).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    agree(&format!("install {} with apt-get", missing.join(" ")))?;
+    let apt = |arguments: &[&str]| {
+        let child = if is_root() { Child::new("apt-get") } else { Child::new("sudo").arg("apt-get") };
+        child.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).run_on_terminal()
+    };
+    apt(&["-q", "update"])?;
+    apt(&[["-q", "-y", "install"].as_slice(), &missing].concat())
+}
+
+/// cargo-deny, which checks licences and sources of dependencies.
+///
+/// # Errors
+/// When the person says no, or cargo fails.
+pub(crate) fn cargo_deny() -> Result<()> {
+    if Child::new("cargo").args(["deny", "--version"]).outcome()?.status.success() {
+        return Ok(());
+    }
+    agree("install cargo-deny with cargo")?;
+    // Not static: it is a tool of this machine, outside the workspace and its settings.
+    Child::new("cargo")
+        .args(["install", "--locked", "cargo-deny"])
+        .directory(Path::new("/"))
+        .run_on_terminal()
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
+}
+
+fn agree(what: &str) -> Result<()> {
+    if std::env::var("YES").is_ok_and(|answer| answer == "1") {
+        return Ok(());
+    }
+    eprint!("May I {what}? [y/N] ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    if answer.trim().eq_ignore_ascii_case("y") {
+        return Ok(());
+    }
+    Err(Error::environment(format!("this needs to {what}")).help("answer y, or run it with YES=1"))
+}

@@ -1,0 +1,106 @@
+//! Structure that the compiler does not check: sizes of files, inherited lints, who may depend on whom.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use edge_model::{Context, Error, Result};
+
+use crate::root;
+
+const MOST_LINES: usize = 600;
+
+/// Package folder and the packages of ours that it may depend on. An empty list means none.
+const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
+    ("crates/model", &[]),
+    ("crates/slot-image", &["edge-model"]),
+    ("crates/planner", &["edge-model", "edge-slot-image"]),
+    ("crates/host", &["edge-model", "edge-slot-image"]),
+    ("crates/client", &["edge-model"]),
+    ("tui", &["edge-client", "edge-model"]),
+];
+
+/// The crates that decide, which must not do anything.
+const PURE: [&str; 3] = ["crates/model", "crates/slot-image", "crates/planner"];
+const EFFECTS: [&str; 5] = ["std::fs", "std::process", "std::net::Tcp", "SystemTime::now", "println!"];
+
+/// Folders that may contain `unsafe`.
+const MAY_BE_UNSAFE: [&str; 2] = ["crates/host", "agent/init"];
+
+/// Checks all rules and reports every violation.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] with the list.
+pub(crate) fn tidy() -> Result<()> {
+    let mut violations = Vec::new();
+    for manifest in manifests()? {
+        check_manifest(&manifest, &mut violations)?;
+    }
+    for source in sources()? {
+        check_source(&source, &mut violations)?;
+    }
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("the structure of the project is violated:\n{}", violations.join("\n"))))
+}
+
+fn listed(pattern: &str) -> Result<Vec<PathBuf>> {
+    let list = edge_host::child::Child::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", pattern])
+        .directory(&root())
+        .run()?;
+    let text = String::from_utf8_lossy(&list).into_owned();
+    Ok(text.lines().map(PathBuf::from).filter(|path| root().join(path).exists()).collect())
+}
+
+fn manifests() -> Result<Vec<PathBuf>> {
+    listed("*/Cargo.toml")
+}
+
+fn sources() -> Result<Vec<PathBuf>> {
+    listed("*.rs")
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn check_manifest(path: &Path, violations: &mut Vec<String>) -> Result<()> {
+    let text = read(path)?;
+    if !text.contains("[lints]\nworkspace = true") {
+        violations.push(format!("{}: the workspace's lints are not inherited", path.display()));
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let Some((_, allowed)) = MAY_DEPEND_ON.iter().find(|(name, _)| Path::new(name) == folder) else {
+        return Ok(());
+    };
+    let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    for line in dependencies.lines().filter(|line| line.starts_with("edge-")) {
+        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+        if !allowed.contains(&name) {
+            violations.push(format!("{}: must not depend on {name}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn check_source(path: &Path, violations: &mut Vec<String>) -> Result<()> {
+    let text = read(path)?;
+    let lines = text.lines().count();
+    if lines > MOST_LINES {
+        violations.push(format!("{}: {lines} lines, at most {MOST_LINES}", path.display()));
+    }
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    if PURE.iter().any(|folder| path.starts_with(folder)) {
+        for effect in EFFECTS.iter().filter(|effect| code.contains(**effect)) {
+            violations.push(format!("{}: {effect} in a crate that has no effects", path.display()));
+        }
+    }
+    let has_unsafe =
+        code.lines().any(|line| line.trim_start().starts_with("unsafe {") || line.contains("= unsafe {"));
+    if has_unsafe && !MAY_BE_UNSAFE.iter().any(|folder| path.starts_with(folder)) {
+        violations.push(format!("{}: unsafe outside crates/host and agent/init", path.display()));
+    }
+    Ok(())
+}
