@@ -1,15 +1,18 @@
 //! The steps that decide what boots next: trial, commit, firmware entries, ESP clean-up.
 
+use edge_host::child::Child;
 use edge_host::efivars::Variable;
 use edge_host::esp::Esp;
 use edge_host::firmware;
-use edge_model::Result;
 use edge_model::api::BootState;
 use edge_model::layout::Role;
 use edge_model::ledger::Ledger;
+use edge_model::{Context, Result};
 use edge_planner::trial::{BootedImage, protected_entries};
 
 use crate::facts::Host;
+
+const DEADLINE_UNIT: &str = "edge-trial-deadline.timer";
 
 /// Starts `entry` once, at the next boot.
 ///
@@ -34,7 +37,12 @@ pub(crate) fn commit(host: &Host, booted: &BootedImage) -> Result<()> {
     }
     let esp = Esp::open(&host.disk()?, Role::Efi)?;
     esp.set_default_entry(&entry)?;
-    esp.close()
+    esp.close()?;
+    Child::new("systemctl")
+        .args(["stop", DEADLINE_UNIT])
+        .run()
+        .map(drop)
+        .context("the deadline of the trial still runs")
 }
 
 /// This boot has finished: earlier unfinished ones no longer count.
@@ -60,6 +68,12 @@ pub(crate) fn maintain(host: &Host, booted: &BootedImage, ledger: &Ledger) -> Re
     }
     let esp = Esp::open(&disk, Role::Efi)?;
     let entry = booted.root_hash.uki_name();
+    if booted.state() == BootState::Committed
+        && let Some(variables) = &host.variables
+    {
+        // Missing on a host that was imaged, and after firmware has lost its variables.
+        variables.set_text(Variable::LoaderEntryDefault, &entry)?;
+    }
     if booted.state() == BootState::Committed && esp.default_entry()?.as_deref() != Some(&entry) {
         esp.set_default_entry(&entry)?;
         mended.push("the boot loader's configuration has been restored".to_owned());

@@ -114,6 +114,7 @@ pub(crate) fn run() -> Result<()> {
             run_install(&InstallRequest { disk, wipe, slot_size_mib: None }, dry_run)
         }
         Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot } => {
+            let source = absolute(&source)?;
             operate(&OperationRequest::Upgrade(UpgradeRequest {
                 source,
                 allow_downgrade,
@@ -130,6 +131,17 @@ pub(crate) fn run() -> Result<()> {
             clap_complete::generate(shell, &mut Arguments::command(), "edge-agent", &mut std::io::stdout());
             Ok(())
         }
+    }
+}
+
+/// The daemon works in another folder than the person.
+fn absolute(source: &str) -> Result<String> {
+    match source.split_once(':') {
+        Some((kind @ ("file" | "oci-layout"), path)) => {
+            let path = std::path::absolute(path).context("cannot complete the path of the image")?;
+            Ok(format!("{kind}:{}", path.display()))
+        }
+        _ => Ok(source.to_owned()),
     }
 }
 

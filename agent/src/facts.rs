@@ -10,6 +10,7 @@ use edge_host::files;
 use edge_model::api::{BootRecord, ImageIdentity};
 use edge_model::cmdline::Mode;
 use edge_model::layout::Role;
+use edge_model::ledger::ImageRecord;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::trial::BootedImage;
 use edge_slot_image::signing::TrustedKey;
@@ -20,6 +21,8 @@ use serde::Deserialize;
 pub(crate) struct Host {
     pub(crate) record: BootRecord,
     pub(crate) image: ImageIdentity,
+    /// The booted image as the ledger describes images.
+    pub(crate) image_record: ImageRecord,
     pub(crate) variables: Option<EfiVars>,
 }
 
@@ -27,6 +30,8 @@ pub(crate) struct Host {
 struct ImageFile {
     name: String,
     version: String,
+    created: u64,
+    signed: bool,
 }
 
 impl Host {
@@ -36,11 +41,19 @@ impl Host {
         let bytes = files::read(Path::new(paths::BOOT_RECORD), 1 << 20)
             .map_err(|error| error.help("this command works on an edge host only"))?;
         let record: BootRecord = serde_json::from_slice(&bytes).context("the boot record cannot be read")?;
-        let bytes = files::read(Path::new("/usr/lib/edge/image.json"), 1 << 16)?;
+        let bytes = files::read(Path::new(paths::IMAGE_DESCRIPTION), 1 << 16)?;
         let file: ImageFile =
             serde_json::from_slice(&bytes).context("the image's own description cannot be read")?;
+        let image_record = ImageRecord {
+            name: file.name.clone(),
+            version: file.version.clone(),
+            root_hash: record.root_hash,
+            created: file.created,
+            data_blocks: record.data_blocks,
+            signed: file.signed,
+        };
         let image = ImageIdentity { name: file.name, version: file.version, root_hash: record.root_hash };
-        Ok(Self { record, image, variables: EfiVars::of_machine() })
+        Ok(Self { record, image, image_record, variables: EfiVars::of_machine() })
     }
 
     /// The disk of this installation.
@@ -62,6 +75,10 @@ impl Host {
             root_hash: self.record.root_hash,
             slot: self.record.slot,
             default_entry,
+            armed_entry: match &self.variables {
+                Some(variables) => variables.get_text(Variable::LoaderEntryOneShot)?,
+                None => None,
+            },
         })
     }
 

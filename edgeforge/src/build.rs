@@ -177,6 +177,11 @@ impl Builder<'_> {
             .with(self.recipe.without.join(" ").as_bytes()))
     }
 
+    /// The tools shape the result; their tree is named by its own inputs.
+    fn with_tools(&self, key: Key) -> Key {
+        key.with(self.tools.root().as_os_str().as_encoded_bytes())
+    }
+
     fn install_packages(&self, output: &Path) -> Result<()> {
         let packages = self.packages();
         tools::bootstrap(&self.archives()?, &self.recipe.suite, &packages, &self.recipe.without, output)
@@ -185,8 +190,9 @@ impl Builder<'_> {
     fn initrd(&self, base_key: &Key, tree: &Tree, kernel: &Kernel) -> Result<Cached> {
         let modules = kernel.initrd_modules(&self.recipe.initrd)?;
         let init = self.programs.join(INIT);
-        let names: Vec<&str> = modules.iter().map(|module| module.entry.file.as_str()).collect();
-        let key = base_key.clone().with(b"initrd-1").with(names.join(" ").as_bytes()).with_file(&init)?;
+        let entries: Vec<_> = modules.iter().map(|module| &module.entry).collect();
+        let list = serde_json::to_vec(&entries).context("cannot write the list of modules")?;
+        let key = base_key.clone().with(b"initrd-1").with(&list).with_file(&init)?;
         self.step("initrd", "initrd", key, |output| {
             fs::create_dir_all(output).context("cannot create a folder")?;
             let scratch =
@@ -202,8 +208,9 @@ impl Builder<'_> {
         let forge =
             serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
         let recipe = format!("{:?}", self.recipe);
-        let mut key = base_key
-            .clone()
+        let mut key = self
+            .with_tools(base_key.clone())
+            .with_file(&self.tools.root().join(LOADER))?
             .with(b"image-1")
             .with(&forge)
             .with(recipe.as_bytes())
@@ -236,7 +243,8 @@ impl Builder<'_> {
         let forge =
             serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
         let (kernel_file, initrd_file) = (initrd.join("vmlinuz"), initrd.join("initrd"));
-        let key = Key::of("uki-1")
+        let key = self
+            .with_tools(Key::of("uki-1"))
             .with(&root.description.root_hash.0)
             .with(&forge)
             .with(edge_model::cmdline::FIXED.as_bytes())

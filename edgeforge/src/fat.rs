@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use edge_host::child::Child;
 use edge_host::sandbox::Sandbox;
 use edge_model::{Context, Result};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 
 /// A file system to be made.
 pub(crate) struct Fat<'a> {
@@ -68,28 +70,56 @@ impl Fat<'_> {
     }
 }
 
-/// Copies a file into another at an offset, leaving holes where the source is zero.
+/// Copies a file into another at an offset, holes as holes.
 ///
 /// # Errors
 /// When reading or writing fails.
 pub(crate) fn place(source: &Path, target: &Path, offset: u64) -> Result<()> {
-    use std::io::Read;
-    use std::os::unix::fs::FileExt;
     const PIECE: usize = 1 << 20;
     let context = || format!("cannot copy {} into {}", source.display(), target.display());
-    let mut input = File::open(source).with_context(context)?;
+    let input = File::open(source).with_context(context)?;
     let output = OpenOptions::new().write(true).open(target).with_context(context)?;
-    input.seek(SeekFrom::Start(0)).with_context(context)?;
-    let mut at = offset;
     let mut buffer = vec![0; PIECE];
-    loop {
-        let length = input.read(&mut buffer).with_context(context)?;
-        if length == 0 {
-            return Ok(());
+    let mut at = 0;
+    while let Some((start, end)) = next_data(&input, at).with_context(context)? {
+        at = start;
+        while at < end {
+            let piece = &mut buffer[..PIECE.min((end - at) as usize)];
+            input.read_exact_at(piece, at).with_context(context)?;
+            output.write_all_at(piece, offset + at).with_context(context)?;
+            at += piece.len() as u64;
         }
-        if buffer[..length].iter().any(|byte| *byte != 0) {
-            output.write_all_at(&buffer[..length], at).with_context(context)?;
-        }
-        at += length as u64;
+    }
+    Ok(())
+}
+
+/// The next range of a file that is not a hole.
+fn next_data(file: &File, from: u64) -> std::io::Result<Option<(u64, u64)>> {
+    let start = match seek(file, SeekFrom::Data(from)) {
+        Ok(start) => start,
+        // No data behind `from`.
+        Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some((start, seek(file, SeekFrom::Hole(start))?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_placed_and_holes_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+        let file = File::create(&source).unwrap();
+        file.set_len(10 << 20).unwrap();
+        file.write_all_at(b"middle", 5 << 20).unwrap();
+        file.write_all_at(b"end", (10 << 20) - 3).unwrap();
+        File::create(&target).unwrap().set_len(12 << 20).unwrap();
+        place(&source, &target, 1 << 20).unwrap();
+        let copied = std::fs::read(&target).unwrap();
+        assert!(copied[6 << 20..].starts_with(b"middle") && copied[..11 << 20].ends_with(b"end"));
+        assert_eq!(copied.iter().filter(|byte| **byte != 0).count(), 9);
     }
 }

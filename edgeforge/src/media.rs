@@ -122,12 +122,12 @@ fn fill_iso_tree(parts: &Parts<'_>, tree: &Path) -> Result<()> {
     }
     put(paths::MEDIUM_USER_DATA, parts.project.user_data.as_bytes())?;
     put(paths::MEDIUM_UNATTENDED, parts.project.unattended.as_bytes())?;
-    put("edge/manifest.json", &parts.image.manifest_bytes)?;
+    put(paths::MEDIUM_MANIFEST, &parts.image.manifest_bytes)?;
     if let Some(signature) = &parts.image.signature {
-        put("edge/manifest.sig.json", signature)?;
+        put(paths::MEDIUM_SIGNATURE, signature)?;
     }
     put(paths::MEDIUM_ID, format!("{}\n", parts.installation_id()?.0).as_bytes())?;
-    for (mode, name) in [(Mode::Main, "edge/main.efi"), (Mode::Recovery, "edge/recovery.efi")] {
+    for (mode, name) in [(Mode::Main, paths::MEDIUM_UKI_MAIN), (Mode::Recovery, paths::MEDIUM_UKI_RECOVERY)] {
         put(name, &fs::read(parts.image.uki(mode)).context("cannot read a UKI")?)?;
     }
     Ok(())
@@ -172,6 +172,9 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         fs::create_dir_all(&content).context("cannot create a folder")?;
         let user_data = paths::OEM_USER_DATA.trim_start_matches("/oem/");
         fs::write(content.join(user_data), &parts.project.user_data).context("cannot write user data")?;
+        let answers = content.join(paths::OEM_UNATTENDED.trim_start_matches("/oem/"));
+        fs::create_dir_all(answers.parent().unwrap_or(&content)).context("cannot create a folder")?;
+        fs::write(answers, &parts.project.unattended).context("cannot write the operator's answers")?;
         ext4(parts, Role::Oem, length, Some(&content), &image)?;
     } else if is(Role::Persistent) {
         ext4(parts, Role::Persistent, length, None, &image)?;

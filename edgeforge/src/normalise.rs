@@ -152,8 +152,9 @@ fn identify(tree: &mut Tree, project: &Project, created: u64) -> Result<()> {
     .into();
     let lines: String = fields.iter().map(|(key, value)| format!("{key}=\"{value}\"\n")).collect();
     tree.put_file(&paths::KAIROS_RELEASE[1..], 0o644, lines);
-    let identity = serde_json::json!({ "name": forge.name, "version": forge.version, "created": created });
-    tree.put_file("usr/lib/edge/image.json", 0o644, format!("{identity}\n"));
+    let signed = project.signing_key.is_some();
+    let identity = serde_json::json!({ "name": forge.name, "version": forge.version, "created": created, "signed": signed });
+    tree.put_file(&paths::IMAGE_DESCRIPTION[1..], 0o644, format!("{identity}\n"));
     Ok(())
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn bootstrap(
     made.map(drop).map_err(|error| {
         error
             .context("cannot install Debian packages into a new tree")
-            .help("check the network, and base.packages in forge.yaml for a name that does not exist")
+            .help("check the network, and packages in forge.yaml for a name that does not exist")
     })
 }
 

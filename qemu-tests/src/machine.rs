@@ -211,7 +211,7 @@ impl Machine {
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", control.display()))
             .args(["-device", "i6300esb", "-action", "watchdog=reset"])
-            .args(["-device", "virtio-rng-pci"])
+            .args(["-device", "virtio-rng-pci", "-device", "VGA"])
             .arg("-netdev")
             .arg(format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port))
             .args(["-device", "virtio-net-pci,netdev=net"])
@@ -324,6 +324,15 @@ impl Powered {
     /// When the emulator does not answer.
     pub fn reset(&self) -> Result<()> {
         Qmp::connect(&self.control)?.command("system_reset", json!({})).map(drop)
+    }
+
+    /// Takes a picture of the screen, in PNG.
+    ///
+    /// # Errors
+    /// When the emulator cannot write it.
+    pub fn screenshot(&self, path: &Path) -> Result<()> {
+        let arguments = json!({ "filename": path, "format": "png" });
+        Qmp::connect(&self.control)?.command("screendump", arguments).map(drop)
     }
 
     /// Processor seconds that the machine has used so far.

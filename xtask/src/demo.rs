@@ -11,7 +11,7 @@ use qemu_tests::machine::{Accelerator, Bus, Machine, Medium, free_port};
 use qemu_tests::registry::Registry;
 use qemu_tests::serial::Serial;
 use qemu_tests::ssh::{Key, OPERATOR, Ssh};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
 use crate::{build, packages, root};
@@ -203,13 +203,19 @@ pub(crate) fn stop() -> Result<()> {
 
 fn stop_if_running() -> Result<()> {
     let Ok(running) = read_state(&state_file()) else { return Ok(()) };
-    for process in [running.machine, running.registry] {
+    for process in [running.machine, running.registry].into_iter().filter(|process| is_ours(*process)) {
         if let Some(group) = i32::try_from(process).ok().and_then(Pid::from_raw) {
             // Either may have ended by itself.
             let _ = kill_process_group(group, Signal::TERM);
         }
     }
     fs::remove_file(state_file()).context("cannot forget the demo that ended")
+}
+
+/// Process identifiers are used again: ours has our folder among its arguments.
+fn is_ours(process: u32) -> bool {
+    let arguments = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&arguments).contains(&*folder().to_string_lossy())
 }
 
 fn read_state(path: &Path) -> Result<Running> {
@@ -220,7 +226,5 @@ fn read_state(path: &Path) -> Result<Running> {
 fn running() -> Result<Running> {
     let none = || Error::rejected("no demo is running").help("make demo");
     let running = read_state(&state_file()).map_err(|_| none())?;
-    let process = i32::try_from(running.machine).ok().and_then(Pid::from_raw).ok_or_else(none)?;
-    test_kill_process(process).map_err(|_| none())?;
-    Ok(running)
+    if is_ours(running.machine) { Ok(running) } else { Err(none()) }
 }

@@ -2,11 +2,15 @@
 //!
 //! The count is kept here and not in the root: a damaged root would never be counted.
 
+use std::time::{Duration, Instant};
+
 use edge_host::efivars::{EfiVars, Variable};
 use edge_host::{console, disk, firmware, gpt, power};
 use edge_model::cmdline::Mode;
 use edge_model::{Error, Result};
 use edge_planner::boot::{BootDecision, BootFacts};
+
+use crate::hardware::Hardware;
 
 pub(crate) struct Attempts {
     variables: Option<EfiVars>,
@@ -14,8 +18,9 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Counts this boot and, when too many did not finish, restarts into another image.
-    pub(crate) fn begin(mode: Mode) -> Result<Self> {
+    /// Counts this boot and, when too many did not finish, restarts into another image. When that cannot be
+    /// arranged, this image is started all the same: one more try is better than none.
+    pub(crate) fn begin(mode: Mode, hardware: &mut Hardware) -> Self {
         let variables = EfiVars::of_machine();
         let text =
             |variable| variables.as_ref().and_then(|variables| variables.get_text(variable).ok().flatten());
@@ -25,14 +30,17 @@ impl Attempts {
             mode,
             unfinished: count.and_then(|bytes| bytes.first().copied()).unwrap_or(0),
             selected: text(Variable::LoaderEntrySelected),
+            default: text(Variable::LoaderEntryDefault),
             fallback: text(Variable::FallbackEntry),
         };
         let attempts = Self { variables, facts };
         if mode == Mode::Main {
             attempts.set_count(attempts.facts.unfinished.saturating_add(1));
         }
-        attempts.act()?;
-        Ok(attempts)
+        if let Err(error) = attempts.act(hardware) {
+            console::say(&format!("edge: warning: {error}"));
+        }
+        attempts
     }
 
     /// Takes the next step of the ladder at the next boot, because this one cannot succeed.
@@ -43,7 +51,7 @@ impl Attempts {
         }
     }
 
-    fn act(&self) -> Result<()> {
+    fn act(&self, hardware: &mut Hardware) -> Result<()> {
         let Some(variables) = &self.variables else { return Ok(()) };
         match self.facts.decide() {
             BootDecision::Start => return Ok(()),
@@ -58,7 +66,7 @@ impl Attempts {
             BootDecision::Recovery => {
                 console::say("edge: the last boots did not finish. Starting recovery.");
                 self.set_reason(&format!("{} boots did not finish", self.facts.unfinished));
-                boot_recovery_next(variables)?;
+                boot_recovery_next(variables, hardware)?;
             }
         }
         power::restart_now().map(|never| match never {})
@@ -78,9 +86,19 @@ impl Attempts {
     }
 }
 
-fn boot_recovery_next(variables: &EfiVars) -> Result<()> {
-    let uuid = variables.get_text(Variable::LoaderDevicePartUuid)?.unwrap_or_default();
-    let disk = disk::disk_with_partition(gpt::Guid::parse(&uuid)?)
-        .ok_or_else(|| Error::environment("the disk that this system was started from is not there"))?;
-    firmware::boot_recovery_next(variables, &disk)
+/// Slow disks appear late; the entry of recovery cannot be named without them.
+fn boot_recovery_next(variables: &EfiVars, hardware: &mut Hardware) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let uuid = gpt::Guid::parse(&variables.get_text(Variable::LoaderDevicePartUuid)?.unwrap_or_default())?;
+    let started = Instant::now();
+    loop {
+        if let Some(disk) = disk::disk_with_partition(uuid) {
+            return firmware::boot_recovery_next(variables, &disk);
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(Error::environment("the disk that this system was started from is not there"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        hardware.load_for_new_devices();
+    }
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use edge_host::child::Child;
 use edge_host::{console, files, power};
 use edge_model::api::{BootState, Health};
 use edge_model::{Context, Result, paths};
-use edge_planner::trial::{BootedImage, record_commit, record_failed_trial};
+use edge_planner::trial::{BootedImage, record_commit, settle};
 
 use super::Shared;
 use crate::health::{self, Look};
@@ -19,11 +18,11 @@ use crate::{boot_control, facts};
 
 /// Between looks while the boot is being judged.
 const WHILE_JUDGING: Duration = Duration::from_millis(500);
+const WHILE_FAILING: Duration = Duration::from_secs(2);
 const WHILE_UNHEALTHY: Duration = Duration::from_secs(10);
 const WHILE_HEALTHY: Duration = Duration::from_secs(300);
 /// What a failed trial leaves for the image that comes after it.
 const VERDICT: &str = "/oem/edge/trial-verdict";
-const DEADLINE_UNIT: &str = "edge-trial-deadline.timer";
 
 /// Watches over the normal system.
 pub(super) fn watch_main(shared: &Arc<Shared>) {
@@ -34,7 +33,7 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
             return;
         }
     };
-    attempt(shared, "the outcome of a trial was not recorded", record_outcome(&booted));
+    attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
     match boot_control::maintain(&shared.host, &booted, &ledger_store().load()) {
         Ok(mended) => mended.into_iter().for_each(|line| shared.notice(line)),
         Err(error) => shared.notice(format!("the boot partitions could not be mended: {error}")),
@@ -64,7 +63,7 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
         Look::Unhealthy(reasons) => {
             shared.set_health(Health::Unhealthy(reasons.clone()));
             if on_trial {
-                return WHILE_JUDGING;
+                return WHILE_FAILING;
             }
             // The boot has finished, well or not: only an unfinished one counts against the image.
             attempt(
@@ -73,6 +72,10 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
                 boot_control::clear_boot_count(&shared.host),
             );
             WHILE_UNHEALTHY
+        }
+        Look::Healthy if on_trial => {
+            shared.set_health(Health::Unhealthy(vec!["the image could not be committed".into()]));
+            WHILE_FAILING
         }
         Look::Healthy => {
             if !*announced {
@@ -95,14 +98,16 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
 /// Commits a healthy image, and returns to the old one when the time is over. Tells whether the trial goes on.
 fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
     let deadline = Duration::from_secs(shared.settings.edge.health.deadline_seconds);
+    // An operator may have committed it meanwhile.
+    if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
+        return false;
+    }
     match look {
         Look::Healthy => match commit(shared, booted) {
             Ok(()) => return false,
             Err(error) => shared.notice(format!("the image on trial could not be committed: {error}")),
         },
-        // An operator may have committed it meanwhile.
-        _ if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) => return false,
-        _ => {}
+        Look::StillStarting | Look::Unhealthy(_) => {}
     }
     if up_time() > deadline {
         let reason = match look {
@@ -122,8 +127,7 @@ fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
 fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
     boot_control::commit(&shared.host, booted)?;
     let store = ledger_store();
-    store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now()))?;
-    Child::new("systemctl").args(["stop", DEADLINE_UNIT]).run().map(drop)
+    store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now())).map(drop)
 }
 
 fn up_time() -> Duration {
@@ -136,11 +140,13 @@ fn record_verdict(reason: &str) -> Result<()> {
     files::write_durably(Path::new(VERDICT), reason.as_bytes(), 0o600)
 }
 
-/// After a boot into the old image while another was on trial: writes down what became of it.
-fn record_outcome(booted: &BootedImage) -> Result<()> {
+/// Writes down what became of the last boots.
+fn record_outcome(shared: &Shared, booted: &BootedImage) -> Result<()> {
     let verdict = files::read_text_if_there(Path::new(VERDICT))?;
     let store = ledger_store();
-    if let Some(ledger) = record_failed_trial(&store.load(), booted, verdict.clone(), facts::now()) {
+    if let Some(ledger) =
+        settle(&store.load(), booted, &shared.host.image_record, verdict.clone(), facts::now())
+    {
         store.store(ledger)?;
     }
     if verdict.is_some() && booted.state() == BootState::Committed {

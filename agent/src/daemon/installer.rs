@@ -42,7 +42,8 @@ fn install(shared: &Arc<Shared>) -> Result<()> {
     console::say("edge: installing...");
     let message = run(shared, &install)?;
     console::say(&format!("edge: {message}"));
-    finish(install.after)
+    // The disk that this medium has installed before is booted, whatever a new installation would end with.
+    if shared.is_restarting() { Ok(()) } else { finish(install.after) }
 }
 
 fn run(shared: &Arc<Shared>, install: &InstallAnswers) -> Result<String> {

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     notices: Mutex<Vec<String>>,
     operation: Mutex<Option<OperationStatus>>,
     cancel: AtomicBool,
+    /// An operation has asked for a restart.
+    restarting: AtomicBool,
     events: broadcast::Sender<Event>,
     sequence: AtomicU64,
 }
@@ -52,6 +54,7 @@ impl Shared {
             notices: Mutex::new(notices),
             operation: Mutex::new(None),
             cancel: AtomicBool::new(false),
+            restarting: AtomicBool::new(false),
             events: broadcast::channel(EVENT_BACKLOG).0,
             sequence: AtomicU64::new(0),
         }
@@ -147,6 +150,7 @@ impl Shared {
         let mut reporter = Reporter { shared: self, told: Instant::now() };
         let result = operations::run(request, &self.host, &self.settings, &mut reporter);
         let restart = result.as_ref().is_ok_and(|outcome| outcome.afterwards == Afterwards::Restart);
+        self.restarting.store(restart, Ordering::Release);
         let state = match result {
             Ok(outcome) => OperationState::Done { message: outcome.message },
             Err(error) => {
@@ -158,6 +162,11 @@ impl Shared {
         if restart && let Err(error) = power::restart() {
             self.notice(error.to_string());
         }
+    }
+
+    /// Whether the last operation ended with a restart of the machine.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.restarting.load(Ordering::Acquire)
     }
 
     /// The present or last operation.

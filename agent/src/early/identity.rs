@@ -19,7 +19,7 @@ const INSTALLER_NAME: &str = "edge-installer";
 pub(super) fn apply(reasons: &mut Vec<String>) -> Result<()> {
     let machine_id = machine_id()?;
     write_identity(&machine_id, &format!("edge-{}", &machine_id[..8]))?;
-    let answers = match answers() {
+    let answers = match answers(Path::new(paths::OEM_UNATTENDED)) {
         Ok(answers) => answers,
         Err(error) => {
             reasons.push(error.to_string());
@@ -41,15 +41,23 @@ pub(super) fn apply(reasons: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// The installer has no identity of its own.
-pub(super) fn apply_to_installer() -> Result<()> {
-    write_identity(&new_machine_id()?, INSTALLER_NAME)
+/// The installer has no identity of its own; the operator of the medium may come in.
+pub(super) fn apply_to_installer(reasons: &mut Vec<String>) -> Result<()> {
+    write_identity(&new_machine_id()?, INSTALLER_NAME)?;
+    let medium = Path::new(paths::MEDIUM_MOUNT).join(paths::MEDIUM_UNATTENDED);
+    // What is wrong with the document is reported by the installation itself.
+    let Ok(answers) = answers(&medium) else { return Ok(()) };
+    if let Some(operator) = &answers.operator
+        && let Err(error) = create_operator(operator)
+    {
+        reasons.push(format!("operator's account not made: {error}"));
+    }
+    write_network(&answers)
 }
 
-fn answers() -> Result<Unattended> {
-    let path = Path::new(paths::OEM_UNATTENDED);
+fn answers(path: &Path) -> Result<Unattended> {
     match files::read_text_if_there(path)? {
-        Some(text) => Unattended::parse(paths::OEM_UNATTENDED, &text),
+        Some(text) => Unattended::parse(&path.display().to_string(), &text),
         None => Ok(Unattended::default()),
     }
 }

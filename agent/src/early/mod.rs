@@ -12,6 +12,8 @@ mod trial;
 use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edge_host::disk::{self, PartitionedDisk};
@@ -25,6 +27,7 @@ use edge_model::{Context, Result, error, paths};
 const SERVICE_MANAGER: &str = "/usr/lib/systemd/systemd";
 /// Longest time that one step of early boot, or the service manager's start, may take.
 const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(60);
+const FEED_EVERY: Duration = Duration::from_secs(10);
 const READING_TIME: Duration = Duration::from_secs(10);
 
 /// Runs early boot. Returns only when even a restart is impossible.
@@ -46,14 +49,14 @@ pub(crate) fn run() -> Result<Infallible> {
 }
 
 fn start() -> Result<Infallible> {
-    let mut guard = Guard::arm();
+    let guard = Guard::arm();
     let mut record = read_boot_record()?;
     if let Some(reason) = take_reason() {
         record.reasons.push(reason);
     }
     let layout = state::image_layout()?;
     match record.mode {
-        Mode::Main => prepare_main(&mut record, &layout, &mut guard)?,
+        Mode::Main => prepare_main(&mut record, &layout, &guard)?,
         Mode::Recovery => prepare_recovery(&mut record, &layout)?,
         Mode::Live => prepare_live(&mut record, &layout)?,
     }
@@ -67,13 +70,13 @@ fn start() -> Result<Infallible> {
 fn prepare_main(
     record: &mut BootRecord,
     layout: &edge_planner::state_layout::StateLayout,
-    guard: &mut Guard,
+    guard: &Guard,
 ) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
-    file_systems::mount_oem(&disk, &mut record.reasons)?;
-    guard.feed();
-    file_systems::mount_persistent(&disk, &mut record.reasons)?;
-    guard.feed();
+    guard.while_feeding(|| {
+        file_systems::mount_oem(&disk, &mut record.reasons)?;
+        file_systems::mount_persistent(&disk, &mut record.reasons)
+    })?;
     state::apply(layout, record.mode)?;
     trial::arm_deadline()?;
     identity::apply(&mut record.reasons)
@@ -93,7 +96,7 @@ fn prepare_recovery(record: &mut BootRecord, layout: &edge_planner::state_layout
 fn prepare_live(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout) -> Result<()> {
     state::apply(layout, record.mode)?;
     medium::mount(&record.disk)?;
-    identity::apply_to_installer()
+    identity::apply_to_installer(&mut record.reasons)
 }
 
 fn read_boot_record() -> Result<BootRecord> {
@@ -141,17 +144,32 @@ fn arrange_recovery(error: &edge_model::Error) -> Result<()> {
 }
 
 /// The watchdog during early boot. A machine without one starts all the same; init has said so.
-struct Guard(Option<Watchdog>);
+struct Guard(Arc<Mutex<Option<Watchdog>>>);
 
 impl Guard {
     fn arm() -> Self {
-        Self(Watchdog::arm(WATCHDOG_TIMEOUT).ok().flatten())
+        Self(Arc::new(Mutex::new(Watchdog::arm(WATCHDOG_TIMEOUT).ok().flatten())))
     }
 
-    fn feed(&mut self) {
-        if let Some(watchdog) = &mut self.0 {
+    fn feed(&self) {
+        if let Some(watchdog) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             // A watchdog that is gone resets the machine by itself if it still ticks.
             let _ = watchdog.feed();
         }
+    }
+
+    /// Runs work that has a deadline of its own, longer than the watchdog's: the check of a large disk.
+    fn while_feeding<T>(&self, work: impl FnOnce() -> T) -> T {
+        let (done, finished) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while finished.recv_timeout(FEED_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    self.feed();
+                }
+            });
+            let result = work();
+            drop(done);
+            result
+        })
     }
 }

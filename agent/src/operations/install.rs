@@ -53,9 +53,8 @@ impl Medium {
         }
         let root = PathBuf::from(paths::MEDIUM_MOUNT);
         let id = files::read_text(&root.join(paths::MEDIUM_ID))?;
-        let folder = root.join(paths::MEDIUM_EDGE);
-        let bytes = files::read(&folder.join("manifest.json"), signing::MANIFEST_LIMIT as u64)?;
-        let signature = files::read_text_if_there(&folder.join("manifest.sig.json"))?;
+        let bytes = files::read(&root.join(paths::MEDIUM_MANIFEST), signing::MANIFEST_LIMIT as u64)?;
+        let signature = files::read_text_if_there(&root.join(paths::MEDIUM_SIGNATURE))?;
         let signature: Option<Signature> = signature
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -143,7 +142,18 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
             )))
         }
         InstallDecision::Install(plan) => {
-            execute(host, &medium, &plan, report)?;
+            let disk = block::disks()
+                .into_iter()
+                .find(|disk| disk.path == plan.disk)
+                .ok_or_else(|| Error::environment(format!("{} is gone", plan.disk)))?;
+            let _lock = disk.lock()?;
+            // Somebody may have installed while we waited for the lock.
+            if plan_for(host, &medium, request)? != InstallDecision::Install(plan.clone()) {
+                return Err(
+                    Error::rejected(format!("{} has changed meanwhile", plan.disk)).help("start again")
+                );
+            }
+            execute(host, &medium, &plan, &disk, report)?;
             Ok(Outcome::stay(format!(
                 "{} {} is installed on {}",
                 medium.manifest.name, medium.manifest.version, plan.disk
@@ -152,15 +162,16 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
     }
 }
 
-fn execute(host: &Host, medium: &Medium, plan: &InstallPlan, report: &mut dyn Report) -> Result<()> {
-    let disk = block::disks()
-        .into_iter()
-        .find(|disk| disk.path == plan.disk)
-        .ok_or_else(|| Error::environment(format!("{} is gone", plan.disk)))?;
+fn execute(
+    host: &Host,
+    medium: &Medium,
+    plan: &InstallPlan,
+    disk: &Disk,
+    report: &mut dyn Report,
+) -> Result<()> {
     report.step("partitioning", 0);
-    let _lock = disk.lock()?;
     let record = |state| InstallRecord { state, id: medium.id.clone() };
-    let disk = partition(&disk, plan, &record(InstallState::Installing))?;
+    let disk = partition(disk, plan, &record(InstallState::Installing))?;
     report.step("making file systems", 0);
     make_file_systems(&disk)?;
     let source = ImageReader::open(&device_mapper::device("edge-medium")?)?;
@@ -236,7 +247,7 @@ fn add_uki(esp: &Esp, name: &str, blob: Blob, source: &Path) -> Result<()> {
 fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     let esp = Esp::open(disk, Role::Efi)?;
     let name = medium.manifest.root.root_hash.uki_name();
-    add_uki(&esp, &name, medium.manifest.ukis.main, &medium.file("edge/main.efi"))?;
+    add_uki(&esp, &name, medium.manifest.ukis.main, &medium.file(paths::MEDIUM_UKI_MAIN))?;
     esp.install_loader(&loader()?, &[paths::ESP_LOADER_MAIN, paths::ESP_LOADER_FALLBACK])?;
     esp.set_default_entry(&name)?;
     esp.close()
@@ -244,7 +255,12 @@ fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
 
 fn fill_recovery_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     let esp = Esp::open(disk, Role::EfiRecovery)?;
-    add_uki(&esp, esp::RECOVERY_UKI, medium.manifest.ukis.recovery, &medium.file("edge/recovery.efi"))?;
+    add_uki(
+        &esp,
+        esp::RECOVERY_UKI,
+        medium.manifest.ukis.recovery,
+        &medium.file(paths::MEDIUM_UKI_RECOVERY),
+    )?;
     esp.install_loader(&loader()?, &[paths::ESP_LOADER_RECOVERY, paths::ESP_LOADER_FALLBACK])?;
     esp.set_default_entry(esp::RECOVERY_UKI)?;
     esp.close()

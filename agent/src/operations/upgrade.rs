@@ -115,6 +115,9 @@ impl Job<'_> {
 
     /// Forgets what the slot held before the first byte of it is overwritten.
     fn begin(&self, mut ledger: Ledger, first_frame: u32, obsolete: Option<String>) -> Result<()> {
+        if let Some(variables) = &self.host.variables {
+            variables.remove(Variable::LoaderEntryOneShot)?;
+        }
         if let Some(entry) = obsolete {
             if let Some(variables) = &self.host.variables {
                 variables.remove(Variable::FallbackEntry)?;

@@ -30,7 +30,8 @@ pub(super) fn run(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
     if damaged.is_empty() {
         return Ok(Outcome::stay(format!("undamaged: {}", good.join(", "))));
     }
-    Err(Error::integrity(damaged.join("; ")).help("install the image again with edge-agent upgrade"))
+    Err(Error::integrity(damaged.join("; "))
+        .help("upgrade to another version, or install this one again from a medium"))
 }
 
 fn check(

@@ -92,7 +92,7 @@ impl Esp {
         self.uki_path(name).exists()
     }
 
-    /// Removes a UKI and what interrupted writes left.
+    /// Removes a UKI.
     ///
     /// # Errors
     /// [`edge_model::Class::Rejected`] when `name` is among `protected`.

@@ -46,6 +46,9 @@ impl Forge {
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let forge: Self = yaml::parse(name, text)?;
         check_word(name, "name", &forge.name, "-")?;
+        if forge.name.chars().any(|character| character.is_ascii_uppercase()) {
+            return Err(Error::invalid(format!("{name}: name: {:?} has upper-case letters", forge.name)));
+        }
         check_word(name, "version", &forge.version, "-.+~")?;
         for package in &forge.packages {
             check_word(name, "packages", package, "-.+:")?;
@@ -87,6 +90,7 @@ mod tests {
     fn values_that_would_leave_the_folder_are_refused() {
         assert!(Forge::parse("forge.yaml", "name: shop\nversion: 1.0.0\n").is_ok());
         for wrong in [
+            "name: Shop\nversion: '1'",
             "name: ../x\nversion: '1'",
             "name: a\nversion: ''",
             "name: a\nversion: '1'\nkernel-arguments: [a b]",

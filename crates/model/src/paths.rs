@@ -9,6 +9,8 @@ pub const COS_DIR: &str = "/run/cos";
 pub const COS_LAYOUT: &str = "/run/cos/cos-layout.env";
 /// The layout that an image ships; early boot reads it.
 pub const IMAGE_LAYOUT: &str = "/usr/lib/edge/cos-layout.env";
+/// What an image says about itself.
+pub const IMAGE_DESCRIPTION: &str = "/usr/lib/edge/image.json";
 /// Public keys that may sign images for this host.
 pub const IMAGE_KEYS: &str = "/usr/lib/edge/keys";
 /// The earliest time that this image believes in (systemd reads it too).
@@ -35,7 +37,10 @@ pub const MEDIUM_MOUNT: &str = "/run/initramfs/live";
 pub const MEDIUM_USER_DATA: &str = "user-data";
 pub const MEDIUM_UNATTENDED: &str = "unattended.yaml";
 /// Folder with manifest, signature and UKIs on the medium.
-pub const MEDIUM_EDGE: &str = "edge";
+pub const MEDIUM_MANIFEST: &str = "edge/manifest.json";
+pub const MEDIUM_SIGNATURE: &str = "edge/manifest.sig.json";
+pub const MEDIUM_UKI_MAIN: &str = "edge/main.efi";
+pub const MEDIUM_UKI_RECOVERY: &str = "edge/recovery.efi";
 pub const MEDIUM_ID: &str = "edge/installation-id";
 
 /// On the ESP.

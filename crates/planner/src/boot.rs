@@ -20,6 +20,8 @@ pub struct BootFacts {
     pub unfinished: u8,
     /// The entry that was started now.
     pub selected: Option<String>,
+    /// The entry that is started when nothing else is said.
+    pub default: Option<String>,
     /// The entry of the previous image.
     pub fallback: Option<String>,
 }
@@ -50,9 +52,17 @@ impl BootFacts {
         }
     }
 
+    /// Another image than the default was started, once.
+    fn is_trial(&self) -> bool {
+        self.default.is_some() && self.default != self.selected
+    }
+
     /// The count after a boot whose root could not be found: that will not mend itself, so the next step of
-    /// the ladder is taken at once.
+    /// the ladder is taken at once. A trial returns to the default by itself, which deserves all its tries.
     pub fn count_without_root(&self) -> u8 {
+        if self.is_trial() && self.fallback != self.selected {
+            return self.unfinished;
+        }
         if self.can_fall_back() {
             self.unfinished.max(TRY_PREVIOUS_AT)
         } else {
@@ -70,6 +80,7 @@ mod tests {
             mode: Mode::Main,
             unfinished,
             selected: Some(selected.into()),
+            default: Some("new".into()),
             fallback: fallback.map(str::to_owned),
         }
     }
@@ -99,6 +110,7 @@ mod tests {
     fn a_missing_root_takes_the_next_step_at_once() {
         assert_eq!(facts(0, "new", Some("old")).count_without_root(), TRY_PREVIOUS_AT);
         assert_eq!(facts(3, "old", Some("old")).count_without_root(), TRY_RECOVERY_AT);
-        assert_eq!(facts(0, "only", None).count_without_root(), TRY_RECOVERY_AT);
+        assert_eq!(facts(0, "new", None).count_without_root(), TRY_RECOVERY_AT);
+        assert_eq!(facts(0, "tried", None).count_without_root(), 0, "a trial goes back to the default");
     }
 }

@@ -5,7 +5,7 @@ use edge_model::unattended::Interface;
 /// File names and contents, in order of precedence.
 pub fn units(interfaces: &[Interface]) -> Vec<(String, String)> {
     let unit =
-        |(index, interface): (usize, &Interface)| (format!("20-edge-{index}.network"), render(interface));
+        |(index, interface): (usize, &Interface)| (format!("20-edge-{index:02}.network"), render(interface));
     interfaces.iter().enumerate().map(unit).collect()
 }
 
@@ -46,7 +46,7 @@ mod tests {
         );
         assert_eq!(
             units[1],
-            ("20-edge-1.network".into(), "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n".into())
+            ("20-edge-01.network".into(), "[Match]\nName=en*\n\n[Network]\nDHCP=yes\n".into())
         );
     }
 }

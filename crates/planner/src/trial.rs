@@ -3,7 +3,7 @@
 use edge_model::api::BootState;
 use edge_model::cmdline::Mode;
 use edge_model::ids::{RootHash, Slot};
-use edge_model::ledger::{FailedImage, HistoryEntry, HistoryEvent, Ledger, UpgradeStage};
+use edge_model::ledger::{FailedImage, HistoryEntry, HistoryEvent, ImageRecord, Ledger, UpgradeStage};
 
 /// What the loader and early boot say about this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct BootedImage {
     pub slot: Option<Slot>,
     /// The entry that is started when nothing else is said.
     pub default_entry: Option<String>,
+    /// The entry that is started once, at the next boot.
+    pub armed_entry: Option<String>,
 }
 
 impl BootedImage {
@@ -30,9 +32,36 @@ impl BootedImage {
     }
 }
 
+/// The ledger as this boot shows it should be; `None` when it is right already.
+///
+/// Three things can have happened since it was written: a trial came back, a commit was cut before it was
+/// recorded, or the host was never installed by an installer and its image is unknown.
+pub fn settle(
+    ledger: &Ledger,
+    booted: &BootedImage,
+    image: &ImageRecord,
+    verdict: Option<String>,
+    now: u64,
+) -> Option<Ledger> {
+    if booted.state() != BootState::Committed {
+        return None;
+    }
+    if ledger.pending.as_ref().is_some_and(|pending| pending.image.root_hash == booted.root_hash) {
+        return Some(record_commit(ledger, booted, &image.version, now));
+    }
+    let failed = record_failed_trial(ledger, booted, verdict, now);
+    let slot = booted.slot?;
+    if ledger.slot(slot).map(|known| known.root_hash) == Some(booted.root_hash) {
+        return failed;
+    }
+    let mut next = failed.unwrap_or_else(|| ledger.clone());
+    next.set_slot(slot, Some(image.clone()));
+    Some(next)
+}
+
 /// The ledger after a boot into a committed image while an upgrade was armed: the image did not come through
 /// its trial. `None` when there is nothing to record.
-pub fn record_failed_trial(
+fn record_failed_trial(
     ledger: &Ledger,
     booted: &BootedImage,
     verdict: Option<String>,
@@ -42,6 +71,8 @@ pub fn record_failed_trial(
     if booted.state() != BootState::Committed
         || pending.stage != UpgradeStage::Armed
         || pending.image.root_hash == booted.root_hash
+        // It is still to be tried: the agent was restarted, not the host.
+        || booted.armed_entry.as_ref() == Some(&pending.image.root_hash.uki_name())
     {
         return None;
     }
@@ -103,7 +134,7 @@ pub fn protected_entries(ledger: &Ledger, booted: &BootedImage) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edge_model::ledger::{ImageRecord, PendingUpgrade};
+    use edge_model::ledger::PendingUpgrade;
 
     fn image(byte: u8) -> ImageRecord {
         ImageRecord {
@@ -135,6 +166,7 @@ mod tests {
             root_hash: RootHash([byte; 32]),
             slot: Some(if byte == 1 { Slot::A } else { Slot::B }),
             default_entry: Some(RootHash([default; 32]).uki_name()),
+            armed_entry: None,
         }
     }
 
@@ -164,6 +196,22 @@ mod tests {
             ..armed()
         };
         assert_eq!(record_failed_trial(&writing, &booted(1, 1), None, 5), None, "it was never tried");
+    }
+
+    #[test]
+    fn a_restarted_agent_does_not_fail_an_image_that_waits_for_its_trial() {
+        let waiting = BootedImage { armed_entry: Some(image(2).root_hash.uki_name()), ..booted(1, 1) };
+        assert_eq!(settle(&armed(), &waiting, &image(1), None, 5), None);
+        assert!(settle(&armed(), &booted(1, 1), &image(1), None, 5).is_some());
+    }
+
+    #[test]
+    fn a_commit_that_was_cut_and_an_unknown_image_are_settled() {
+        let next = settle(&armed(), &booted(2, 2), &image(2), None, 5).unwrap();
+        assert!(next.pending.is_none() && next.slot_b == Some(image(2)));
+        let adopted = settle(&Ledger::default(), &booted(1, 1), &image(1), None, 5).unwrap();
+        assert_eq!(adopted.slot_a, Some(image(1)));
+        assert_eq!(settle(&adopted, &booted(1, 1), &image(1), None, 5), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct UpgradeFacts<'a> {
     pub ledger: &'a Ledger,
     /// Bytes of the slot that is not booted.
     pub slot_size: u64,
-    /// Bytes that are free on the ESP once UKIs that nobody needs are gone.
+    /// Bytes that are free on the ESP.
     pub esp_free: u64,
     pub unsigned: Unsigned,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use edge_host::gpt;
 use edge_model::layout::Role;
 use edge_model::{Context, Error, Result};
+use edge_slot_image::{signing, verity};
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::images::{Built, Recipe};
 use qemu_tests::machine::{Machine, Powered};
@@ -87,12 +88,15 @@ pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
     ssh.run(&ground.upgrade_command("2.1.0"), ground.patience(180))?;
     ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
     powered.wait_until_off(ground.patience(60))?;
-    let copies = ["damaged-uki", "damaged-read", "damaged-unread"]
+    let copies = ["damaged-uki", "damaged-tree", "damaged-read", "damaged-unread"]
         .map(|name| Machine::copy_of(&ground.lab, &machine, name));
-    let [uki, read, unread] = copies;
-    let (uki, read, unread) = (uki?, read?, unread?);
+    let [uki, tree, read, unread] = copies;
+    let (uki, tree, read, unread) = (uki?, tree?, read?, unread?);
     truncate_uki(ground, &uki, &good)?;
     comes_back(ground, &uki)?;
+    // Without the top of its tree the image is not found at all.
+    flip(&tree, Role::SlotB, verity::top_block_offset(data_blocks(&good)?))?;
+    comes_back(ground, &tree)?;
     // Everything that mounts the image reads its superblock.
     flip(&read, Role::SlotB, 1024)?;
     comes_back(ground, &read)?;
@@ -104,6 +108,11 @@ pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
     ensure(outcome.status.code() == Some(5) && outcome.stderr.contains("slot-b: block"), || {
         format!("verify did not find the damage: {outcome:?}")
     })
+}
+
+fn data_blocks(image: &Built) -> Result<u64> {
+    let bytes = std::fs::read(image.folder.join("build/manifest.json")).context("cannot read a manifest")?;
+    Ok(signing::parse_manifest(&bytes)?.root.data_blocks)
 }
 
 fn comes_back(ground: &Ground, machine: &Machine) -> Result<()> {

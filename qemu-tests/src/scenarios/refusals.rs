@@ -20,8 +20,7 @@ use super::ensure;
 const REJECTED: i32 = 4;
 const INTEGRITY: i32 = 5;
 /// Root's view of what an upgrade could have changed.
-const STATE: &str =
-    "sudo sh -c 'sha256sum /dev/vda5 | cut -c1-16; cat /oem/edge/ledger-*.json | grep -c Armed'";
+const STATE: &str = "sudo sh -c 'sha256sum /dev/vda5; ls /sys/firmware/efi/efivars | grep OneShot; true'";
 
 pub(super) fn refusals_and_broken_downloads(ground: &Ground) -> Result<()> {
     let foreign = Recipe { keys: Some(ground.lab.work().join("foreign-keys")), ..Recipe::version("5.0.0") };
@@ -131,7 +130,8 @@ fn survive_registry_that_dies(ground: &Ground, ssh: &Ssh<'_>) -> Result<()> {
             std::thread::sleep(delay);
             drop(registry);
             std::thread::sleep(Duration::from_secs(3));
-            Registry::start_at(&lab, port)
+            // Bound to this thread it would end with it.
+            Registry::start_independent(&lab, port)
         }
     });
     let answer = ssh.run(&command, ground.patience(240));
