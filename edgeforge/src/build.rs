@@ -159,6 +159,7 @@ impl Builder<'_> {
             &edge_model::ids::to_hex(&edge_slot_image::sha256(lines.as_bytes()).0)[..24]
         ));
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
+        let _lock = self.cache.lock("archive-state")?;
         let state = match archives.state(scratch.path()) {
             Ok(state) => {
                 edge_host::files::write_durably(&remembered, state.to_string().as_bytes(), 0o644)?;

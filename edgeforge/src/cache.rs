@@ -85,8 +85,7 @@ impl Cache {
     ) -> Result<Cached> {
         let digest = edge_model::ids::to_hex(&key.digest().0);
         let path = self.root.join(format!("{name}-{}", &digest[..24]));
-        let lock = File::create(self.root.join(format!(".{name}.lock"))).context("cannot lock the cache")?;
-        lock.lock().context("cannot lock the cache")?;
+        let _lock = self.lock(name)?;
         if self.reuse && path.exists() {
             touch(&path);
             return Ok(Cached { path, fresh: false });
@@ -98,6 +97,16 @@ impl Cache {
         fs::rename(&temporary, &path).with_context(|| format!("cannot keep the result of {name}"))?;
         self.forget_old(name, &path);
         Ok(Cached { path, fresh: true })
+    }
+
+    /// Makes other builds wait for a part of the cache, as long as the result lives.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn lock(&self, name: &str) -> Result<File> {
+        let lock = File::create(self.root.join(format!(".{name}.lock"))).context("cannot lock the cache")?;
+        lock.lock().context("cannot lock the cache")?;
+        Ok(lock)
     }
 
     /// Keeps the newest results of a step, so that the cache does not grow without end.

@@ -16,6 +16,8 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 #[derive(Debug, Clone, Default)]
 pub struct Recipe {
     pub version: String,
+    /// Debian packages added to the image.
+    pub packages: Vec<String>,
     /// Added to the kernel command line.
     pub kernel_arguments: Vec<String>,
     /// Files of the root: path, content, whether it is a program.
@@ -133,9 +135,12 @@ fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Resu
         Child::new(lab.edgeforge()).args(["keys", "generate"]).arg(&keys).run()?;
     }
     Child::new(lab.edgeforge()).arg("init").arg(folder).run()?;
-    let arguments = serde_json::to_string(&recipe.kernel_arguments).context("cannot write forge.yaml")?;
-    let mut forge =
-        format!("name: edge-appliance\nversion: \"{}\"\nkernel-arguments: {arguments}\n", recipe.version);
+    let list = |words: &[String]| serde_json::to_string(words).context("cannot write forge.yaml");
+    let (arguments, packages) = (list(&recipe.kernel_arguments)?, list(&recipe.packages)?);
+    let mut forge = format!(
+        "name: edge-appliance\nversion: \"{}\"\nkernel-arguments: {arguments}\npackages: {packages}\n",
+        recipe.version
+    );
     if !recipe.unsigned {
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }

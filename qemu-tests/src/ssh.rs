@@ -76,6 +76,31 @@ impl Ssh<'_> {
             .outcome()
     }
 
+    /// Copies a file of this machine to a path on the other.
+    ///
+    /// # Errors
+    /// When it cannot be copied in time.
+    pub fn copy(&self, source: &Path, target: &str, within: Duration) -> Result<()> {
+        self.lab
+            .tool("scp")?
+            .arg("-i")
+            .arg(&self.key.private)
+            .args(["-q", "-P", &self.port.to_string()])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "LogLevel=ERROR",
+            ])
+            .arg(source)
+            .arg(format!("{OPERATOR}@127.0.0.1:{target}"))
+            .deadline(within)
+            .run()
+            .map(drop)
+    }
+
     /// Runs a shell command that must succeed; returns its output. The connection may take some tries while
     /// the machine starts.
     ///
