@@ -8,3 +8,4 @@ pub mod qmp;
 pub mod registry;
 pub mod serial;
 pub mod ssh;
+pub mod tally;

@@ -61,11 +61,7 @@ impl Machine {
     /// # Errors
     /// When the folder cannot be filled.
     pub fn new(lab: &Lab, name: &str, disk_gib: u64, bus: Bus) -> Result<Self> {
-        let folder = lab.work().join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let folder = new_folder(lab, name)?;
         let machine = Self {
             folder,
             bus,
@@ -86,11 +82,7 @@ impl Machine {
     /// # Errors
     /// When the state cannot be copied.
     pub fn copy_of(lab: &Lab, original: &Machine, name: &str) -> Result<Self> {
-        let folder = lab.work().join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let folder = new_folder(lab, name)?;
         let machine = Self {
             folder,
             bus: original.bus,
@@ -238,6 +230,15 @@ impl Machine {
         };
         Ok(qemu)
     }
+}
+
+fn new_folder(lab: &Lab, name: &str) -> Result<PathBuf> {
+    let folder = lab.work().join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 impl Bus {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use edge_model::error;
+use qemu_tests::tally::Tally;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("{}", error::render(&error));
-            println!("{}", runner::Summary { failed: 1, ..runner::Summary::default() });
+            println!("{}", Tally { failed: 1, ..Tally::default() });
             ExitCode::FAILURE
         }
     }

@@ -1,44 +1,31 @@
 //! The runner: the base host first, then everything else, two machines at a time.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use edge_model::Result;
 use qemu_tests::bench_ground::Ground;
+use qemu_tests::tally::Tally;
 
 use crate::scenarios::{self, Scenario};
 
 /// Machines that run at the same time: one for each core of the smallest machine that this must pass on.
 const PARALLEL: usize = 2;
 
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Summary {
-    pub(crate) passed: u32,
-    pub(crate) failed: u32,
-    pub(crate) skipped: u32,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
-    }
-}
-
 /// Runs the scenarios with these names, or all of them.
 ///
 /// # Errors
 /// When the ground cannot be prepared.
-pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Summary> {
+pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     let ground = Ground::prepare(root, &root.join("target/vm"))?;
     eprintln!("virtual machines: {:?}", ground.accelerator);
     let wanted = |scenario: &&Scenario| {
         (names.is_empty() || scenario.name == scenarios::BASE.name || names.contains(&scenario.name))
             && (long || !scenario.long || names.contains(&scenario.name))
     };
-    let summary = Mutex::new(Summary::default());
+    let summary = Mutex::new(Tally::default());
     if !run_one(&ground, &scenarios::BASE, &summary) {
         return Ok(read(&summary));
     }
@@ -63,11 +50,11 @@ fn take<'a>(queue: &Mutex<VecDeque<&'a Scenario>>) -> Option<&'a Scenario> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-fn read(summary: &Mutex<Summary>) -> Summary {
+fn read(summary: &Mutex<Tally>) -> Tally {
     *summary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Summary>) -> bool {
+fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>) -> bool {
     let started = Instant::now();
     let result = (scenario.run)(ground);
     let seconds = started.elapsed().as_secs();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use edge_host::child::Outcome;
+use edge_host::child::{Child, Outcome};
 use edge_model::{Context, Error, Result};
 
 use crate::lab::Lab;
@@ -36,10 +36,6 @@ impl Key {
         let public = fs::read_to_string(&public).context("cannot read the operator's key")?.trim().to_owned();
         Ok(Self { private, public })
     }
-
-    pub fn path(&self) -> &Path {
-        &self.private
-    }
 }
 
 /// A way to one machine.
@@ -51,16 +47,14 @@ pub struct Ssh<'a> {
 }
 
 impl Ssh<'_> {
-    /// Runs a shell command; returns how it ended.
-    ///
-    /// # Errors
-    /// When ssh itself cannot be started or takes longer than `within`.
-    pub fn outcome(&self, command: &str, within: Duration) -> Result<Outcome> {
-        self.lab
-            .tool("ssh")?
+    /// ssh or scp with this machine's key and port.
+    fn client(&self, program: &str, port_option: &str) -> Result<Child> {
+        Ok(self
+            .lab
+            .tool(program)?
             .arg("-i")
             .arg(&self.key.private)
-            .args(["-p", &self.port.to_string()])
+            .args([port_option, &self.port.to_string()])
             .args([
                 "-o",
                 "StrictHostKeyChecking=no",
@@ -69,8 +63,29 @@ impl Ssh<'_> {
                 "-o",
                 "LogLevel=ERROR",
             ])
-            .args(["-o", "ConnectTimeout=20", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"])
-            .arg(format!("{OPERATOR}@127.0.0.1"))
+            .args(["-o", "ConnectTimeout=20", "-o", "IdentitiesOnly=yes"]))
+    }
+
+    fn address() -> String {
+        format!("{OPERATOR}@127.0.0.1")
+    }
+
+    /// A shell for the person at our terminal.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached.
+    pub fn shell(&self) -> Result<()> {
+        self.client("ssh", "-p")?.arg("-t").arg(Self::address()).run_on_terminal()
+    }
+
+    /// Runs a shell command; returns how it ended.
+    ///
+    /// # Errors
+    /// When ssh itself cannot be started or takes longer than `within`.
+    pub fn outcome(&self, command: &str, within: Duration) -> Result<Outcome> {
+        self.client("ssh", "-p")?
+            .args(["-o", "BatchMode=yes"])
+            .arg(Self::address())
             .arg(command)
             .deadline(within)
             .outcome()
@@ -81,24 +96,8 @@ impl Ssh<'_> {
     /// # Errors
     /// When it cannot be copied in time.
     pub fn copy(&self, source: &Path, target: &str, within: Duration) -> Result<()> {
-        self.lab
-            .tool("scp")?
-            .arg("-i")
-            .arg(&self.key.private)
-            .args(["-q", "-P", &self.port.to_string()])
-            .args([
-                "-o",
-                "StrictHostKeyChecking=no",
-                "-o",
-                "UserKnownHostsFile=/dev/null",
-                "-o",
-                "LogLevel=ERROR",
-            ])
-            .arg(source)
-            .arg(format!("{OPERATOR}@127.0.0.1:{target}"))
-            .deadline(within)
-            .run()
-            .map(drop)
+        let target = format!("{}:{target}", Self::address());
+        self.client("scp", "-P")?.arg("-q").arg(source).arg(target).deadline(within).run().map(drop)
     }
 
     /// Runs a shell command that must succeed; returns its output. The connection may take some tries while

@@ -2,9 +2,9 @@
 
 use edge_host::child::Child;
 use edge_model::{Error, Result};
+use qemu_tests::tally::Tally;
 
 use crate::build::cargo;
-use crate::test::Tally;
 use crate::tidy;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) fn lint() -> Result<()> {
 /// When cargo cannot run.
 pub(crate) fn unit_tests() -> Result<Tally> {
     let outcome = Child::new("cargo")
-        .args(["test", "--workspace", "--no-fail-fast", "--exclude", "qemu-tests"])
+        .args(["test", "--workspace", "--no-fail-fast"])
         .directory(&crate::root())
         .deadline(UNIT_TESTS_DEADLINE)
         .outcome()?;

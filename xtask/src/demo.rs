@@ -10,7 +10,7 @@ use qemu_tests::lab::Lab;
 use qemu_tests::machine::{Accelerator, Bus, Machine, Medium, free_port};
 use qemu_tests::registry::Registry;
 use qemu_tests::serial::Serial;
-use qemu_tests::ssh::{Key, OPERATOR, Ssh};
+use qemu_tests::ssh::{Key, Ssh};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
@@ -107,20 +107,7 @@ pub(crate) fn console() -> Result<()> {
     let running = running()?;
     let lab = open_lab()?;
     let key = Key::prepare(&lab)?;
-    lab.tool("ssh")?
-        .arg("-i")
-        .arg(key.path())
-        .args(["-p", &running.ssh_port.to_string(), "-t"])
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ])
-        .arg(format!("{OPERATOR}@127.0.0.1"))
-        .run_on_terminal()
+    Ssh { lab: &lab, key: &key, port: running.ssh_port }.shell()
 }
 
 /// Upgrades the machine to the next version.
