@@ -1,6 +1,8 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use edge_model::forge::Base;
@@ -62,6 +64,9 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
+/// The person has pressed Ctrl-C.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
 #[derive(Subcommand)]
 enum Keys {
     /// Make a key pair in a folder
@@ -114,8 +119,12 @@ fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> 
         return Ok(());
     }
     clean_up_on_interrupt(build::staging_folder(&project))?;
-    let summary = build::build(&project, options, &Progress::new())?;
-    print_summary(&summary, json)
+    let built = build::build(&project, options, &Progress::new());
+    while INTERRUPTED.load(Ordering::Acquire) {
+        // The thread that cleans up ends this process; that a child was stopped is no news.
+        std::thread::park();
+    }
+    print_summary(&built?, json)
 }
 
 fn print_summary(summary: &Summary, json: bool) -> Result<()> {
@@ -135,18 +144,21 @@ fn print_tools(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-C leaves no half output: the folder that grows is removed. Children end with this process.
+/// Ctrl-C leaves no half output: children are ended, and the folder that grows is removed.
 fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
-    const INTERRUPTED: i32 = 130;
+    const EXIT_STATUS: i32 = 130;
+    const GRACE: Duration = Duration::from_secs(10);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::internal(format!("cannot watch for an interrupt: {error}")))?;
     std::thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            INTERRUPTED.store(true, Ordering::Release);
+            edge_host::child::stop_all(GRACE);
             let _ = build::remove_folder(&staging);
             eprintln!("interrupted; nothing was changed");
-            std::process::exit(INTERRUPTED);
+            std::process::exit(EXIT_STATUS);
         }
     });
     Ok(())

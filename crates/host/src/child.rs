@@ -1,17 +1,19 @@
 //! The one way to start a child process: no terminal input, `LC_ALL=C`, a deadline, the command and the end
 //! of its error output in the error, and nobody left behind when we end.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::sandbox::Sandbox;
 
@@ -113,7 +115,11 @@ impl Child {
         if self.bound {
             set_parent_death_signal(&mut self.command);
         }
-        self.command.spawn().with_context(|| format!("cannot start `{shown}`"))
+        let child = self.command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
+        if self.bound {
+            bound_groups().insert(child.id());
+        }
+        Ok(child)
     }
 
     fn shown(&self) -> String {
@@ -276,6 +282,7 @@ fn wait_until(child: &mut std::process::Child, end: Instant) -> Result<ExitStatu
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for a child process")? {
+            bound_groups().remove(&child.id());
             return Ok(status);
         }
         if Instant::now() >= end {
@@ -288,11 +295,37 @@ fn wait_until(child: &mut std::process::Child, end: Instant) -> Result<ExitStatu
 }
 
 fn kill_group(child: &mut std::process::Child) {
+    bound_groups().remove(&child.id());
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // The group may be gone already, which is what we want.
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.wait();
+}
+
+/// Process groups of children that must not outlive us.
+static BOUND: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn bound_groups() -> MutexGuard<'static, BTreeSet<u32>> {
+    BOUND.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends all children that run now, for a program that is interrupted: they get `grace` to clean up.
+pub fn stop_all(grace: Duration) {
+    let groups: Vec<Pid> =
+        bound_groups().iter().filter_map(|id| Pid::from_raw(i32::try_from(*id).ok()?)).collect();
+    let signal = |signal| {
+        for group in &groups {
+            // It may have ended by itself.
+            let _ = kill_process_group(*group, signal);
+        }
+    };
+    signal(Signal::TERM);
+    let end = Instant::now() + grace;
+    while Instant::now() < end && groups.iter().any(|group| test_kill_process_group(*group).is_ok()) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    signal(Signal::KILL);
 }
 
 #[allow(unsafe_code)]
