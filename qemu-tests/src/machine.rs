@@ -327,15 +327,6 @@ impl Powered {
         Qmp::connect(&self.control)?.command("system_reset", json!({})).map(drop)
     }
 
-    /// Takes a picture of the screen, in PNG.
-    ///
-    /// # Errors
-    /// When the emulator cannot write it.
-    pub fn screenshot(&self, path: &Path) -> Result<()> {
-        let arguments = json!({ "filename": path, "format": "png" });
-        Qmp::connect(&self.control)?.command("screendump", arguments).map(drop)
-    }
-
     /// Processor seconds that the machine has used so far.
     ///
     /// # Errors

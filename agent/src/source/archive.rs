@@ -67,3 +67,50 @@ impl BlobSource for ArchiveFile {
         Ok(Box::new(self.span(&blob_name(blob), offset)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, name, *content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn open(bytes: &[u8]) -> Result<ArchiveFile> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        ArchiveFile::open(file.path())
+    }
+
+    #[test]
+    fn parts_are_read_where_they_are() {
+        let opened = open(&archive(&[("index.json", b"0123456789"), ("other", b"abc")])).unwrap();
+        let mut text = String::new();
+        opened.span("index.json", 4).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "456789");
+        assert!(opened.span("missing", 0).is_err());
+        let mut nothing = Vec::new();
+        opened.span("other", 99).unwrap().read_to_end(&mut nothing).unwrap();
+        assert!(nothing.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn damaged_archives_never_panic(at in 0usize..2048, byte in any::<u8>()) {
+            let mut bytes = archive(&[("index.json", b"{}"), ("blobs/sha256/00", b"x")]);
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            if let Ok(mut opened) = open(&bytes) {
+                let _ = opened.manifest();
+            }
+        }
+    }
+}

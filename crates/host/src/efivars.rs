@@ -36,7 +36,6 @@ pub enum Variable {
     LoaderDevicePartUuid,
     BootOrder,
     BootNext,
-    BootCurrent,
     /// Boots since the last one that finished: one byte.
     BootCount,
     /// The entry to try when the default does not come up.
@@ -54,7 +53,6 @@ impl Variable {
             Variable::LoaderDevicePartUuid => ("LoaderDevicePartUUID", LOADER),
             Variable::BootOrder => ("BootOrder", GLOBAL),
             Variable::BootNext => ("BootNext", GLOBAL),
-            Variable::BootCurrent => ("BootCurrent", GLOBAL),
             Variable::BootCount => ("EdgeBootCount", EDGE),
             Variable::FallbackEntry => ("EdgeFallbackEntry", EDGE),
             Variable::BootReason => ("EdgeBootReason", EDGE),

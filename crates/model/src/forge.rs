@@ -85,6 +85,14 @@ fn check_word(file: &str, key: &str, value: &str, others: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[ -~\n]{0,300}") {
+            let _ = Forge::parse("forge.yaml", &text);
+        }
+    }
 
     #[test]
     fn values_that_would_leave_the_folder_are_refused() {

@@ -76,6 +76,14 @@ impl UserData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[ -~\n]{0,300}") {
+            let _ = UserData::parse("user-data", &text);
+        }
+    }
 
     #[test]
     fn foreign_keys_are_carried_and_stylus_is_an_alias() {

@@ -127,6 +127,15 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Manifest::parse(&bytes).is_err());
+            prop_assert!(Index::only_manifest(&bytes).is_err());
+        }
+    }
 
     #[test]
     fn other_artifacts_are_refused_by_name() {
