@@ -76,7 +76,10 @@ impl Ground {
     /// # Errors
     /// When builder or registry refuse.
     pub fn publish(&self, name: &str, recipe: &Recipe) -> Result<Built> {
-        images::build(&self.lab, name, recipe, &self.site(), Some(&self.registry.reference(&recipe.version)))
+        let reference = self.registry.reference(&recipe.version);
+        let built = images::build(&self.lab, name, recipe, &self.site(), Some(&reference))?;
+        built.keep_only_manifest()?;
+        Ok(built)
     }
 
     /// The command that upgrades a guest to a published version.

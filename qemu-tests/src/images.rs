@@ -83,6 +83,18 @@ impl Built {
         self.output(".oci.tar")
     }
 
+    /// Removes what a registry has now; the manifest stays.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn keep_only_manifest(&self) -> Result<()> {
+        let context = "cannot remove an image that was published";
+        for path in [self.iso(), self.raw(), self.archive()] {
+            fs::remove_file(path).context(context)?;
+        }
+        fs::remove_dir_all(self.layout()).context(context)
+    }
+
     pub fn layout(&self) -> PathBuf {
         self.folder.join("build/oci")
     }

@@ -39,6 +39,7 @@ pub enum Medium {
 pub struct Machine {
     folder: PathBuf,
     bus: Bus,
+    second_disk: Option<PathBuf>,
     medium: Medium,
     ssh_port: u16,
     /// The machine may stay on when this program ends.
@@ -65,6 +66,7 @@ impl Machine {
         let machine = Self {
             folder,
             bus,
+            second_disk: None,
             medium: Medium::None,
             ssh_port: free_port()?,
             independent: false,
@@ -86,6 +88,7 @@ impl Machine {
         let machine = Self {
             folder,
             bus: original.bus,
+            second_disk: None,
             medium: Medium::None,
             ssh_port: free_port()?,
             independent: false,
@@ -102,6 +105,7 @@ impl Machine {
         Self {
             folder: folder.to_owned(),
             bus: Bus::Virtio,
+            second_disk: None,
             medium: Medium::None,
             ssh_port,
             independent: false,
@@ -119,6 +123,13 @@ impl Machine {
     #[must_use]
     pub fn independent(mut self) -> Self {
         self.independent = true;
+        self
+    }
+
+    /// Attaches another disk, whose content is not changed.
+    #[must_use]
+    pub fn with_second_disk(mut self, image: &Path) -> Self {
+        self.second_disk = Some(image.to_owned());
         self
     }
 
@@ -213,6 +224,12 @@ impl Machine {
                 self.disk().display()
             ))
             .args(["-device", self.bus.device()]);
+        if let Some(image) = &self.second_disk {
+            qemu = qemu
+                .arg("-drive")
+                .arg(format!("if=none,id=second,format=raw,snapshot=on,file={}", image.display()))
+                .args(["-device", "virtio-blk-pci,drive=second"]);
+        }
         qemu = match &self.medium {
             Medium::None => qemu,
             Medium::Cd(iso) => qemu

@@ -54,6 +54,18 @@ fn read(summary: &Mutex<Tally>) -> Tally {
     *summary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Disks of machines that did well are not kept: there are many. A scenario's machines begin with its name.
+fn forget_machines(work: &Path, scenario: &str) {
+    let Ok(entries) = std::fs::read_dir(work) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(scenario)
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            eprintln!("warning: {} stays: {error}", entry.path().display());
+        }
+    }
+}
+
 fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>) -> bool {
     let started = Instant::now();
     let result = (scenario.run)(ground);
@@ -62,6 +74,7 @@ fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>) -> bool
     match result {
         Ok(()) => {
             println!("ok {} ({seconds} s)", scenario.name);
+            forget_machines(ground.lab.work(), scenario.name);
             summary.passed += 1;
             true
         }

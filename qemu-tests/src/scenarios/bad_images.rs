@@ -27,7 +27,7 @@ pub(super) fn that_fail(ground: &Ground) -> Result<()> {
     let unhealthy = Recipe::version("2.0.2").file("system/oem/50_health.yaml", NEVER_HEALTHY, false);
     let panicking = ground.publish("panicking", &panicking)?;
     let unhealthy = ground.publish("unhealthy", &unhealthy)?;
-    let (machine, mut powered) = ground.healthy_copy("bad-fail")?;
+    let (machine, mut powered) = ground.healthy_copy("bad-images-that-fail")?;
     try_and_return(ground, &machine, &mut powered, &panicking, "Kernel panic", "first boot")?;
     try_and_return(
         ground,
@@ -49,7 +49,7 @@ pub(super) fn that_hang(ground: &Ground) -> Result<()> {
     let late = Recipe::version("2.0.4").file("usr/lib/systemd/systemd", SLEEPER, true);
     let early = ground.publish("hanging-init", &early)?;
     let late = ground.publish("hanging-user-space", &late)?;
-    let (machine, mut powered) = ground.healthy_copy("bad-hang")?;
+    let (machine, mut powered) = ground.healthy_copy("bad-images-that-hang")?;
     try_and_return(ground, &machine, &mut powered, &early, "BdsDxe: starting", "first boot")?;
     try_and_return(ground, &machine, &mut powered, &late, "BdsDxe: starting", "first boot")
 }
@@ -82,14 +82,14 @@ fn try_and_return(
 pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
     let good = Recipe::version("2.1.0").file("usr/share/edge-test/unread", &UNREAD_WORDS.repeat(200), false);
     let good = ground.publish("damaged-later", &good)?;
-    let (machine, powered) = ground.healthy_copy("damaged")?;
+    let (machine, powered) = ground.healthy_copy("damage-after-upgrade")?;
     let ssh = ground.ssh(&machine);
     let mut powered = powered;
     ssh.run(&ground.upgrade_command("2.1.0"), ground.patience(180))?;
     ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
     powered.wait_until_off(ground.patience(60))?;
-    let copies = ["damaged-uki", "damaged-tree", "damaged-read", "damaged-unread"]
-        .map(|name| Machine::copy_of(&ground.lab, &machine, name));
+    let copies = ["uki", "tree", "read", "unread"]
+        .map(|name| Machine::copy_of(&ground.lab, &machine, &format!("damage-after-upgrade-{name}")));
     let [uki, tree, read, unread] = copies;
     let (uki, tree, read, unread) = (uki?, tree?, read?, unread?);
     truncate_uki(ground, &uki, &good)?;

@@ -10,7 +10,7 @@ use super::ensure;
 
 /// ISO → unattended installation → restart → slot a, healthy, read-only and verified root.
 pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
-    let machine = ground.new_machine("install")?;
+    let machine = ground.new_machine("install-and-run")?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.calibrate(&mut powered)?;
     powered.serial.expect("is installed on /dev/vda", ground.patience(120))?;
@@ -41,8 +41,8 @@ pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
 /// The medium is still there and the firmware prefers it: the disk is booted and nothing is wiped.
 pub(super) fn medium_left_in_the_drive(ground: &Ground) -> Result<()> {
     let base = Machine::at(&ground.lab.work().join("base"), 0);
-    let machine =
-        Machine::copy_of(&ground.lab, &base, "left-in-drive")?.with_medium(Medium::Cd(ground.first.iso()));
+    let machine = Machine::copy_of(&ground.lab, &base, "medium-left-in-the-drive")?
+        .with_medium(Medium::Cd(ground.first.iso()));
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     powered.pull_the_plug();
@@ -57,7 +57,7 @@ pub(super) fn medium_left_in_the_drive(ground: &Ground) -> Result<()> {
 
 /// The recovery entry boots, says that it is recovery and why; the next boot is the normal one.
 pub(super) fn recovery_says_why(ground: &Ground) -> Result<()> {
-    let (machine, mut powered) = ground.healthy_copy("recovery")?;
+    let (machine, mut powered) = ground.healthy_copy("recovery-says-why")?;
     let ssh = ground.ssh(&machine);
     ssh.outcome("sudo edge-agent reboot --recovery", ground.patience(60))?;
     powered.serial.expect("edge: recovery: an operator asked for recovery", ground.patience(180))?;
@@ -69,17 +69,34 @@ pub(super) fn recovery_says_why(ground: &Ground) -> Result<()> {
 
 /// Another kind of disk and another kind of medium.
 pub(super) fn nvme_from_usb_stick(ground: &Ground) -> Result<()> {
-    let machine = Machine::new(&ground.lab, "nvme", DISK_GIB, Bus::Nvme)?
+    let machine = Machine::new(&ground.lab, "nvme-from-usb-stick", DISK_GIB, Bus::Nvme)?
         .with_medium(Medium::UsbStick(ground.first.iso()));
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("is installed on /dev/nvme0n1", ground.patience(240))?;
     ground.expect_healthy(&mut powered, "a", &ground.first)
 }
 
+/// A second disk with the same image and other identifiers, as an older installation would be: the host starts
+/// from its own disk and mounts nothing of the other.
+pub(super) fn second_disk_is_left_alone(ground: &Ground) -> Result<()> {
+    let base = Machine::at(&ground.lab.work().join("base"), 0);
+    let machine = Machine::copy_of(&ground.lab, &base, "second-disk-is-left-alone")?
+        .with_second_disk(&ground.first.raw());
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    let command = "ls /dev/vdb5 && test -e /usr/local/kept && cat /proc/mounts && cat /run/edge/boot.json";
+    let report = ground.ssh(&machine).run(command, ground.patience(60))?;
+    ensure(report.contains("/dev/vdb5") && report.contains("\"disk\":\"/dev/vda\""), || {
+        format!("the host started from another disk: {report}")
+    })?;
+    let mounted = report.lines().any(|line| line.starts_with("/dev/vdb") && line.contains(' '));
+    ensure(!mounted, || format!("the second disk is mounted: {report}"))
+}
+
 /// A disk that cannot hold the host is refused by name, and not touched.
 pub(super) fn disk_too_small(ground: &Ground) -> Result<()> {
-    let machine =
-        Machine::new(&ground.lab, "small", 3, Bus::Virtio)?.with_medium(Medium::Cd(ground.first.iso()));
+    let machine = Machine::new(&ground.lab, "disk-too-small", 3, Bus::Virtio)?
+        .with_medium(Medium::Cd(ground.first.iso()));
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: the installation failed", ground.patience(120))?;
     let line = powered.serial.expect("/dev/vda", ground.patience(20))?;
@@ -91,7 +108,7 @@ pub(super) fn disk_too_small(ground: &Ground) -> Result<()> {
 
 /// The raw image, copied to a larger disk, boots and takes the whole disk.
 pub(super) fn raw_disk_grows(ground: &Ground) -> Result<()> {
-    let machine = Machine::new(&ground.lab, "raw", DISK_GIB, Bus::Virtio)?;
+    let machine = Machine::new(&ground.lab, "raw-disk-grows", DISK_GIB, Bus::Virtio)?;
     machine.fill_disk_from(&ground.first.raw())?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;

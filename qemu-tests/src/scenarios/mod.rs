@@ -41,6 +41,7 @@ pub(crate) const ALL: &[Scenario] = &[
     short("medium-left-in-the-drive", installation::medium_left_in_the_drive),
     short("recovery-says-why", installation::recovery_says_why),
     short("nvme-from-usb-stick", installation::nvme_from_usb_stick),
+    short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
     short("disk-too-small", installation::disk_too_small),
     short("raw-disk-grows", installation::raw_disk_grows),
     short("builds-are-reproducible", reproducibility::two_builds_are_equal),

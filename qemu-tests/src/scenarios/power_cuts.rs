@@ -14,7 +14,7 @@ use super::ensure;
 
 /// An installation that is cut starts anew by itself, without being allowed to wipe.
 pub(super) fn during_installation(ground: &Ground) -> Result<()> {
-    let machine = ground.new_machine("cut-installation")?;
+    let machine = ground.new_machine("power-cuts-during-installation")?;
     for after in [1.0, 5.0, 9.0] {
         let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
         powered.serial.expect("edge: installing", ground.patience(120))?;
@@ -28,13 +28,13 @@ pub(super) fn during_installation(ground: &Ground) -> Result<()> {
 
 /// A cut while writing, and one just before the end.
 pub(super) fn during_upgrade(ground: &Ground) -> Result<()> {
-    cut_upgrade(ground, "cut-upgrade", &[5.0, 12.0])
+    cut_upgrade(ground, "power-cuts-during-upgrade", &[5.0, 12.0])
 }
 
 /// Many cuts, spread over the whole upgrade.
 pub(super) fn many_during_upgrade(ground: &Ground) -> Result<()> {
     let moments: Vec<f64> = (1..=16).map(f64::from).collect();
-    cut_upgrade(ground, "cut-upgrade-often", &moments)
+    cut_upgrade(ground, "many-power-cuts-during-upgrade", &moments)
 }
 
 fn cut_upgrade(ground: &Ground, name: &str, moments: &[f64]) -> Result<()> {

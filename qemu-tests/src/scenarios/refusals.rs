@@ -28,7 +28,7 @@ pub(super) fn refusals_and_broken_downloads(ground: &Ground) -> Result<()> {
     ground.publish("unsigned", &Recipe { unsigned: true, ..Recipe::version("5.0.1") })?;
     let damaged = ground.publish("damaged-blob", &Recipe::version("5.0.2"))?;
     let good = ground.publish("good-at-last", &Recipe::version("5.0.3"))?;
-    let (machine, mut powered) = ground.healthy_copy("refusals")?;
+    let (machine, mut powered) = ground.healthy_copy("refusals-and-broken-downloads")?;
     let ssh = ground.ssh(&machine);
     let before = ssh.run(STATE, ground.patience(90))?;
     refused(ground, &ssh, "5.0.0", INTEGRITY, "does not trust")?;

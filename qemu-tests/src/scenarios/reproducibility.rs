@@ -11,7 +11,7 @@ use super::ensure;
 /// Two builds, in two folders, without results of earlier builds.
 pub(super) fn two_builds_are_equal(ground: &Ground) -> Result<()> {
     let build = |name: &str| -> Result<Built> {
-        let folder = ground.lab.work().join("reproducible").join(name);
+        let folder = ground.lab.work().join("builds-are-reproducible").join(name);
         std::fs::create_dir_all(&folder)?;
         images::build_in(&ground.lab, &folder, &Recipe::version("9.0.0"), &ground.site(), None, true)
     };

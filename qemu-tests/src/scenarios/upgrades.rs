@@ -11,7 +11,7 @@ use super::ensure;
 pub(super) fn there_and_back(ground: &Ground) -> Result<()> {
     let second = ground.publish("second", &Recipe::version("2.0.0"))?;
     let third = ground.publish("third", &Recipe::version("3.0.0"))?;
-    let (machine, mut powered) = ground.healthy_copy("there-and-back")?;
+    let (machine, mut powered) = ground.healthy_copy("upgrade-there-and-back")?;
     let ssh = ground.ssh(&machine);
     let identity = "cat /etc/machine-id; sudo sha256sum /oem/90_custom.yaml; ls /usr/local/kept";
     let before = ssh.run(identity, ground.patience(60))?;
