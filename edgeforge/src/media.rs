@@ -93,6 +93,7 @@ pub(crate) fn write_iso(parts: &Parts<'_>, output: &Path) -> Result<()> {
         .env("TZ", "UTC")
         .args(["-as", "mkisofs", "-quiet", "-volid", VOLUME_LABEL, "-r"])
         .arg(format!("--modification-date={stamp}"))
+        .args(["--set_all_file_dates", &stamp])
         .args(["--gpt_disk_guid", &parts.guid("medium").to_string()])
         .arg("-o")
         .arg(output)
