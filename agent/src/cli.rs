@@ -1,18 +1,23 @@
 //! The command line.
 
+mod config;
+mod stage;
+
 use std::io::IsTerminal;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use edge_client::Client;
 use edge_model::api::{
-    Health, HostStatus, InstallRequest, OperationRequest, OperationStatus, UpgradeRequest,
+    Health, HostStatus, InstallRequest, NetworkState, OperationRequest, OperationStatus, UpgradeRequest,
 };
+use edge_model::cmdline::Mode;
 use edge_model::ledger::HistoryEntry;
-use edge_model::unattended::DiskChoice;
+use edge_model::unattended::{DiskChoice, WipePolicy};
 use edge_model::{Context, Result};
 use edge_planner::install::InstallDecision;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::configuration::Settings;
 use crate::facts::Host;
 use crate::operations::install;
 use crate::report::Report;
@@ -33,7 +38,9 @@ const EXAMPLES: &str = "Examples:
   edge-agent status
   edge-agent upgrade oci:registry.example/edge/shop:1.1.0 --reboot
   edge-agent upgrade file:/media/stick/shop-1.1.0-amd64.oci.tar
-  edge-agent verify";
+  edge-agent verify
+  edge-agent config show --origin --effective edge.site
+  edge-agent stage log";
 
 #[derive(Subcommand)]
 enum Command {
@@ -54,6 +61,9 @@ enum Command {
         min_size_gib: Option<u64>,
         #[arg(long)]
         max_size_gib: Option<u64>,
+        /// A part of the model's name
+        #[arg(long)]
+        model: Option<String>,
         /// Erase a disk that holds data
         #[arg(long)]
         wipe: bool,
@@ -89,6 +99,12 @@ enum Command {
         #[arg(long)]
         recovery: bool,
     },
+    /// Look at the configuration and change it
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Run stages and see what they did
+    #[command(subcommand)]
+    Stage(stage::Stage),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Serve the API (started by the service manager)
@@ -109,9 +125,19 @@ pub(crate) fn run() -> Result<()> {
         Command::Serve => daemon::serve(),
         Command::Status => print(&Client::new()?.status()?, json, print_status),
         Command::History => print(&Client::new()?.ledger()?.history, json, |history| print_history(history)),
-        Command::Install { disk, id, serial, min_size_gib, max_size_gib, wipe, dry_run } => {
-            let disk = DiskChoice { path: Some(disk), id, serial, min_size_gib, max_size_gib };
-            run_install(&InstallRequest { disk, wipe, slot_size_mib: None }, dry_run)
+        Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
+            let disk = DiskChoice {
+                path: Some(disk),
+                id,
+                serial,
+                model,
+                rotational: None,
+                min_size_gib,
+                max_size_gib,
+            };
+            let wipe = if wipe { WipePolicy::Everything } else { WipePolicy::Never };
+            let configured = daemon::installer::request(&Settings::load(Mode::Live));
+            run_install(&InstallRequest { disk, wipe, ..configured }, dry_run)
         }
         Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot } => {
             let source = absolute(&source)?;
@@ -127,6 +153,8 @@ pub(crate) fn run() -> Result<()> {
         Command::Commit => operate(&OperationRequest::Commit),
         Command::Verify => operate(&OperationRequest::Verify),
         Command::Reboot { recovery } => operate(&OperationRequest::Reboot { recovery }),
+        Command::Config(command) => command.run(json),
+        Command::Stage(command) => command.run(json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "edge-agent", &mut std::io::stdout());
             Ok(())
@@ -243,7 +271,7 @@ fn bar() -> ProgressBar {
 }
 
 fn print_status(status: &HostStatus) {
-    println!("host      {}", status.host_name);
+    println!("host      {} ({})", status.host_name, status.host_id);
     println!("image     {} {}", status.image.name, status.image.version);
     let slot = status.slot.map_or_else(String::new, |slot| format!(" in slot {slot}"));
     println!("boot      {}{slot}, {:?}", status.mode, status.boot_state);
@@ -256,6 +284,13 @@ fn print_status(status: &HostStatus) {
     }
     for address in &status.addresses {
         println!("address   {} {}", address.interface, address.address);
+    }
+    match status.network {
+        NetworkState::Kept => {}
+        NetworkState::Trial { seconds_left } => {
+            println!("network   on trial, returns in {seconds_left} s unless it works or is confirmed");
+        }
+        NetworkState::Returned => println!("network   the last change did not work: the one before is used"),
     }
     for (name, image) in [("slot a", &status.slot_a), ("slot b", &status.slot_b)] {
         let signed = |signed: bool| if signed { String::new() } else { format!(" {}", red("UNSIGNED")) };

@@ -127,6 +127,11 @@ pub(crate) fn architecture() -> &'static str {
     }
 }
 
+/// The host's identifier for its owner.
+pub(crate) fn host_id() -> String {
+    files::read_text(Path::new(paths::HOST_ID)).unwrap_or_default().trim().to_owned()
+}
+
 /// Seconds since 1970 by the wall clock. For people, never for decisions.
 pub(crate) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

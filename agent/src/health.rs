@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_model::Result;
-use edge_model::user_data::HealthSettings;
+use edge_model::user_data::edge::HealthSettings;
 
 /// A check of the site that takes longer has failed.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);

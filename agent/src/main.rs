@@ -2,15 +2,18 @@
 
 mod boot_control;
 mod cli;
+mod configuration;
 mod daemon;
 mod early;
 mod facts;
 mod health;
+mod host_state;
 mod ledger_store;
+mod network_trial;
 mod operations;
 mod report;
-mod settings;
 mod source;
+mod stages;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use edge_model::{Context, Error, Result};
 
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
+use crate::documents::{self, Kind, SchemaOf, To};
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
@@ -29,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   edgeforge init shop            write a project that builds as it is
   edgeforge keys generate keys   make the key pair that signs images
   edgeforge build shop           write shop/build/*.iso and the rest
+  edgeforge validate shop/user-data shop/unattended.yaml
   edgeforge build shop --push registry.example/edge/shop:1.0.0";
 
 #[derive(Subcommand)]
@@ -51,6 +54,22 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Check user data, unattended files and other documents
+    Validate {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What the files are, when their names do not tell
+        #[arg(long)]
+        kind: Option<Kind>,
+    },
+    /// Print user data with the other name of its section: edge or stylus
+    Convert {
+        file: PathBuf,
+        #[arg(long)]
+        to: To,
+    },
+    /// Print the JSON Schema of a document, for editors
+    Schema { document: SchemaOf },
     /// Work with signing keys
     #[command(subcommand)]
     Keys(Keys),
@@ -73,11 +92,17 @@ enum Keys {
     Generate { directory: PathBuf },
 }
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // The only provider of cryptography that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match arguments.command {
+        Command::Validate { files, kind } => {
+            let usable = documents::validate(&files, kind, arguments.json)?;
+            return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Convert { file, to } => documents::convert(&file, to),
+        Command::Schema { document } => documents::schema(document),
         Command::Init { directory } => init(&directory),
         Command::Build { directory, no_cache, push, plain_http, dry_run } => {
             let options = Options { no_cache, push, plain_http };
@@ -89,7 +114,8 @@ pub(crate) fn run() -> Result<()> {
             clap_complete::generate(shell, &mut Arguments::command(), "edgeforge", &mut std::io::stdout());
             Ok(())
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn init(directory: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod cli;
 mod clock;
+mod documents;
 mod fat;
 mod initrd;
 mod kernel;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{}", edge_model::error::render(&error));
             ExitCode::from(error.class.exit_code())

@@ -11,6 +11,8 @@ use edge_model::cmdline::Mode;
 use edge_model::ids::InstallationId;
 use edge_model::layout::{MIB, Role, TYPE_ESP, TYPE_LINUX, default_slot_size, minimum_disk};
 use edge_model::{Context, Result, paths};
+use edge_planner::accounts;
+use edge_planner::configuration::{self, Form};
 use edge_slot_image::Hasher;
 
 use crate::clock;
@@ -151,7 +153,7 @@ pub(crate) fn write_raw(parts: &Parts<'_>, output: &Path) -> Result<()> {
         Ok(parts
             .guid(&role.map_or_else(|| "disk".to_owned(), |role| format!("partition {}", role.spec().label))))
     };
-    let partitions = gpt::write_host_table(&mut disk, size, 512, slot_size, guid)?;
+    let partitions = gpt::write_host_table(&mut disk, size, 512, slot_size, &[], guid)?;
     for partition in &partitions {
         if let Some(image) = partition_image(parts, &partition.label, partition.length)? {
             place(&image, output, partition.start)?;
@@ -172,10 +174,12 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         let content = parts.scratch.join("oem");
         fs::create_dir_all(&content).context("cannot create a folder")?;
         let user_data = paths::OEM_USER_DATA.trim_start_matches("/oem/");
-        fs::write(content.join(user_data), &parts.project.user_data).context("cannot write user data")?;
+        let text = for_the_host(parts, Form::UserData, "user-data", &parts.project.user_data)?;
+        fs::write(content.join(user_data), text).context("cannot write user data")?;
         let answers = content.join(paths::OEM_UNATTENDED.trim_start_matches("/oem/"));
         fs::create_dir_all(answers.parent().unwrap_or(&content)).context("cannot create a folder")?;
-        fs::write(answers, &parts.project.unattended).context("cannot write the operator's answers")?;
+        let text = for_the_host(parts, Form::Unattended, "unattended.yaml", &parts.project.unattended)?;
+        fs::write(answers, text).context("cannot write the operator's answers")?;
         ext4(parts, Role::Oem, length, Some(&content), &image)?;
     } else if is(Role::Persistent) {
         ext4(parts, Role::Persistent, length, None, &image)?;
@@ -185,6 +189,19 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         return Ok(None);
     }
     Ok(Some(image))
+}
+
+/// A raw disk is a host already: it keeps no plain password. The salt follows from the image and the password, so
+/// that the same inputs give the same bytes.
+fn for_the_host(parts: &Parts<'_>, form: Form, name: &str, text: &str) -> Result<String> {
+    let root_hash = parts.image.manifest.root.root_hash;
+    let mut hash = |plain: &str| {
+        let digest = edge_slot_image::sha256(format!("{root_hash} {plain}").as_bytes());
+        let mut salt = [0; 12];
+        salt.copy_from_slice(&digest.0[..12]);
+        accounts::hash_password(plain, &salt)
+    };
+    configuration::for_the_host(form, name, text, &mut hash)
 }
 
 fn fat<'a>(parts: &Parts<'_>, role: Role, size: u64, files: Vec<(String, PathBuf)>) -> Result<Fat<'a>> {

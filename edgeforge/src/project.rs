@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use edge_host::files;
 use edge_model::forge::Forge;
-use edge_model::unattended::Unattended;
-use edge_model::user_data::UserData;
 use edge_model::{Context, Error, Result};
+use edge_planner::configuration::Form;
 use edge_slot_image::signing::{SigningKey, TrustedKey};
 
-use crate::recipe;
+use crate::{documents, recipe};
 
 pub(crate) const PRIVATE_KEY: &str = "image-signing.key";
 pub(crate) const PUBLIC_KEY: &str = "image-signing.pub";
@@ -46,9 +45,9 @@ impl Project {
         }
         let forge = Forge::parse("forge.yaml", &files::read_text(&forge_path)?)?;
         let user_data = files::read_text_if_there(&directory.join("user-data"))?.unwrap_or_default();
-        UserData::parse("user-data", &user_data)?;
+        documents::check(Form::UserData, "user-data", &user_data)?;
         let unattended = files::read_text_if_there(&directory.join("unattended.yaml"))?.unwrap_or_default();
-        Unattended::parse("unattended.yaml", &unattended)?;
+        documents::check(Form::Unattended, "unattended.yaml", &unattended)?;
         let signing_key = forge.keys.as_ref().map(|keys| load_key(&directory.join(keys))).transpose()?;
         Ok(Self {
             overlay: files_below(&directory.join("overlay/files"))?,

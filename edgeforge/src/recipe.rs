@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use edge_model::{Context, Error, Result, yaml};
+use edge_model::{Context, Error, Result, document};
 use rust_embed::RustEmbed;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 #[derive(RustEmbed)]
 #[folder = "../images/"]
 struct Images;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Recipe {
     pub(crate) suite: String,
@@ -29,21 +30,21 @@ pub(crate) struct Recipe {
     pub(crate) initrd: InitrdModules,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Account {
     pub(crate) name: String,
     pub(crate) id: u32,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EnabledUnit {
     pub(crate) unit: String,
     pub(crate) target: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct InitrdModules {
     pub(crate) always: Vec<String>,
@@ -52,13 +53,16 @@ pub(crate) struct InitrdModules {
 }
 
 /// Packages of the tools tree.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tools {
     pub(crate) suite: String,
     pub(crate) builder: Vec<String>,
     pub(crate) lab: Vec<String>,
 }
+
+edge_model::document!(Recipe);
+edge_model::document!(Tools);
 
 fn text(path: &str) -> Result<String> {
     let file = Images::get(path).ok_or_else(|| Error::internal(format!("images/{path} is not embedded")))?;
@@ -76,7 +80,7 @@ impl Recipe {
                 Error::invalid(format!("there is no recipe {name:?}")).help("use base.recipe: debian-13")
             );
         }
-        yaml::parse(&format!("images/{path}"), &text(&path)?)
+        document::parse(&format!("images/{path}"), &text(&path)?)
     }
 
     /// Files that the recipe adds to the root: path and content.
@@ -92,7 +96,7 @@ pub(crate) fn project_files() -> Vec<(String, Vec<u8>)> {
 
 impl Tools {
     pub(crate) fn load() -> Result<Self> {
-        yaml::parse("images/tools.yaml", &text("tools.yaml")?)
+        document::parse("images/tools.yaml", &text("tools.yaml")?)
             .context("the embedded list of tools is damaged")
     }
 }

@@ -157,8 +157,10 @@ fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Resu
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }
     let unattended = format!(
-        "interactive: never\ninstall:\n  wipe: {}\n  after: {}\nhost-name: edge-demo\noperator:\n  name: {OPERATOR}\n  ssh-keys:\n  - {}\n",
-        site.wipe, site.after, site.operator_key
+        "interactive: never\ninstall:\n  wipe: {}\n  after: {}\nhostName: edge-demo\noperator:\n  name: {OPERATOR}\n  sshKeys:\n  - {}\n",
+        if site.wipe { "everything" } else { "never" },
+        site.after,
+        site.operator_key
     );
     let put = |name: &str, content: &str, program: bool| {
         use std::os::unix::fs::PermissionsExt;

@@ -124,6 +124,8 @@ mod tests {
     fn status() -> HostStatus {
         HostStatus {
             agent_version: "1".into(),
+            host_id: "edge-1".into(),
+            network: edge_model::api::NetworkState::Kept,
             host_name: "shop-17".into(),
             mode: Mode::Main,
             boot_state: BootState::Committed,

@@ -14,17 +14,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use edge_model::api::{HostStatus, OperationRequest, OperationStatus};
+use edge_model::api::{
+    ConfigurationAnswer, ConfigurationRequest, HostStatus, OperationRequest, OperationStatus,
+};
 use edge_model::ledger::Ledger;
 use edge_model::{Class, Context, Error, Result, paths};
 use tokio::net::UnixListener;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Shared;
+use super::{Shared, local_configuration};
 use crate::operations;
 
 /// Largest request.
-const BODY_LIMIT: usize = 64 << 10;
+const BODY_LIMIT: usize = 2 << 20;
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +83,8 @@ pub(super) async fn serve(shared: Arc<Shared>, ready: impl FnOnce()) -> Result<(
         .route("/v1/operations", post(start))
         .route("/v1/operations/current", get(current))
         .route("/v1/operations/current", delete(cancel))
+        .route("/v1/configuration", post(configure))
+        .route("/v1/configuration/confirm", post(confirm))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(shared);
     ready();
@@ -119,6 +123,30 @@ async fn cancel(
     only_root(peer)?;
     shared.cancel();
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Takes a document for this host. It is checked, kept, and put to use beside the serving thread.
+async fn configure(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Result<Json<ConfigurationAnswer>, Refusal> {
+    only_root(peer)?;
+    let request: ConfigurationRequest =
+        serde_json::from_slice(&body).context("the request cannot be read")?;
+    let work = tokio::task::spawn_blocking(move || local_configuration::take(&shared, &request));
+    let answer = work.await.map_err(|error| Error::internal(error.to_string()))??;
+    Ok(Json(answer))
+}
+
+async fn confirm(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Json<ConfigurationAnswer>, Refusal> {
+    only_root(peer)?;
+    shared.confirm_network()?;
+    let message = "the network is kept".into();
+    Ok(Json(ConfigurationAnswer { message, findings: Vec::new() }))
 }
 
 /// One JSON document a line, from now on. A reader that is too slow misses events and sees a gap in their

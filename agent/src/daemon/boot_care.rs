@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use edge_host::{console, files, power};
+use edge_host::{console, files, kernel, power};
 use edge_model::api::{BootState, Health};
 use edge_model::{Context, Result, paths};
 use edge_planner::trial::{BootedImage, record_commit, settle};
@@ -41,7 +41,7 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
     let mut on_trial = booted.state() == BootState::Trial;
     let mut announced = false;
     loop {
-        let look = health::look(&shared.settings.edge.health);
+        let look = health::look(&shared.settings().edge().health);
         if on_trial {
             on_trial = judge_trial(shared, &booted, &look);
         }
@@ -87,6 +87,7 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
                 );
                 let record = &shared.host.record;
                 let slot = record.slot.map_or_else(|| "none".into(), |slot| slot.to_string());
+                shared.claim();
                 console::say(&format!("{} slot={slot} root={}", paths::HEALTHY_MARKER, record.root_hash));
             }
             shared.set_health(Health::Healthy);
@@ -97,7 +98,7 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
 
 /// Commits a healthy image, and returns to the old one when the time is over. Tells whether the trial goes on.
 fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
-    let deadline = Duration::from_secs(shared.settings.edge.health.deadline_seconds);
+    let deadline = Duration::from_secs(shared.settings().edge().health.deadline_seconds);
     // An operator may have committed it meanwhile.
     if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
         return false;
@@ -109,7 +110,7 @@ fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
         },
         Look::StillStarting | Look::Unhealthy(_) => {}
     }
-    if up_time() > deadline {
+    if kernel::up_time() > deadline {
         let reason = match look {
             Look::Unhealthy(reasons) => reasons.join("; "),
             Look::StillStarting => "its boot did not finish in time".into(),
@@ -128,12 +129,6 @@ fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
     boot_control::commit(&shared.host, booted)?;
     let store = ledger_store();
     store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now())).map(drop)
-}
-
-fn up_time() -> Duration {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds = text.split('.').next().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 fn record_verdict(reason: &str) -> Result<()> {

@@ -1,16 +1,17 @@
 //! The live system: installs without a question when the medium says so.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use edge_host::{console, files, power};
+use edge_host::{console, power};
 use edge_model::api::{InstallRequest, OperationRequest, OperationState};
-use edge_model::unattended::{AfterInstall, InstallAnswers, Interactive, Unattended};
-use edge_model::{Error, Result, error, paths};
+use edge_model::unattended::{AfterInstall, Interactive, WipePolicy};
+use edge_model::user_data::UserData;
+use edge_model::{Error, Result, error};
 
 use super::Shared;
+use crate::configuration::{self, Settings, remote};
 
 const POLL: Duration = Duration::from_millis(250);
 
@@ -26,32 +27,57 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 }
 
 fn install(shared: &Arc<Shared>) -> Result<()> {
-    let path = Path::new(paths::MEDIUM_MOUNT).join(paths::MEDIUM_UNATTENDED);
-    let text = files::read_text_if_there(&path)?.unwrap_or_default();
-    let answers = Unattended::parse(paths::MEDIUM_UNATTENDED, &text)?;
-    let Some(install) = answers.install else {
-        if answers.interactive == Interactive::Never {
-            return Err(Error::invalid("unattended.yaml says interactive: never and has no section install"));
+    let (mut sources, problems) = configuration::of_medium();
+    sources.extend(remote::fetch_all(&sources)?);
+    let settings = Settings::from(&sources, problems);
+    let edge = settings.edge();
+    let interactive = edge.interactive.unwrap_or_default();
+    let has_answers = settings.configuration.tree.find("edge.install").is_some();
+    // A source that cannot be read may be the one that forbids an installation.
+    settings.must_be_right()?;
+    if !has_answers && !settings.data.install.auto {
+        if interactive == Interactive::Never {
+            return Err(Error::invalid("interactive is never, and `install` is missing: nobody said that this machine may be installed")
+                .help("add a section `install` to unattended.yaml, or `install: {auto: true}` to user data"));
         }
         console::say(
-            "edge: installer ready. unattended.yaml on the medium has no section install; nothing was changed.",
+            "edge: installer ready. Nothing says that this machine is to be installed; nothing was changed.",
         );
-        shared.notice("waiting: unattended.yaml on the medium has no section install".into());
+        shared.notice("waiting: neither unattended.yaml nor user data has a section `install`".into());
         return Ok(());
-    };
+    }
     console::say("edge: installing...");
-    let message = run(shared, &install)?;
+    let message = run(shared, request(&settings))?;
     console::say(&format!("edge: {message}"));
     // The disk that this medium has installed before is booted, whatever a new installation would end with.
-    if shared.is_restarting() { Ok(()) } else { finish(install.after) }
+    if shared.is_restarting() { Ok(()) } else { finish(after(&settings.data, has_answers)) }
 }
 
-fn run(shared: &Arc<Shared>, install: &InstallAnswers) -> Result<String> {
-    let request = InstallRequest {
-        disk: install.disk.clone(),
-        wipe: install.wipe,
-        slot_size_mib: install.slot_size_mib,
-    };
+/// What the answers and Kairos' section `install` ask for; the answers come first.
+pub(crate) fn request(settings: &Settings) -> InstallRequest {
+    let (answers, kairos) = (&settings.edge().install, &settings.data.install);
+    let mut disk = answers.disk.clone();
+    disk.path = disk.path.or_else(|| kairos.device.clone());
+    let wipe =
+        if kairos.force && answers.wipe == WipePolicy::Never { WipePolicy::Everything } else { answers.wipe };
+    InstallRequest {
+        disk,
+        wipe,
+        slot_size_mib: answers.slot_size_mib,
+        extra_partitions: kairos.extra_partitions.clone(),
+    }
+}
+
+fn after(data: &UserData, has_answers: bool) -> AfterInstall {
+    data.edge.install.after.unwrap_or(match (data.install.poweroff, data.install.reboot) {
+        (true, _) => AfterInstall::PowerOff,
+        (false, true) => AfterInstall::Reboot,
+        (false, false) if has_answers => AfterInstall::Reboot,
+        (false, false) => AfterInstall::Nothing,
+    })
+}
+
+fn run(shared: &Arc<Shared>, request: InstallRequest) -> Result<String> {
     shared.start(OperationRequest::Install(request))?;
     loop {
         match shared.operation().map(|operation| operation.state) {

@@ -2,7 +2,9 @@
 
 mod api;
 mod boot_care;
-mod installer;
+pub(crate) mod installer;
+mod local_configuration;
+mod network_care;
 mod shared;
 
 use std::os::unix::net::UnixDatagram;
@@ -12,8 +14,8 @@ use std::sync::Arc;
 use edge_model::cmdline::Mode;
 use edge_model::{Context, Result};
 
+use crate::configuration::Settings;
 use crate::facts::Host;
-use crate::settings::Settings;
 pub(crate) use shared::Shared;
 
 /// Serves until it is stopped.
@@ -23,13 +25,17 @@ pub(crate) use shared::Shared;
 pub(crate) fn serve() -> Result<()> {
     let host = Host::observe()?;
     let mode = host.record.mode;
-    let shared = Arc::new(Shared::new(host, Settings::load()));
+    let shared = Arc::new(Shared::new(host, Settings::load(mode)));
     let caretaker = shared.clone();
     std::thread::spawn(move || match mode {
         Mode::Main => boot_care::watch_main(&caretaker),
         Mode::Recovery => boot_care::watch_recovery(&caretaker),
         Mode::Live => installer::watch(&caretaker),
     });
+    if mode == Mode::Main {
+        let caretaker = shared.clone();
+        std::thread::spawn(move || network_care::watch(&caretaker));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 
 use edge_host::{network, power};
 use edge_model::api::{
-    BootState, Event, EventKind, Health, HostStatus, OperationRequest, OperationState, OperationStatus,
+    BootState, Event, EventKind, Health, HostStatus, NetworkState, OperationRequest, OperationState,
+    OperationStatus,
 };
-use edge_model::user_data::Unsigned;
+use edge_model::stage_log::StageRecord;
+use edge_model::user_data::edge::Unsigned;
 use edge_model::{Error, Result};
 use tokio::sync::broadcast;
 
+use crate::configuration::{Settings, site};
 use crate::facts::{self, Host};
 use crate::operations::{self, Afterwards};
 use crate::report::{Report, cancelled};
-use crate::settings::Settings;
+use crate::stages::{self, Moment, plug_ins};
 
 /// News that a slow reader may be behind.
 const EVENT_BACKLOG: usize = 256;
@@ -24,7 +27,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(crate) struct Shared {
     pub(crate) host: Host,
-    pub(crate) settings: Settings,
+    settings: Mutex<Arc<Settings>>,
+    network: Mutex<NetworkState>,
+    /// An operator has confirmed the network on trial.
+    confirmed: AtomicBool,
     health: Mutex<Health>,
     notices: Mutex<Vec<String>>,
     operation: Mutex<Option<OperationStatus>>,
@@ -43,13 +49,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(super) fn new(host: Host, settings: Settings) -> Self {
         let mut notices = host.record.reasons.clone();
-        notices.extend(settings.problems.iter().map(|problem| format!("configuration: {problem}")));
-        if settings.edge.upgrade.unsigned == Unsigned::Allow {
+        notices.extend(settings.complaints().iter().map(|problem| format!("configuration: {problem}")));
+        notices.extend(stages::read_present().iter().flat_map(complaints));
+        if settings.edge().upgrade.unsigned == Unsigned::Allow {
             notices.push("UNSIGNED images are accepted on this host (edge.upgrade.unsigned: allow)".into());
         }
         Self {
             host,
-            settings,
+            settings: Mutex::new(Arc::new(settings)),
+            network: Mutex::new(NetworkState::default()),
+            confirmed: AtomicBool::new(false),
             health: Mutex::new(Health::Checking),
             notices: Mutex::new(notices),
             operation: Mutex::new(None),
@@ -57,6 +66,58 @@ impl Shared {
             restarting: AtomicBool::new(false),
             events: broadcast::channel(EVENT_BACKLOG).0,
             sequence: AtomicU64::new(0),
+        }
+    }
+
+    /// The present configuration.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        lock(&self.settings).clone()
+    }
+
+    /// Reads the configuration again.
+    pub(super) fn reload_settings(&self) {
+        *lock(&self.settings) = Arc::new(Settings::load(self.host.record.mode));
+    }
+
+    pub(super) fn set_network(&self, state: NetworkState) {
+        *lock(&self.network) = state;
+    }
+
+    pub(super) fn network(&self) -> NetworkState {
+        *lock(&self.network)
+    }
+
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] when no network is on trial.
+    pub(super) fn confirm_network(&self) -> Result<()> {
+        match self.network() {
+            NetworkState::Trial { .. } => {
+                self.confirmed.store(true, Ordering::Release);
+                Ok(())
+            }
+            NetworkState::Kept | NetworkState::Returned => {
+                Err(Error::rejected("no change of the network is on trial"))
+            }
+        }
+    }
+
+    pub(super) fn take_confirmation(&self) -> bool {
+        self.confirmed.swap(false, Ordering::AcqRel)
+    }
+
+    /// The first site boot has finished: nothing outside is read any more.
+    pub(super) fn claim(&self) {
+        if site::is_claimed() {
+            return;
+        }
+        let record = stages::run("kairos-agent.bootstrap", &Moment::of_running_system(self.host.record.mode));
+        let settings = self.settings();
+        let of_plug_ins = plug_ins::notify("agent.bootstrap", &settings);
+        record.failures().chain(of_plug_ins).for_each(|failure| self.notice(failure));
+        if let Err(error) = site::claim() {
+            self.notice(format!(
+                "the host could not be closed to further configuration from outside: {error}"
+            ));
         }
     }
 
@@ -100,6 +161,8 @@ impl Shared {
         Ok(HostStatus {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             host_name: facts::host_name()?,
+            host_id: facts::host_id(),
+            network: self.network(),
             mode: self.host.record.mode,
             boot_state,
             health: lock(&self.health).clone(),
@@ -125,6 +188,12 @@ impl Shared {
             return Err(Error::rejected(format!("the operation {:?} is running", running.operation))
                 .help("wait for its end; edge-agent status shows it"));
         }
+        if matches!(request, OperationRequest::Upgrade(_) | OperationRequest::Rollback)
+            && matches!(self.network(), NetworkState::Trial { .. })
+        {
+            return Err(Error::rejected("a change of the network is on trial")
+                .help("wait for its end, or keep it with edge-agent config confirm"));
+        }
         let status = OperationStatus {
             id: present.as_ref().map_or(1, |last| last.id + 1),
             operation: request.name().into(),
@@ -148,7 +217,7 @@ impl Shared {
 
     fn run(&self, request: &OperationRequest) {
         let mut reporter = Reporter { shared: self, told: Instant::now() };
-        let result = operations::run(request, &self.host, &self.settings, &mut reporter);
+        let result = operations::run(request, &self.host, &self.settings(), &mut reporter);
         let restart = result.as_ref().is_ok_and(|outcome| outcome.afterwards == Afterwards::Restart);
         self.restarting.store(restart, Ordering::Release);
         let state = match result {
@@ -183,6 +252,12 @@ impl Shared {
             self.emit(EventKind::Operation(status));
         }
     }
+}
+
+/// What of a stage a person should know.
+fn complaints(record: &StageRecord) -> Vec<String> {
+    let of_files = record.problems.iter().map(|problem| format!("stage {}: {problem}", record.stage));
+    of_files.chain(record.failures()).collect()
 }
 
 struct Reporter<'a> {

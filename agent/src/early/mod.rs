@@ -4,7 +4,7 @@
 //! It ends in one of two ways only: systemd, or a restart into recovery with the reason.
 
 mod file_systems;
-mod identity;
+mod host;
 mod medium;
 mod state;
 mod trial;
@@ -22,12 +22,18 @@ use edge_host::watchdog::Watchdog;
 use edge_host::{child, console, files, firmware, power};
 use edge_model::api::BootRecord;
 use edge_model::cmdline::Mode;
+use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, error, paths};
+
+use crate::configuration::{Settings, site};
+use crate::stages::{self, Moment, plug_ins};
 
 const SERVICE_MANAGER: &str = "/usr/lib/systemd/systemd";
 /// Longest time that one step of early boot, or the service manager's start, may take.
 const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(60);
 const FEED_EVERY: Duration = Duration::from_secs(10);
+/// A stage of early boot that takes longer is ended; the boot goes on.
+const STAGE_DEADLINE: Duration = Duration::from_secs(90);
 const READING_TIME: Duration = Duration::from_secs(10);
 
 /// Runs early boot. Returns only when even a restart is impossible.
@@ -54,49 +60,71 @@ fn start() -> Result<Infallible> {
     if let Some(reason) = take_reason() {
         record.reasons.push(reason);
     }
-    let layout = state::image_layout()?;
+    state::publish_layout()?;
+    write_sentinels(record.mode)?;
     match record.mode {
-        Mode::Main => prepare_main(&mut record, &layout, &guard)?,
-        Mode::Recovery => prepare_recovery(&mut record, &layout)?,
-        Mode::Live => prepare_live(&mut record, &layout)?,
+        Mode::Main => prepare_main(&mut record, &guard)?,
+        Mode::Recovery => prepare_recovery(&mut record)?,
+        Mode::Live => prepare_live(&mut record, &guard)?,
     }
     guard.feed();
-    write_sentinels(record.mode)?;
     write_boot_record(&record)?;
     drop(guard); // keeps ticking until the service manager takes it
     Err(child::become_program(SERVICE_MANAGER, &[]))
 }
 
-fn prepare_main(
-    record: &mut BootRecord,
-    layout: &edge_planner::state_layout::StateLayout,
-    guard: &Guard,
-) -> Result<()> {
+fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
+    guard.while_feeding(|| file_systems::mount_oem(&disk, &mut record.reasons))?;
+    guard.while_feeding(|| adopt_site(&mut record.reasons));
+    guard.while_feeding(|| run_stage("rootfs", Mode::Main));
+    guard.while_feeding(|| file_systems::mount_persistent(&disk, &mut record.reasons))?;
+    let settings = Settings::load(Mode::Main);
+    let layout = state::layout(&settings.data.install, &mut record.reasons)?;
+    state::apply(&layout, Mode::Main)?;
+    trial::arm_deadline(&settings)?;
+    guard.while_feeding(|| host::apply(&settings, &mut record.reasons))?;
     guard.while_feeding(|| {
-        file_systems::mount_oem(&disk, &mut record.reasons)?;
-        file_systems::mount_persistent(&disk, &mut record.reasons)
-    })?;
-    state::apply(layout, record.mode)?;
-    trial::arm_deadline()?;
-    identity::apply(&mut record.reasons)
+        run_stage("initramfs", Mode::Main);
+        record.reasons.extend(plug_ins::notify("agent.boot", &settings));
+    });
+    Ok(())
 }
 
-/// Recovery must come up whatever the disk looks like.
-fn prepare_recovery(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout) -> Result<()> {
-    state::apply(layout, record.mode)?;
+/// Recovery must come up whatever the disk looks like, and whatever stages would do to it.
+fn prepare_recovery(record: &mut BootRecord) -> Result<()> {
     let mounted =
         disk::at_path(&record.disk).and_then(|disk| file_systems::mount_oem(&disk, &mut record.reasons));
     if let Err(error) = mounted {
         record.reasons.push(format!("the host's configuration is not readable: {error}"));
     }
-    identity::apply(&mut record.reasons)
+    let layout = state::layout(&Install::default(), &mut record.reasons)?;
+    state::apply(&layout, Mode::Recovery)?;
+    host::apply(&Settings::load(Mode::Recovery), &mut record.reasons)
 }
 
-fn prepare_live(record: &mut BootRecord, layout: &edge_planner::state_layout::StateLayout) -> Result<()> {
-    state::apply(layout, record.mode)?;
+fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     medium::mount(&record.disk)?;
-    identity::apply_to_installer(&mut record.reasons)
+    guard.while_feeding(|| run_stage("rootfs", Mode::Live));
+    let layout = state::layout(&Install::default(), &mut record.reasons)?;
+    state::apply(&layout, Mode::Live)?;
+    host::apply_to_installer(&mut record.reasons)?;
+    guard.while_feeding(|| run_stage("initramfs", Mode::Live));
+    Ok(())
+}
+
+/// Takes what a site brought to a host that nobody has claimed.
+fn adopt_site(reasons: &mut Vec<String>) {
+    if site::is_claimed() {
+        return;
+    }
+    if let Err(error) = site::adopt() {
+        reasons.push(format!("the site's configuration was not taken: {error}"));
+    }
+}
+
+fn run_stage(stage: &str, mode: Mode) {
+    stages::run(stage, &Moment { mode, early: Some(STAGE_DEADLINE), dry_run: false });
 }
 
 fn read_boot_record() -> Result<BootRecord> {
@@ -116,10 +144,7 @@ fn write_sentinels(mode: Mode) -> Result<()> {
         Mode::Recovery => "recovery_mode",
         Mode::Live => "live_mode",
     };
-    fs::create_dir_all(paths::COS_DIR).context("cannot create /run/cos")?;
-    fs::write(Path::new(paths::COS_DIR).join(name), "1").context("cannot write a sentinel")?;
-    fs::copy(paths::IMAGE_LAYOUT, paths::COS_LAYOUT).context("cannot write cos-layout.env")?;
-    Ok(())
+    fs::write(Path::new(paths::COS_DIR).join(name), "1").context("cannot write a sentinel")
 }
 
 /// What an earlier boot left to be said, once.

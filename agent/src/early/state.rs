@@ -7,16 +7,40 @@ use std::path::{Path, PathBuf};
 use edge_host::files;
 use edge_host::mount::{self, MountFlags};
 use edge_model::cmdline::Mode;
+use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, paths};
 use edge_planner::state_layout::{StateLayout, StateMount};
 
 /// A second view of the image, below everything that is mounted over it.
 const IMAGE: &str = "/run/edge/image";
+/// Kairos' place for paths that stages add.
+const EXTRA_LAYOUT: &str = "/run/cos/extra-layout.env";
 const EPHEMERAL: &str = "/run/overlay";
 
-/// The layout that the image ships.
-pub(super) fn image_layout() -> Result<StateLayout> {
-    StateLayout::parse(&files::read_text(Path::new(paths::IMAGE_LAYOUT))?)
+/// The layout that the image ships, where stages of the root file system may change it.
+pub(super) fn publish_layout() -> Result<()> {
+    fs::create_dir_all(paths::COS_DIR).context("cannot create /run/cos")?;
+    fs::copy(paths::IMAGE_LAYOUT, paths::COS_LAYOUT).map(drop).context("cannot write cos-layout.env")
+}
+
+/// The layout of this boot: the image's, with what stages and the configuration add. Additions that cannot be read
+/// are left out.
+pub(super) fn layout(install: &Install, reasons: &mut Vec<String>) -> Result<StateLayout> {
+    let image = files::read_text(Path::new(paths::IMAGE_LAYOUT))?;
+    let present = files::read_text(Path::new(paths::COS_LAYOUT)).and_then(|text| StateLayout::parse(&text));
+    let mut layout = match present {
+        Ok(layout) => layout,
+        Err(error) => {
+            reasons.push(format!("what a stage wrote to cos-layout.env is not used: {error}"));
+            StateLayout::parse(&image)?
+        }
+    };
+    let extra = files::read_text_if_there(Path::new(EXTRA_LAYOUT))?.unwrap_or_default();
+    if let Err(error) = layout.extend(&extra) {
+        reasons.push(format!("what a stage wrote to extra-layout.env is not used: {error}"));
+    }
+    layout.add_paths(&install.bind_mounts, &install.ephemeral_mounts);
+    Ok(layout)
 }
 
 pub(super) fn apply(layout: &StateLayout, mode: Mode) -> Result<()> {

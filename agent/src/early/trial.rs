@@ -7,7 +7,7 @@ use std::path::Path;
 use edge_host::efivars::{EfiVars, Variable};
 use edge_model::{Context, Result};
 
-use crate::settings::Settings;
+use crate::configuration::Settings;
 
 const UNITS: &str = "/run/systemd/system";
 const TIMER: &str = "edge-trial-deadline.timer";
@@ -15,14 +15,14 @@ const TIMER: &str = "edge-trial-deadline.timer";
 const AFTER_THE_AGENT: u64 = 60;
 
 /// Arms the deadline when this boot is a trial.
-pub(super) fn arm_deadline() -> Result<()> {
+pub(super) fn arm_deadline(settings: &Settings) -> Result<()> {
     let Some(variables) = EfiVars::of_machine() else { return Ok(()) };
     let selected = variables.get_text(Variable::LoaderEntrySelected)?;
     let default = variables.get_text(Variable::LoaderEntryDefault)?;
     if default.is_none() || selected == default {
         return Ok(());
     }
-    let seconds = Settings::load().edge.health.deadline_seconds.saturating_add(AFTER_THE_AGENT);
+    let seconds = settings.edge().health.deadline_seconds.saturating_add(AFTER_THE_AGENT);
     let folder = Path::new(UNITS).join(format!("{TIMER}.d"));
     let wants = Path::new(UNITS).join("sysinit.target.wants");
     for folder in [&folder, &wants] {

@@ -18,17 +18,21 @@ use edge_host::{device_mapper, files, firmware};
 use edge_model::api::InstallRequest;
 use edge_model::cmdline::Mode;
 use edge_model::ids::{InstallationId, Slot};
-use edge_model::layout::Role;
+use edge_model::layout::{MIB, PARTITIONS, Role};
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger};
 use edge_model::manifest::{Blob, ImageManifest, Signature};
+use edge_model::user_data::install::FileSystem;
 use edge_model::{Context, Error, Result, paths};
+use edge_planner::configuration::{Source, for_the_host};
 use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, PreviousInstallation};
 use edge_slot_image::signing;
 
 use super::{Outcome, write_image};
+use crate::configuration::{self, hash_password, site};
 use crate::facts::{self, Host};
 use crate::ledger_store::LedgerStore;
 use crate::report::Report;
+use crate::stages::{self, Moment, chroot};
 
 const TARGET: &str = "/run/edge/target";
 /// How long the kernel may take to show new partitions.
@@ -100,6 +104,7 @@ fn look_at(disk: &Disk, medium: &str) -> DiskFacts {
         size: disk.size,
         model: disk.model.clone(),
         serial: disk.serial.clone(),
+        rotational: disk.rotational,
         read_only: disk.read_only,
         optical: disk.optical,
         is_medium: disk.path == medium,
@@ -153,7 +158,8 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
                     Error::rejected(format!("{} has changed meanwhile", plan.disk)).help("start again")
                 );
             }
-            execute(host, &medium, &plan, &disk, report)?;
+            let sources = configuration::of_medium().0;
+            execute(host, &medium, &plan, &disk, &sources, report)?;
             Ok(Outcome::stay(format!(
                 "{} {} is installed on {}",
                 medium.manifest.name, medium.manifest.version, plan.disk
@@ -167,13 +173,15 @@ fn execute(
     medium: &Medium,
     plan: &InstallPlan,
     disk: &Disk,
+    sources: &[Source],
     report: &mut dyn Report,
 ) -> Result<()> {
+    run_stages(&["kairos-install.pre", "before-install"]);
     report.step("partitioning", 0);
     let record = |state| InstallRecord { state, id: medium.id.clone() };
     let disk = partition(disk, plan, &record(InstallState::Installing))?;
     report.step("making file systems", 0);
-    make_file_systems(&disk)?;
+    make_file_systems(&disk, plan)?;
     let source = ImageReader::open(&device_mapper::device("edge-medium")?)?;
     let image = &medium.manifest.root;
     for (role, what) in [(Role::SlotA, "the system"), (Role::Recovery, "the recovery system")] {
@@ -184,11 +192,39 @@ fn execute(
     fill_main_esp(&disk, medium)?;
     fill_recovery_esp(&disk, medium)?;
     report.step("writing the configuration", 0);
-    fill_oem(&disk, medium)?;
+    fill_oem(&disk, medium, sources)?;
+    run_stage_in_new_image(&disk);
+    run_stages(&["after-install"]);
     set_firmware(host, &disk, medium)?;
     let mut device = fs::OpenOptions::new().write(true).open(&plan.disk).context("cannot open the disk")?;
     record(InstallState::Installed).write(&mut device)?;
-    device.sync_all().context("cannot flush the disk")
+    device.sync_all().context("cannot flush the disk")?;
+    run_stages(&["kairos-install.after"]);
+    Ok(())
+}
+
+/// Stages of the installation. One that fails is recorded; it does not stop the installation.
+fn run_stages(names: &[&str]) {
+    for name in names {
+        stages::run(name, &Moment::of_running_system(Mode::Live));
+    }
+}
+
+fn run_stage_in_new_image(disk: &PartitionedDisk) {
+    let parts = |role| disk.device(role);
+    let run = || -> Result<()> {
+        let (image, oem, persistent) = (parts(Role::SlotA)?, parts(Role::Oem)?, parts(Role::Persistent)?);
+        let parts = chroot::Parts {
+            image: &image,
+            oem: chroot::Place::Device(&oem),
+            persistent: chroot::Place::Device(&persistent),
+        };
+        stages::append(&stages::run_in_image("after-install-chroot", &parts)?);
+        Ok(())
+    };
+    if let Err(error) = run() {
+        eprintln!("the stage after-install-chroot did not run: {error}");
+    }
 }
 
 /// The record comes first: should the power fail from here on, the same medium may begin again.
@@ -196,7 +232,14 @@ fn partition(disk: &Disk, plan: &InstallPlan, record: &InstallRecord) -> Result<
     let mut device = disk.open_exclusively()?;
     record.write(&mut device)?;
     device.sync_all().context("cannot flush the disk")?;
-    gpt::write_host_table(&mut device, disk.size, disk.logical_sector, plan.slot_size, |_| Guid::random())?;
+    let extra: Vec<(String, u64)> = plan
+        .extra_partitions
+        .iter()
+        .map(|partition| (partition.name.clone(), partition.size.saturating_mul(MIB)))
+        .collect();
+    gpt::write_host_table(&mut device, disk.size, disk.logical_sector, plan.slot_size, &extra, |_| {
+        Guid::random()
+    })?;
     device.sync_all().context("cannot flush the disk")?;
     disk.reread_partitions(&device)?;
     drop(device);
@@ -217,7 +260,8 @@ fn partition(disk: &Disk, plan: &InstallPlan, record: &InstallRecord) -> Result<
     }
 }
 
-fn make_file_systems(disk: &PartitionedDisk) -> Result<()> {
+fn make_file_systems(disk: &PartitionedDisk, plan: &InstallPlan) -> Result<()> {
+    make_extra_file_systems(disk, plan)?;
     for role in [Role::Efi, Role::EfiRecovery] {
         let mut format = Child::new("mkfs.vfat").args(["-F", "32"]);
         if let Some(label) = role.spec().fs_label {
@@ -231,6 +275,26 @@ fn make_file_systems(disk: &PartitionedDisk) -> Result<()> {
             format = format.args(["-L", label]);
         }
         format.arg(disk.device(role)?).deadline(FORMAT_DEADLINE).run()?;
+    }
+    Ok(())
+}
+
+/// The site's own partitions have the numbers behind ours.
+fn make_extra_file_systems(disk: &PartitionedDisk, plan: &InstallPlan) -> Result<()> {
+    for (number, partition) in (PARTITIONS.len() as u32 + 1..).zip(&plan.extra_partitions) {
+        let Some(kind) = partition.fs else { continue };
+        let (program, label_option, always): (_, _, &[&str]) = match kind {
+            FileSystem::Ext4 => ("mkfs.ext4", "-L", &["-q", "-F"]),
+            FileSystem::Vfat => ("mkfs.vfat", "-n", &[]),
+        };
+        let mut format = Child::new(program).args(always);
+        if let Some(label) = &partition.label {
+            format = format.args([label_option, label]);
+        }
+        let device = disk.disk.partition(number).ok_or_else(|| {
+            Error::environment(format!("the partition {} does not show up", partition.name))
+        })?;
+        format.arg(device).deadline(FORMAT_DEADLINE).run()?;
     }
     Ok(())
 }
@@ -267,20 +331,25 @@ fn fill_recovery_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
 }
 
 /// User data, the operator's answers and the first ledger.
-fn fill_oem(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Result<()> {
     let device = disk.device(Role::Oem)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let mount = ScopedMount::new(&device.to_string_lossy(), Path::new(TARGET), "ext4", flags, "")?;
     let below = |path: &str| mount.path().join(path.trim_start_matches("/oem/"));
     let edge = mount.path().join("edge");
     fs::create_dir_all(&edge).context("cannot create a folder on the configuration partition")?;
-    for (name, target) in
-        [(paths::MEDIUM_USER_DATA, paths::OEM_USER_DATA), (paths::MEDIUM_UNATTENDED, paths::OEM_UNATTENDED)]
-    {
-        if let Some(text) = files::read_text_if_there(&medium.file(name))? {
+    for (source, target) in [
+        (medium.file(paths::MEDIUM_USER_DATA), paths::OEM_USER_DATA),
+        (medium.file(paths::MEDIUM_UNATTENDED), paths::OEM_UNATTENDED),
+    ] {
+        let name = source.display().to_string();
+        for document in sources.iter().filter(|document| document.name == name) {
+            let text = for_the_host(document.form, &name, &document.text, &mut hash_password)?;
             files::write_durably(&below(target), text.as_bytes(), 0o600)?;
         }
     }
+    // What lay beside the medium belongs to this site: the stick may be gone at the first boot.
+    site::store(sources, &below(paths::OEM_SITE))?;
     let image = ImageRecord {
         name: medium.manifest.name.clone(),
         version: medium.manifest.version.clone(),

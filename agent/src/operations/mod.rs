@@ -10,10 +10,10 @@ use edge_model::api::OperationRequest;
 use edge_model::{Result, paths};
 use std::path::Path;
 
+use crate::configuration::Settings;
 use crate::facts::Host;
 use crate::ledger_store::LedgerStore;
 use crate::report::Report;
-use crate::settings::Settings;
 
 /// What is to happen to the machine when an operation is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

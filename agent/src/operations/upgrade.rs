@@ -5,6 +5,7 @@
 //! arm the one-shot entry.
 
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use edge_host::buffer::PageBuffer;
@@ -12,11 +13,12 @@ use edge_host::efivars::Variable;
 use edge_host::esp::Esp;
 use edge_host::slot::{ImageWriter, TreeOnDisk};
 use edge_model::api::UpgradeRequest;
+use edge_model::cmdline::Mode;
 use edge_model::ids::Slot;
 use edge_model::layout::Role;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
 use edge_model::manifest::{BLOCK_SIZE, FRAME_SIZE};
-use edge_model::{Class, Context, Error, Result};
+use edge_model::{Class, Context, Error, Result, paths};
 use edge_planner::upgrade::{self, UpgradeFacts, UpgradePlan};
 use edge_slot_image::frames::{Decompressor, MAX_COMPRESSED_FRAME, frame_length};
 use edge_slot_image::oci::{self, Descriptor};
@@ -24,11 +26,12 @@ use edge_slot_image::verity::Tree;
 
 use super::{Outcome, ledger_store};
 use crate::boot_control;
+use crate::configuration::Settings;
 use crate::facts::{self, Host};
 use crate::ledger_store::LedgerStore;
 use crate::report::Report;
-use crate::settings::Settings;
 use crate::source::{self, SourceImage};
+use crate::stages::{self, Moment, chroot};
 
 /// After so many frames the ledger learns how far the writing has come (64 MiB).
 const CHECKPOINT_EVERY: usize = 16;
@@ -60,15 +63,35 @@ pub(crate) fn run(
         UpgradePlan::AlreadyWritten { slot, image } => (slot, image),
         UpgradePlan::Write { slot, image: record, first_frame, obsolete_entry } => {
             let job = Job { host, store: &store, slot, record: &record, source: &request.source };
+            stages::run("before-upgrade", &Moment::of_running_system(Mode::Main));
             job.begin(ledger, first_frame, obsolete_entry)?;
             job.write(&mut image, first_frame as usize, report)?;
             job.add_uki(&mut image, report)?;
+            run_stages_after(host, slot);
             (slot, record)
         }
     };
     arm(host, &store, slot, &record, &request.source)?;
     let message = format!("version {} is ready in slot {slot}: the next boot tries it", record.version);
     Ok(if request.reboot { Outcome::restart(message) } else { Outcome::stay(message) })
+}
+
+/// Stages in and beside the new image. One that fails is recorded; the trial boot judges the image.
+fn run_stages_after(host: &Host, slot: Slot) {
+    let run = || -> Result<()> {
+        let image = host.disk()?.device(Role::of_slot(slot))?;
+        let parts = chroot::Parts {
+            image: &image,
+            oem: chroot::Place::Folder(Path::new(paths::OEM)),
+            persistent: chroot::Place::Folder(Path::new(paths::PERSISTENT)),
+        };
+        stages::append(&stages::run_in_image("after-upgrade-chroot", &parts)?);
+        Ok(())
+    };
+    if let Err(error) = run() {
+        eprintln!("the stage after-upgrade-chroot did not run: {error}");
+    }
+    stages::run("after-upgrade", &Moment::of_running_system(Mode::Main));
 }
 
 fn decide(
@@ -94,7 +117,7 @@ fn decide(
         ledger,
         slot_size: disk.partition(role).map_or(0, |partition| partition.length),
         esp_free: free,
-        unsigned: settings.edge.upgrade.unsigned,
+        unsigned: settings.edge().upgrade.unsigned,
     };
     upgrade::plan(&facts, &image.manifest, image.provenance, request)
 }

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use edge_model::api::{Event, EventKind, HostStatus, OperationRequest, OperationState, OperationStatus};
+use edge_model::api::{
+    ConfigurationAnswer, ConfigurationRequest, Event, EventKind, HostStatus, OperationRequest,
+    OperationState, OperationStatus,
+};
 use edge_model::ledger::Ledger;
 use edge_model::{Context, Error, Result, paths};
 use http_body_util::{BodyExt, Full};
@@ -52,6 +55,25 @@ impl Client {
     /// As [`Client::status`].
     pub fn ledger(&self) -> Result<Ledger> {
         self.runtime.block_on(self.get("/v1/ledger"))
+    }
+
+    /// Has the host use a document.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was changed then.
+    pub fn configure(&self, request: &ConfigurationRequest) -> Result<ConfigurationAnswer> {
+        let body = serde_json::to_vec(request).context("cannot write the request")?;
+        self.runtime.block_on(async { read(self.send(Method::POST, "/v1/configuration", body).await?).await })
+    }
+
+    /// Keeps the network that is on trial.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] when none is.
+    pub fn confirm_network(&self) -> Result<ConfigurationAnswer> {
+        self.runtime.block_on(async {
+            read(self.send(Method::POST, "/v1/configuration/confirm", Vec::new()).await?).await
+        })
     }
 
     /// Starts an operation and follows it to its end. `seen` is told every change.

@@ -22,6 +22,8 @@ pub struct Disk {
     pub logical_sector: u64,
     pub model: String,
     pub serial: String,
+    /// It has turning platters.
+    pub rotational: bool,
     pub removable: bool,
     pub read_only: bool,
     /// A CD or DVD drive.
@@ -156,6 +158,7 @@ fn disk(folder: &Path) -> Option<Disk> {
         logical_sector: attribute(folder, "queue/logical_block_size")
             .and_then(|text| text.parse().ok())
             .unwrap_or(512),
+        rotational: attribute(folder, "queue/rotational").is_some_and(|flag| flag == "1"),
         model: attribute(folder, "device/model").unwrap_or_default(),
         serial: serial(folder).unwrap_or_default(),
         removable: flag("removable"),

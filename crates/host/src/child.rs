@@ -31,6 +31,8 @@ pub struct Child {
     deadline: Duration,
     /// Ends when we end.
     bound: bool,
+    /// What the child reads from its standard input.
+    input: Option<Vec<u8>>,
 }
 
 /// How a child ended.
@@ -57,7 +59,13 @@ impl Child {
             // The kernel starts PID 1 without one.
             command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         }
-        Self { command, shown: vec![program.as_ref().to_owned()], deadline: DEFAULT_DEADLINE, bound: true }
+        Self {
+            command,
+            shown: vec![program.as_ref().to_owned()],
+            deadline: DEFAULT_DEADLINE,
+            bound: true,
+            input: None,
+        }
     }
 
     #[must_use]
@@ -110,6 +118,14 @@ impl Child {
         self
     }
 
+    /// What the child reads from its standard input.
+    #[must_use]
+    pub fn input(mut self, bytes: Vec<u8>) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.input = Some(bytes);
+        self
+    }
+
     fn start(&mut self) -> Result<std::process::Child> {
         let shown = self.shown();
         if self.bound {
@@ -152,6 +168,10 @@ impl Child {
         let deadline = self.deadline;
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.start()?;
+        if let (Some(bytes), Some(mut pipe)) = (self.input.take(), child.stdin.take()) {
+            // A child that does not read all of it says so by its exit status.
+            thread::spawn(move || drop(pipe.write_all(&bytes)));
+        }
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
         let status = wait_until(&mut child, Instant::now() + deadline)

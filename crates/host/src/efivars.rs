@@ -36,6 +36,8 @@ pub enum Variable {
     LoaderDevicePartUuid,
     BootOrder,
     BootNext,
+    /// Whether the firmware checks signatures: one byte.
+    SecureBoot,
     /// Boots since the last one that finished: one byte.
     BootCount,
     /// The entry to try when the default does not come up.
@@ -53,6 +55,7 @@ impl Variable {
             Variable::LoaderDevicePartUuid => ("LoaderDevicePartUUID", LOADER),
             Variable::BootOrder => ("BootOrder", GLOBAL),
             Variable::BootNext => ("BootNext", GLOBAL),
+            Variable::SecureBoot => ("SecureBoot", GLOBAL),
             Variable::BootCount => ("EdgeBootCount", EDGE),
             Variable::FallbackEntry => ("EdgeFallbackEntry", EDGE),
             Variable::BootReason => ("EdgeBootReason", EDGE),
@@ -115,6 +118,11 @@ impl EfiVars {
     /// As [`EfiVars::set`].
     pub fn set_text(&self, variable: Variable, value: &str) -> Result<()> {
         self.set(variable, &to_utf16(value))
+    }
+
+    /// Whether the firmware starts only what is signed.
+    pub fn secure_boot(&self) -> bool {
+        self.get(Variable::SecureBoot).ok().flatten().is_some_and(|value| value == [1])
     }
 
     /// The load option of a firmware boot entry.

@@ -74,6 +74,16 @@ fn temporary_name(path: &Path) -> std::path::PathBuf {
     name.into()
 }
 
+/// Makes what was renamed in a folder survive a power cut.
+///
+/// # Errors
+/// When the folder cannot be opened.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("cannot flush {}", folder.display()))
+}
+
 /// Copies a stream to a new file durably while hashing it; the file appears under its name only when
 /// `accept` agrees with the digest.
 ///

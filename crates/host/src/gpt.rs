@@ -111,6 +111,8 @@ pub fn read<R: Read + Seek>(device: &mut R) -> Option<Vec<Partition>> {
 /// Writes the table of a new host on a disk of `size` bytes: protective MBR, both copies.
 /// `guid` gives the disk's GUID for `None` and each partition's for its role.
 ///
+/// `extra` are names and lengths (multiples of the alignment) of the site's own partitions.
+///
 /// # Errors
 /// When the disk is too small or cannot be written.
 pub fn write_host_table<D: Read + Write + Seek>(
@@ -118,9 +120,11 @@ pub fn write_host_table<D: Read + Write + Seek>(
     size: u64,
     sector: u64,
     slot_size: u64,
+    extra: &[(String, u64)],
     mut guid: impl FnMut(Option<Role>) -> Result<Guid>,
 ) -> Result<Vec<Partition>> {
-    let placed = place(size, slot_size).ok_or_else(|| Error::rejected("the disk is too small"))?;
+    let reserved = extra.iter().map(|(_, length)| length).sum();
+    let placed = place(size, slot_size, reserved).ok_or_else(|| Error::rejected("the disk is too small"))?;
     let unwritable =
         |error: gptman::Error| Error::environment(format!("cannot write the partition table: {error}"));
     let mut table = GPT::new_from(device, sector, guid(None)?.0).map_err(unwritable)?;
@@ -134,6 +138,19 @@ pub fn write_host_table<D: Read + Write + Seek>(
             attribute_bits: 0,
             partition_name: role.spec().label.into(),
         };
+    }
+    // The site's own partitions come after ours in the table, and in front of the last one on the disk.
+    let mut start = table[PARTITIONS.len() as u32].starting_lba * sector - reserved;
+    for (number, (name, length)) in (PARTITIONS.len() as u32 + 1..).zip(extra) {
+        table[number] = GPTPartitionEntry {
+            partition_type_guid: Guid::parse(Role::Persistent.spec().type_guid)?.0,
+            unique_partition_guid: Guid::random()?.0,
+            starting_lba: start / sector,
+            ending_lba: (start + length) / sector - 1,
+            attribute_bits: 0,
+            partition_name: name.as_str().into(),
+        };
+        start += length;
     }
     GPT::write_protective_mbr_into(device, sector).map_err(unwritable)?;
     table.write_into(device).map_err(unwritable)?;
@@ -176,7 +193,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.set_len(5 * GIB).unwrap();
             let seed = |role: Option<Role>| Ok(Guid::derived(format!("{role:?}").as_bytes()));
-            let written = write_host_table(&mut file, 5 * GIB, sector, GIB, seed).unwrap();
+            let written = write_host_table(&mut file, 5 * GIB, sector, GIB, &[], seed).unwrap();
             assert_eq!(written.len(), PARTITIONS.len());
             assert_eq!((written[0].label.as_str(), written[0].start), ("efi", MIB));
             assert!(!grow_last_partition(&mut file, 5 * GIB, sector).unwrap());

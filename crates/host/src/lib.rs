@@ -1,6 +1,7 @@
 //! All effects on a machine. The only crate (with `agent/init`) that may use `unsafe`, open devices, start
 //! processes or know a path under `/dev`, `/sys` and `/proc`.
 
+pub mod accounts;
 pub mod block;
 pub mod buffer;
 pub mod child;
@@ -13,10 +14,13 @@ pub mod files;
 pub mod firmware;
 pub mod gpt;
 pub mod install_record;
+pub mod kernel;
 pub mod modules;
 pub mod mount;
 pub mod network;
 pub mod power;
 pub mod sandbox;
 pub mod slot;
+pub mod system_info;
+pub mod volumes;
 pub mod watchdog;

@@ -76,6 +76,15 @@ impl ScopedMount {
         Ok(Self(target.to_owned()))
     }
 
+    /// Shows a folder in another place, without what is mounted below it.
+    ///
+    /// # Errors
+    /// As [`mount`].
+    pub fn bind(source: &Path, target: &Path) -> Result<Self> {
+        bind_one(source, target)?;
+        Ok(Self(target.to_owned()))
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }

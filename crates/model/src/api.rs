@@ -6,7 +6,8 @@ use crate::cmdline::Mode;
 use crate::error::Error;
 use crate::ids::{RootHash, Slot};
 use crate::ledger::{FailedImage, HistoryEntry, ImageRecord};
-use crate::unattended::DiskChoice;
+use crate::unattended::{DiskChoice, WipePolicy};
+use crate::user_data::install::ExtraPartition;
 
 /// Written by early boot, read by the agent: how this boot came about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,11 @@ pub enum Health {
 pub struct HostStatus {
     pub agent_version: String,
     pub host_name: String,
+    /// Identifier of this host for its owner and a management plane.
+    #[serde(default)]
+    pub host_id: String,
+    #[serde(default)]
+    pub network: NetworkState,
     pub mode: Mode,
     pub boot_state: BootState,
     pub health: Health,
@@ -65,6 +71,36 @@ pub struct HostStatus {
     pub notices: Vec<String>,
     #[serde(default)]
     pub operation: Option<OperationStatus>,
+}
+
+/// How far the present network is trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum NetworkState {
+    /// It has worked, or there is nothing to return to.
+    #[default]
+    Kept,
+    /// A change that must prove itself, or the last network that worked returns.
+    Trial { seconds_left: u64 },
+    /// The last change did not prove itself: the network that worked before is used.
+    Returned,
+}
+
+/// A document for this host, from its API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigurationRequest {
+    /// How the document is called in messages.
+    pub name: String,
+    pub text: String,
+}
+
+/// What the API says about a new document.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationAnswer {
+    pub message: String,
+    /// Warnings and notes about the document.
+    pub findings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +151,8 @@ impl OperationRequest {
 #[serde(default)]
 pub struct InstallRequest {
     pub disk: DiskChoice,
-    pub wipe: bool,
+    pub wipe: WipePolicy,
+    pub extra_partitions: Vec<ExtraPartition>,
     pub slot_size_mib: Option<u64>,
 }
 

@@ -61,6 +61,9 @@ pub struct CommandLine {
     pub fault: Option<Fault>,
 }
 
+/// Words that begin like a key of user data and are not one.
+pub const OWN_KEYS: [&str; 5] = ["edge.mode", "edge.root", "edge.blocks", "edge.fault", "edge.unattended"];
+
 /// What every UKI carries besides our own keys. `panic`, `oops` and `softlockup_panic` turn every kernel
 /// failure into a reboot; `systemd.gpt_auto=no` keeps systemd from mounting partitions by type.
 pub const FIXED: &str = "ro quiet loglevel=4 panic=10 oops=panic softlockup_panic=1 systemd.gpt_auto=no \

@@ -1,11 +1,12 @@
 //! `forge.yaml`: what a project builds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::document;
 use crate::error::{Error, Result};
-use crate::yaml;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Forge {
     /// Name of the image: lower-case letters, digits and hyphens.
@@ -24,8 +25,10 @@ pub struct Forge {
     pub keys: Option<String>,
 }
 
+crate::document!(Forge);
+
 /// Where the root comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Base {
     pub recipe: String,
@@ -44,7 +47,7 @@ impl Forge {
     /// # Errors
     /// [`crate::Class::InvalidInput`] with the place or the value that is wrong.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        let forge: Self = yaml::parse(name, text)?;
+        let forge: Self = document::parse(name, text)?;
         check_word(name, "name", &forge.name, "-")?;
         if forge.name.chars().any(|character| character.is_ascii_uppercase()) {
             return Err(Error::invalid(format!("{name}: name: {:?} has upper-case letters", forge.name)));

@@ -142,9 +142,10 @@ pub fn minimum_disk(slot_size: u64) -> u64 {
 }
 
 /// Start and length in bytes of every partition on a disk of `disk` bytes, in table order.
-/// `None` when the disk is smaller than [`minimum_disk`].
-pub fn place(disk: u64, slot_size: u64) -> Option<Vec<(Role, u64, u64)>> {
-    if disk < minimum_disk(slot_size) {
+/// `extra` bytes in front of the last partition stay free for the site's own partitions.
+/// `None` when the disk is smaller than [`minimum_disk`] and `extra` together.
+pub fn place(disk: u64, slot_size: u64, extra: u64) -> Option<Vec<(Role, u64, u64)>> {
+    if disk < minimum_disk(slot_size).checked_add(extra)? {
         return None;
     }
     let end = disk / ALIGNMENT * ALIGNMENT - ALIGNMENT;
@@ -154,7 +155,10 @@ pub fn place(disk: u64, slot_size: u64) -> Option<Vec<(Role, u64, u64)>> {
         let length = match spec.size {
             Size::Fixed(bytes) => bytes,
             Size::Slot => slot_size,
-            Size::Rest => end - start,
+            Size::Rest => {
+                start += extra;
+                end - start
+            }
         };
         placed.push((spec.role, start, length));
         start += length;
@@ -179,7 +183,7 @@ mod tests {
         #[test]
         fn partitions_are_aligned_ordered_and_inside_the_disk(disk in 0u64..64 * GIB, image in 0u64..4 * GIB) {
             let slot = default_slot_size(image);
-            let Some(placed) = place(disk, slot) else {
+            let Some(placed) = place(disk, slot, 0) else {
                 prop_assert!(disk < minimum_disk(slot));
                 return Ok(());
             };

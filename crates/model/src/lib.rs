@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod cmdline;
+pub mod document;
 pub mod error;
 pub mod forge;
 pub mod ids;
@@ -13,8 +14,9 @@ pub mod layout;
 pub mod ledger;
 pub mod manifest;
 pub mod paths;
+pub mod secret;
+pub mod stage_log;
 pub mod unattended;
 pub mod user_data;
-pub mod yaml;
 
 pub use error::{Class, Context, Error, Result};

@@ -24,6 +24,26 @@ pub const OEM_EDGE: &str = "/oem/edge";
 pub const MACHINE_ID: &str = "/oem/edge/machine-id";
 pub const OEM_USER_DATA: &str = "/oem/90_custom.yaml";
 pub const OEM_UNATTENDED: &str = "/oem/edge/unattended.yaml";
+/// What was told to the agent on the host.
+pub const OEM_LOCAL: &str = "/oem/edge/local.yaml";
+/// Documents of the site, as they were found while the host was not claimed: `KIND/LABEL/NAME`.
+pub const OEM_SITE: &str = "/oem/edge/site";
+/// Exists once the first site boot has finished well: from then on nothing outside is read.
+pub const OEM_CLAIMED: &str = "/oem/edge/claimed";
+/// The host's random identifier, kept for life.
+pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
+/// What the host knows about networks that worked.
+pub const OEM_NETWORK: &str = "/oem/edge/network.json";
+/// Where plug-ins write configuration and stages.
+pub const PLUG_IN_CONFIG: &str = "/usr/local/cloud-config";
+/// The host's identifier in this boot.
+pub const HOST_ID: &str = "/run/edge/host-id";
+/// Which network this boot was started with: a JSON [`crate::api::NetworkState`].
+pub const NETWORK_STATE: &str = "/run/edge/network.json";
+/// What stages did in this boot, one JSON record a line.
+pub const STAGE_LOG: &str = "/run/edge/stages.jsonl";
+/// The same of earlier boots, one file each.
+pub const STAGE_LOGS_KEPT: &str = "/usr/local/.state/edge-stages";
 pub const IMAGE_OEM: &str = "/system/oem";
 pub const PERSISTENT: &str = "/usr/local";
 pub const PERSISTENT_STATE: &str = "/usr/local/.state";

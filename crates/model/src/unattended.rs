@@ -1,57 +1,126 @@
-//! The unattended file: the answers of the site operator, as much of them as an installation needs.
+//! The unattended file: the answers of the site operator, the same document that the installer's screens fill in.
+//! Every field is optional, and each has its place in the section `edge:` of user data ([`PLACES`]).
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::yaml;
+use crate::secret::Secret;
+use crate::user_data::edge::ManagementMode;
+use crate::user_data::interface::Interfaces;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Unattended {
-    pub interactive: Interactive,
+    /// Whether somebody may be asked for what the document leaves out.
+    pub interactive: Option<Interactive>,
+    /// Where and how to install. Without this section the medium waits.
     pub install: Option<InstallAnswers>,
+    #[schemars(extend("format" = "host-name", "x-old-names" = ["host-name"]))]
     pub host_name: Option<String>,
+    /// Identifier of this host; `$random` makes one.
+    #[schemars(extend("format" = "host-id"))]
+    pub device_id: Option<String>,
     pub operator: Option<Operator>,
-    pub network: Vec<Interface>,
+    /// Interfaces by name or pattern; without any, every wired interface uses DHCP.
+    pub network: Interfaces,
+    pub proxy: Proxy,
+    #[schemars(extend("x-item-format" = "host-or-ip"))]
+    pub ntp_servers: Vec<String>,
+    #[schemars(extend("format" = "time-zone"))]
+    pub time_zone: Option<String>,
+    /// Certificates to trust: PEM, or base64 of PEM.
+    #[schemars(extend("x-item-format" = "certificate"))]
+    pub ca_certificates: Vec<String>,
+    pub management: Management,
+    pub tags: BTreeMap<String, String>,
+    #[schemars(extend("x-not-yet" = true))]
+    pub cluster_definition: Option<String>,
+    #[schemars(extend("x-not-yet" = true))]
+    pub content_bundles: Option<Vec<String>>,
 }
 
-/// Whether somebody may be asked for what the document leaves out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+crate::document!(Unattended);
+
+/// Where each answer stands in user data.
+pub const PLACES: [(&str, &[&str]); 18] = [
+    ("interactive", &["edge", "interactive"]),
+    ("install", &["edge", "install"]),
+    ("hostName", &["edge", "site", "hostName"]),
+    ("deviceId", &["edge", "site", "name"]),
+    ("operator", &["edge", "operator"]),
+    ("network", &["edge", "site", "network", "interfaces"]),
+    ("proxy.http", &["edge", "site", "network", "httpProxy"]),
+    ("proxy.https", &["edge", "site", "network", "httpsProxy"]),
+    ("proxy.noProxy", &["edge", "site", "network", "noProxy"]),
+    ("ntpServers", &["edge", "site", "ntpServers"]),
+    ("timeZone", &["edge", "site", "timeZone"]),
+    ("caCertificates", &["edge", "site", "caCerts"]),
+    ("management.mode", &["edge", "managementMode"]),
+    ("management.endpoint", &["edge", "site", "paletteEndpoint"]),
+    ("management.registrationToken", &["edge", "site", "edgeHostToken"]),
+    ("tags", &["edge", "site", "tags"]),
+    ("clusterDefinition", &["edge", "clusterDefinition"]),
+    ("contentBundles", &["edge", "contentBundles"]),
+];
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Interactive {
     #[default]
     Ask,
     Never,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct InstallAnswers {
     pub disk: DiskChoice,
-    /// Allows the installation to erase a disk that holds data.
-    pub wipe: bool,
+    /// What the installation may erase.
+    pub wipe: WipePolicy,
     /// Size of each slot in MiB; by default twice the image, at least 1024.
+    #[schemars(extend("x-old-names" = ["slot-size-mib"]))]
     pub slot_size_mib: Option<u64>,
-    pub after: AfterInstall,
+    /// What happens when the installation is finished; by default the machine restarts.
+    pub after: Option<AfterInstall>,
 }
 
 /// Which disk to install on: every condition that is given must hold, and of those that are left the
 /// largest is taken.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct DiskChoice {
-    /// A device path: `/dev/vda`, `/dev/disk/by-id/…`, `/dev/disk/by-path/…`.
+    /// A device: `/dev/vda`, `/dev/disk/by-id/…`, `/dev/disk/by-path/…`.
+    #[schemars(extend("format" = "device-path"))]
     pub path: Option<String>,
     /// The name under `/dev/disk/by-id`.
     pub id: Option<String>,
     pub serial: Option<String>,
+    /// A part of the model's name.
+    pub model: Option<String>,
+    /// `true` for disks that turn, `false` for those that do not.
+    pub rotational: Option<bool>,
+    #[schemars(extend("x-old-names" = ["min-size-gib"]))]
     pub min_size_gib: Option<u64>,
+    #[schemars(extend("x-old-names" = ["max-size-gib"]))]
     pub max_size_gib: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What an installation may erase.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WipePolicy {
+    /// Only a disk that holds nothing.
+    #[default]
+    Never,
+    /// Also a disk that holds an older installation of this system, and nothing else.
+    Installations,
+    /// Any disk.
+    Everything,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AfterInstall {
     #[default]
@@ -61,171 +130,42 @@ pub enum AfterInstall {
     Nothing,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// The account of the site's operator. It has no password unless one is given here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Operator {
+    #[schemars(extend("format" = "account"))]
     pub name: String,
+    /// Plain; the host keeps only its hash.
     #[serde(default)]
+    pub password: Option<Secret>,
+    /// As `mkpasswd` prints it.
+    #[serde(default)]
+    #[schemars(extend("format" = "password-hash"))]
+    pub password_hash: Option<Secret>,
+    #[serde(default)]
+    #[schemars(extend("x-item-format" = "ssh-key", "x-old-names" = ["ssh-keys"]))]
     pub ssh_keys: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Interface {
-    /// Interface name or pattern, as in systemd.network: `enp1s0`, `en*`.
-    pub name: String,
-    /// Addresses with prefix length; none means DHCP.
-    #[serde(default)]
-    pub addresses: Vec<String>,
-    #[serde(default)]
-    pub gateway: Option<IpAddr>,
-    #[serde(default)]
-    pub dns: Vec<IpAddr>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Proxy {
+    #[schemars(extend("format" = "proxy"))]
+    pub http: Option<String>,
+    #[schemars(extend("format" = "proxy"))]
+    pub https: Option<String>,
+    /// Hosts, domains and networks that are reached without it, separated by commas.
+    pub no_proxy: Option<String>,
 }
 
-impl Unattended {
-    /// Parses and checks a document.
-    ///
-    /// # Errors
-    /// [`crate::Class::InvalidInput`] naming the file and the value.
-    pub fn parse(name: &str, text: &str) -> Result<Self> {
-        // A file of comments alone is an empty document, not a missing one.
-        let document: Option<Self> = yaml::parse(name, text)?;
-        let document = document.unwrap_or_default();
-        document.check().map_err(|error| error.context(format!("{name} is not usable")))?;
-        Ok(document)
-    }
-
-    fn check(&self) -> Result<()> {
-        if let Some(host_name) = &self.host_name {
-            check_host_name(host_name)?;
-        }
-        if let Some(operator) = &self.operator {
-            check_account_name(&operator.name)?;
-            for key in &operator.ssh_keys {
-                check_ssh_key(key)?;
-            }
-        }
-        self.network.iter().try_for_each(Interface::check)
-    }
-}
-
-fn check_host_name(name: &str) -> Result<()> {
-    let label_is_valid = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if name.len() <= 253 && name.split('.').all(label_is_valid) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("host-name {name:?} is not a host name"))
-        .help("use letters, digits and hyphens, with dots between labels"))
-}
-
-fn check_account_name(name: &str) -> Result<()> {
-    let mut characters = name.chars();
-    let valid = characters.next().is_some_and(|first| first.is_ascii_lowercase())
-        && characters
-            .all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || "-_".contains(other))
-        && name.len() <= 32;
-    if valid && name != "root" {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("operator name {name:?} cannot be used"))
-        .help("use a lower-case name of at most 32 characters other than root"))
-}
-
-fn check_ssh_key(key: &str) -> Result<()> {
-    let kind = key.split_whitespace().next().unwrap_or_default();
-    let known = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-"];
-    if known.iter().any(|prefix| kind.starts_with(prefix)) && !key.contains('\n') {
-        return Ok(());
-    }
-    Err(Error::invalid("an entry of operator.ssh-keys is not a public SSH key")
-        .help("give one line as it stands in a .pub file"))
-}
-
-impl Interface {
-    fn check(&self) -> Result<()> {
-        let name_is_valid = !self.name.is_empty()
-            && self
-                .name
-                .chars()
-                .all(|character| character.is_ascii_alphanumeric() || ".-_*?:".contains(character));
-        if !name_is_valid {
-            return Err(Error::invalid(format!("network interface name {:?} cannot be used", self.name)));
-        }
-        for address in &self.addresses {
-            parse_address(address)?;
-        }
-        if self.gateway.is_some() && self.addresses.is_empty() {
-            return Err(Error::invalid(format!("interface {} has a gateway but no address", self.name))
-                .help("remove the gateway to use DHCP, or add addresses"));
-        }
-        Ok(())
-    }
-}
-
-/// Reads `address/prefix`.
-///
-/// # Errors
-/// When the text is not an address with a prefix length that fits it.
-pub fn parse_address(text: &str) -> Result<(IpAddr, u8)> {
-    let parsed = text.split_once('/').and_then(|(address, prefix)| {
-        let address: IpAddr = address.parse().ok()?;
-        let prefix: u8 = prefix.parse().ok()?;
-        (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, prefix))
-    });
-    parsed.ok_or_else(|| {
-        Error::invalid(format!("{text:?} is not an address with a prefix length, like 10.0.0.5/24"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_whole_document_is_read() {
-        let document = Unattended::parse(
-            "unattended.yaml",
-            "interactive: never\ninstall:\n  disk:\n    serial: S1\n  wipe: true\n  after: power-off\nhost-name: shop-17\n\
-             operator:\n  name: site\n  ssh-keys: [ssh-ed25519 AAAA x]\nnetwork:\n- name: en*\n  addresses: [10.0.0.5/24]\n  gateway: 10.0.0.1\n",
-        )
-        .unwrap();
-        let install = document.install.unwrap();
-        assert!(install.wipe && install.after == AfterInstall::PowerOff);
-        assert_eq!(install.disk.serial.as_deref(), Some("S1"));
-    }
-
-    #[test]
-    fn errors_name_the_place_and_the_key() {
-        let cases = [
-            ("instal: {}", "instal"),
-            ("install:\n  wipe: yes", "2"),
-            ("host-name: -x", "-x"),
-            ("operator:\n  name: root", "root"),
-            ("network:\n- name: eth0\n  addresses: [10.0.0.5]", "10.0.0.5"),
-            ("network:\n- name: eth0\n  gateway: 10.0.0.1", "gateway"),
-        ];
-        for (text, expected) in cases {
-            let error = Unattended::parse("unattended.yaml", text).unwrap_err().to_string();
-            assert!(error.contains("unattended.yaml") && error.contains(expected), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn comments_alone_are_an_empty_document() {
-        assert_eq!(Unattended::parse("u", "# nothing yet\n").unwrap(), Unattended::default());
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in "[ -~\n]{0,300}") {
-            let _ = Unattended::parse("unattended.yaml", &text);
-        }
-    }
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Management {
+    /// `local`: this host has no management plane. `central`: it registers with one.
+    pub mode: Option<ManagementMode>,
+    #[schemars(extend("x-not-yet" = true, "format" = "host-or-ip"))]
+    pub endpoint: Option<String>,
+    #[schemars(extend("x-not-yet" = true))]
+    pub registration_token: Option<Secret>,
 }

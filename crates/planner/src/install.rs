@@ -3,7 +3,8 @@
 use edge_model::api::InstallRequest;
 use edge_model::ids::InstallationId;
 use edge_model::layout::{self, GIB, MIB, Role};
-use edge_model::unattended::DiskChoice;
+use edge_model::unattended::{DiskChoice, WipePolicy};
+use edge_model::user_data::install::ExtraPartition;
 use edge_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub struct DiskFacts {
     pub size: u64,
     pub model: String,
     pub serial: String,
+    pub rotational: bool,
     pub read_only: bool,
     pub optical: bool,
     /// The installation runs from it.
@@ -43,6 +45,7 @@ pub struct InstallPlan {
     /// Something on the disk will be lost.
     pub erases_data: bool,
     pub slot_size: u64,
+    pub extra_partitions: Vec<ExtraPartition>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub fn plan(
         serial: chosen.serial.clone(),
         erases_data: chosen.has_data,
         slot_size,
+        extra_partitions: request.extra_partitions.clone(),
     }))
 }
 
@@ -97,7 +101,7 @@ fn slot_size(mebibytes: u64, image_size: u64) -> Result<u64> {
     let bytes = mebibytes.checked_mul(MIB).filter(|bytes| (image_size..=64 * GIB).contains(bytes));
     bytes.ok_or_else(|| {
         Error::invalid(format!(
-            "install.slot-size-mib: {mebibytes} does not suit an image of {} MiB",
+            "install.slotSizeMib: {mebibytes} does not suit an image of {} MiB",
             image_size.div_ceil(MIB)
         ))
     })
@@ -126,7 +130,9 @@ fn unusable(
     if disk.in_use {
         return Some("it is in use".into());
     }
-    let needed = layout::minimum_disk(slot_size);
+    let extra: u64 =
+        request.extra_partitions.iter().map(|partition| partition.size.saturating_mul(MIB)).sum();
+    let needed = layout::minimum_disk(slot_size).saturating_add(extra);
     if disk.size < needed {
         return Some(format!("it is too small: {:.1} GB are needed", needed as f64 / 1e9));
     }
@@ -134,8 +140,13 @@ fn unusable(
         .installation
         .as_ref()
         .is_some_and(|installation| !installation.finished && installation.id == *id);
-    if disk.has_data && !request.wipe && !interrupted {
-        return Some("it holds data, and install.wipe is not set".into());
+    let allowed = match request.wipe {
+        WipePolicy::Never => interrupted,
+        WipePolicy::Installations => disk.installation.is_some(),
+        WipePolicy::Everything => true,
+    };
+    if disk.has_data && !allowed {
+        return Some("it holds data, and install.wipe does not allow to erase it".into());
     }
     None
 }
@@ -151,6 +162,12 @@ fn unwanted(disk: &DiskFacts, choice: &DiskChoice) -> Option<String> {
     }
     if let Some(serial) = choice.serial.as_deref().filter(|serial| disk.serial != *serial) {
         return Some(format!("its serial number is not {serial}"));
+    }
+    if let Some(model) = choice.model.as_deref().filter(|model| !disk.model.contains(*model)) {
+        return Some(format!("its model is not {model}"));
+    }
+    if let Some(rotational) = choice.rotational.filter(|rotational| disk.rotational != *rotational) {
+        return Some(if rotational { "it does not rotate".into() } else { "it rotates".into() });
     }
     if let Some(least) = choice.min_size_gib.filter(|least| gib(disk.size) < *least) {
         return Some(format!("it is smaller than {least} GiB"));
@@ -174,7 +191,8 @@ impl InstallPlan {
         )];
         let fate = if self.erases_data { "EVERYTHING on this disk is erased" } else { "the disk is empty" };
         lines.push(fate.into());
-        for (role, _, length) in layout::place(self.disk_size, self.slot_size).unwrap_or_default() {
+        let extra = self.extra_partitions.iter().map(|partition| partition.size.saturating_mul(MIB)).sum();
+        for (role, _, length) in layout::place(self.disk_size, self.slot_size, extra).unwrap_or_default() {
             let content = match role {
                 Role::Efi => "boot loader and kernels",
                 Role::EfiRecovery => "boot loader and recovery kernel",
@@ -206,6 +224,7 @@ mod tests {
             size: gib * GIB,
             model: "M".into(),
             serial: format!("S{gib}"),
+            rotational: false,
             read_only: false,
             optical: false,
             is_medium: false,
@@ -249,7 +268,7 @@ mod tests {
         let full = DiskFacts { has_data: true, ..disk("/dev/sda", 32) };
         let error = decide(std::slice::from_ref(&full), &InstallRequest::default()).unwrap_err();
         assert!(error.to_string().contains("holds data"), "{error}");
-        let wipe = InstallRequest { wipe: true, ..InstallRequest::default() };
+        let wipe = InstallRequest { wipe: WipePolicy::Everything, ..InstallRequest::default() };
         assert_eq!(chosen(std::slice::from_ref(&full), &wipe), "/dev/sda");
         let previous = |byte, finished| Some(PreviousInstallation { id: id(byte), finished });
         let unfinished = DiskFacts { installation: previous(1, false), ..full.clone() };
@@ -273,7 +292,7 @@ mod tests {
     #[test]
     fn the_plan_says_what_is_lost() {
         let full = DiskFacts { has_data: true, ..disk("/dev/sda", 32) };
-        let wipe = InstallRequest { wipe: true, ..InstallRequest::default() };
+        let wipe = InstallRequest { wipe: WipePolicy::Everything, ..InstallRequest::default() };
         let InstallDecision::Install(plan) = decide(&[full], &wipe).unwrap() else {
             panic!("not an installation")
         };

@@ -65,10 +65,37 @@ impl StateLayout {
                 "PERSISTENT_STATE_PATHS" => layout.persistent_paths = paths(value)?,
                 // Fixed in this system: /usr/local and /usr/local/.state.
                 "VOLUMES" | "PERSISTENT_STATE_TARGET" => {}
+                "CUSTOM_BIND_MOUNTS" => layout.persistent_paths.extend(paths(value)?),
+                "CUSTOM_EPHEMERAL_MOUNTS" => layout.rw_paths.extend(paths(value)?),
+                // Of Kairos' own boot; this system finds its disk by other means.
+                "OEM_LABEL" | "PERSISTENT_STATE_BIND" | "PERSISTENT_STATE_SQUASH" | "DEBUG_RW" => {}
                 other => return Err(Error::invalid(format!("cos-layout.env: {other} is not a known key"))),
             }
         }
         Ok(layout)
+    }
+
+    /// Adds what stages wrote to `extra-layout.env`: `CUSTOM_BIND_MOUNTS` and `CUSTOM_EPHEMERAL_MOUNTS`.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] for a path that leaves the root.
+    pub fn extend(&mut self, text: &str) -> Result<()> {
+        for (key, value) in text.lines().filter_map(|line| line.trim().split_once('=')) {
+            let value = value.trim().trim_matches('"');
+            match key.trim() {
+                "CUSTOM_BIND_MOUNTS" => self.persistent_paths.extend(paths(value)?),
+                "CUSTOM_EPHEMERAL_MOUNTS" => self.rw_paths.extend(paths(value)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds paths of the configuration, which has been checked.
+    pub fn add_paths(&mut self, persistent: &[String], ephemeral: &[String]) {
+        let usable = |path: &&String| paths(path).is_ok();
+        self.persistent_paths.extend(persistent.iter().filter(usable).cloned());
+        self.rw_paths.extend(ephemeral.iter().filter(usable).cloned());
     }
 
     /// The mounts of a boot, outer paths before inner ones. `image_is_empty` tells whether the image has

@@ -6,7 +6,7 @@ use edge_model::api::{BootState, UpgradeRequest};
 use edge_model::ids::{RootHash, Slot};
 use edge_model::ledger::{ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
 use edge_model::manifest::ImageManifest;
-use edge_model::user_data::Unsigned;
+use edge_model::user_data::edge::Unsigned;
 use edge_model::{Error, Result};
 use edge_slot_image::signing::Provenance;
 

@@ -17,7 +17,7 @@ use super::ensure;
 /// A program that takes the place of the service manager and does nothing.
 const SLEEPER: &str = "#!/bin/sh\nwhile :; do sleep 3600; done\n";
 /// A health check that never agrees, with a short deadline.
-const NEVER_HEALTHY: &str = "edge:\n  health:\n    commands: ['false']\n    deadline-seconds: 60\n";
+const NEVER_HEALTHY: &str = "edge:\n  health:\n    commands: ['false']\n    deadlineSeconds: 60\n";
 /// Words that are found nowhere else, in a file that no boot reads.
 const UNREAD_WORDS: &str = "this line is in a file that no boot ever reads";
 

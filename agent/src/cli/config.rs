@@ -1,0 +1,114 @@
+//! `edge-agent config`: what this host is configured to be, why, and how to change it.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use edge_client::Client;
+use edge_host::files;
+use edge_model::api::ConfigurationRequest;
+use edge_model::document::{Problem, Severity, print};
+use edge_model::{Context, Error, Result};
+use edge_planner::configuration::{self, Form, origin};
+
+use super::red;
+use crate::configuration::{Settings, site};
+use crate::facts::Host;
+
+#[derive(Subcommand)]
+pub(super) enum Config {
+    /// Show the merged configuration
+    Show {
+        /// Say where every value comes from
+        #[arg(long)]
+        origin: bool,
+        /// Only the values below a key, like edge.site
+        #[arg(long, value_name = "KEY")]
+        effective: Option<String>,
+    },
+    /// Use a document on this host; what can cut it off is on trial first
+    Apply {
+        file: PathBuf,
+        /// Check the document and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Keep the network that is on trial
+    Confirm,
+    /// Let the next boot read site user data from outside again
+    Unclaim,
+}
+
+impl Config {
+    pub(super) fn run(self, json: bool) -> Result<()> {
+        match self {
+            Config::Show { origin, effective } => {
+                show(origin, effective.as_deref().unwrap_or_default(), json)
+            }
+            Config::Apply { file, dry_run } => apply(&file, dry_run),
+            Config::Confirm => {
+                println!("{}", Client::new()?.confirm_network()?.message);
+                Ok(())
+            }
+            Config::Unclaim => {
+                site::unclaim()?;
+                println!("the next boot reads what lies beside this machine");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn show(with_origin: bool, below: &str, json: bool) -> Result<()> {
+    let settings = Settings::load(Host::observe()?.record.mode);
+    let tree = &settings.configuration.tree;
+    let values = origin::list(tree, below);
+    if values.is_empty() && !below.is_empty() {
+        return Err(Error::invalid(format!("nothing sets {below}")).help("edge-agent config show --origin"));
+    }
+    if json {
+        println!("{}", serde_json::to_string(&values).context("cannot print the configuration")?);
+    } else if with_origin {
+        let width =
+            values.iter().map(|value| value.key.len() + value.value.len() + 3).max().unwrap_or(0).min(72);
+        for value in &values {
+            let shown = value.value.lines().next().unwrap_or_default();
+            println!("{:<width$}  # {}", format!("{} = {shown}", value.key), value.origin);
+        }
+    } else {
+        let mut shown = tree.find(below).cloned().unwrap_or_else(|| tree.clone());
+        let mut whole = tree.clone();
+        origin::redact(&mut whole);
+        if let Some(redacted) = whole.find(below) {
+            shown = redacted.clone();
+        }
+        print!("{}", print::to_yaml(&shown));
+    }
+    report(&settings.configuration.problems);
+    Ok(())
+}
+
+fn report(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => eprintln!("{}", red(&problem.to_string())),
+            Severity::Warning | Severity::Note => eprintln!("{problem}"),
+        }
+    }
+}
+
+fn apply(file: &std::path::Path, dry_run: bool) -> Result<()> {
+    let text = files::read_text(file)?;
+    let name = file.display().to_string();
+    let problems = configuration::examine(Form::UserData, &name, &text, None);
+    report(&problems);
+    if let Some(error) = edge_model::document::problem::as_error(&name, &problems) {
+        return Err(error);
+    }
+    if dry_run {
+        println!("{name} can be used");
+        return Ok(());
+    }
+    let answer = Client::new()?.configure(&ConfigurationRequest { name, text })?;
+    println!("{}", answer.message);
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Documents that the kernel command line or user data point to, for the installer.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use edge_host::{files, system_info};
+use edge_model::{Error, Result, paths};
+use edge_planner::configuration::{Form, Kind, Source};
+
+use super::Settings;
+use crate::stages::fetch;
+
+/// The network of a machine that was just started may take so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Documents that point to documents that point to documents.
+const DEPTH: usize = 4;
+const URL_WORDS: [&str; 3] = ["config_url", "kairos.config_url", "cos.setup"];
+const UNATTENDED_WORD: &str = "edge.unattended";
+
+/// Everything that the command line and `sources` point to.
+///
+/// # Errors
+/// When one of them cannot be read: it is never as if it were empty.
+pub(crate) fn fetch_all(sources: &[Source]) -> Result<Vec<Source>> {
+    let words = system_info::kernel_words();
+    let word = |name: &str| {
+        words
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    };
+    let mut found = Vec::new();
+    if let Some(place) = word(UNATTENDED_WORD) {
+        let text = read(&place)?;
+        found.push(Source { kind: Kind::Unattended, form: Form::Unattended, name: place, text });
+    }
+    let mut next = URL_WORDS.iter().find_map(|name| word(name));
+    if next.is_none() {
+        next = Settings::from(sources, Vec::new()).data.config_url;
+    }
+    let mut depth = 0;
+    while let Some(url) = next.take() {
+        depth += 1;
+        if depth > DEPTH {
+            return Err(Error::invalid(format!(
+                "config_url: more than {DEPTH} documents point to each other"
+            )));
+        }
+        let source = Source { kind: Kind::UserData, form: Form::UserData, text: read(&url)?, name: url };
+        next = Settings::from(std::slice::from_ref(&source), Vec::new()).data.config_url;
+        found.push(source);
+    }
+    Ok(found)
+}
+
+/// A URL, or a path on the medium.
+fn read(place: &str) -> Result<String> {
+    if !place.starts_with("http://") && !place.starts_with("https://") {
+        return files::read_text(&Path::new(paths::MEDIUM_MOUNT).join(place.trim_start_matches('/')));
+    }
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match fetch::get(place, fetch::TIMEOUT) {
+            Ok(bytes) => {
+                return String::from_utf8(bytes)
+                    .map_err(|_| Error::invalid(format!("{place} does not answer with text")));
+            }
+            Err(error) if Instant::now() >= end => return Err(error),
+            Err(_) => sleep(Duration::from_secs(2)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a site brings to a host that nobody has claimed yet: copied to `/oem` at each boot until the first site boot
+//! has finished well, and not looked at again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edge_host::{files, volumes};
+use edge_model::{Context, Result, paths};
+use edge_planner::configuration::{Kind, Source, for_the_host};
+
+use super::{hash_password, sources};
+
+/// How long sticks may take to show up.
+const USB_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Names of the folders of kinds.
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::UserData, "fetched"),
+    (Kind::Site, "site"),
+    (Kind::Machine, "machine"),
+    (Kind::Unattended, "unattended"),
+];
+
+pub(crate) fn is_claimed() -> bool {
+    Path::new(paths::OEM_CLAIMED).exists()
+}
+
+/// From now on nothing outside is read.
+///
+/// # Errors
+/// When `/oem` cannot be written.
+pub(crate) fn claim() -> Result<()> {
+    files::write_durably(Path::new(paths::OEM_CLAIMED), b"", 0o644)
+}
+
+/// The next boot looks outside again.
+///
+/// # Errors
+/// When `/oem` cannot be written.
+pub(crate) fn unclaim() -> Result<()> {
+    match fs::remove_file(paths::OEM_CLAIMED) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("cannot open the host again")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Looks outside, and keeps what is there. What an earlier boot found stays while there is nothing new.
+///
+/// # Errors
+/// When a volume is there and cannot be read, or `/oem` cannot be written.
+pub(crate) fn adopt() -> Result<()> {
+    volumes::wait_for_usb(&sources::VOLUMES, USB_PATIENCE);
+    store(&sources::foreign()?, Path::new(paths::OEM_SITE))
+}
+
+/// Puts documents under a folder, all of them or none.
+///
+/// # Errors
+/// When the folder cannot be written, or a document is not YAML.
+pub(crate) fn store(found: &[Source], folder: &Path) -> Result<()> {
+    let kept = found.iter().filter_map(|source| {
+        let kind = KINDS.iter().find(|(kind, _)| *kind == source.kind)?.1;
+        // A path names what is kept elsewhere.
+        let label = source.name.rsplit_once(':').filter(|_| !source.name.starts_with('/'))?.0;
+        let label = if label.starts_with("http") { &source.name } else { label };
+        let label: String =
+            label.chars().map(|other| if other.is_ascii_alphanumeric() { other } else { '-' }).collect();
+        Some((source, PathBuf::from(kind).join(label).join(sources::file_name(source.form))))
+    });
+    let kept: Vec<(&Source, PathBuf)> = kept.collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let temporary = folder.with_extension("part");
+    remove(&temporary)?;
+    for (source, path) in &kept {
+        // What cannot be read is kept as it is: the boot says what is wrong with it.
+        let text = for_the_host(source.form, &source.name, &source.text, &mut hash_password)
+            .unwrap_or_else(|_| source.text.clone());
+        let path = temporary.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&temporary))
+            .context("cannot keep the site's documents")?;
+        files::write_durably(&path, text.as_bytes(), 0o600)?;
+    }
+    // A cut between the two leaves a host that is not claimed: its next boot does this again.
+    remove(folder)?;
+    fs::rename(&temporary, folder).context("cannot keep the site's documents")?;
+    files::sync_folder(folder.parent().unwrap_or(folder))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot replace {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// User data of the site, for its stages.
+pub(crate) fn stage_files() -> Vec<PathBuf> {
+    let found = documents().into_iter().filter(|(kind, _)| *kind == Kind::Site).map(|(_, path)| path);
+    found.filter(|path| sources::form_of(path) == edge_planner::configuration::Form::UserData).collect()
+}
+
+/// What is kept, in the order of the labels.
+pub(super) fn documents() -> Vec<(Kind, PathBuf)> {
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        found.sort();
+        found
+    };
+    let mut found = Vec::new();
+    for (kind, name) in KINDS {
+        for label in list(&Path::new(paths::OEM_SITE).join(name)) {
+            found.extend(list(&label).into_iter().map(|path| (kind, path)));
+        }
+    }
+    found
+}

@@ -1,0 +1,127 @@
+//! Where documents are looked for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use edge_host::{files, system_info, volumes};
+use edge_model::document::{Place, Problem};
+use edge_model::{Error, Result, paths};
+use edge_planner::configuration::{Form, Kind, Source};
+
+/// Labels of volumes that configure a machine, and whose files are looked for on them.
+pub(super) const VOLUMES: [&str; 2] = ["cidata", "EDGEDATA"];
+pub(super) const VOLUME_FILES: [&str; 6] =
+    ["user-data", "meta-data", "network-config", "user-data.yaml", "network-config.yaml", "unattended.yaml"];
+/// Names of credentials in the firmware's strings.
+const CREDENTIALS: [(&str, Form, Kind); 2] =
+    [("edge.user-data", Form::UserData, Kind::Machine), ("edge.unattended", Form::Unattended, Kind::Machine)];
+
+type Found = (Vec<Source>, Vec<Problem>);
+
+/// The sources of an installed host. Nothing outside the verified image and the host's own partitions is read:
+/// what a site brought was copied to `/oem` while the host was not claimed.
+pub(crate) fn of_host() -> Found {
+    let mut found = (Vec::new(), Vec::new());
+    for (folder, kind) in
+        [(paths::IMAGE_OEM, Kind::Image), (paths::PLUG_IN_CONFIG, Kind::PlugIn), (paths::OEM, Kind::UserData)]
+    {
+        for path in documents(Path::new(folder)) {
+            read(&path, kind, Form::UserData, &mut found);
+        }
+    }
+    kernel_words(&mut found);
+    // What the site brought overrules what was prepared on the medium.
+    read(Path::new(paths::OEM_UNATTENDED), Kind::Unattended, Form::Unattended, &mut found);
+    for (kind, path) in super::site::documents() {
+        let form = form_of(&path);
+        read(&path, kind, form, &mut found);
+    }
+    read(Path::new(paths::OEM_LOCAL), Kind::Local, Form::UserData, &mut found);
+    found
+}
+
+/// The sources of an installation medium, and of everything that lies beside it.
+pub(crate) fn of_medium() -> Found {
+    let mut found = (Vec::new(), Vec::new());
+    for path in documents(Path::new(paths::IMAGE_OEM)) {
+        read(&path, Kind::Image, Form::UserData, &mut found);
+    }
+    let medium = Path::new(paths::MEDIUM_MOUNT);
+    read(&medium.join(paths::MEDIUM_USER_DATA), Kind::UserData, Form::UserData, &mut found);
+    kernel_words(&mut found);
+    read(&medium.join(paths::MEDIUM_UNATTENDED), Kind::Unattended, Form::Unattended, &mut found);
+    match foreign() {
+        Ok(sources) => found.0.extend(sources),
+        Err(error) => found.1.push(problem("volumes beside the medium", &error)),
+    }
+    found
+}
+
+/// What lies beside a machine: volumes and firmware strings.
+///
+/// # Errors
+/// When one of them is there and cannot be read.
+pub(super) fn foreign() -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for file in volumes::read_files(&VOLUMES, &VOLUME_FILES)? {
+        let form = form_of(Path::new(&file.name));
+        let kind = if form == Form::Unattended { Kind::Unattended } else { Kind::Site };
+        let name = format!("{}:{}", file.label, file.name);
+        sources.push(Source { kind, form, name, text: file.text });
+    }
+    for (credential, form, kind) in CREDENTIALS {
+        if let Some(text) = system_info::firmware_credential(credential) {
+            sources.push(Source { kind, form, name: format!("SMBIOS:{credential}"), text });
+        }
+    }
+    Ok(sources)
+}
+
+/// The name under which a document of a form is kept.
+pub(super) fn file_name(form: Form) -> &'static str {
+    match form {
+        Form::Unattended => "unattended.yaml",
+        Form::MetaData => "meta-data",
+        Form::NetworkConfig => "network-config",
+        Form::UserData | Form::KernelWords | Form::Forge => "user-data",
+    }
+}
+
+pub(super) fn form_of(path: &Path) -> Form {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match name.trim_end_matches(".yaml").rsplit(':').next().unwrap_or_default() {
+        "unattended" | "edge.unattended" => Form::Unattended,
+        "meta-data" => Form::MetaData,
+        "network-config" => Form::NetworkConfig,
+        _ => Form::UserData,
+    }
+}
+
+fn kernel_words(found: &mut Found) {
+    let name = "kernel command line".to_owned();
+    let text = system_info::kernel_words();
+    found.0.push(Source { kind: Kind::KernelCommandLine, form: Form::KernelWords, name, text });
+}
+
+fn read(path: &Path, kind: Kind, form: Form, found: &mut Found) {
+    match files::read_text_if_there(path) {
+        Ok(Some(text)) => found.0.push(Source { kind, form, name: path.display().to_string(), text }),
+        Ok(None) => {}
+        Err(error) => found.1.push(problem(&path.display().to_string(), &error)),
+    }
+}
+
+fn problem(name: &str, error: &Error) -> Problem {
+    Problem::error(Place::whole(name), "", format!("cannot be read: {error}"))
+}
+
+/// The YAML files directly in a folder, by name.
+pub(crate) fn documents(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_yaml = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && path.is_file()
+    };
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_yaml).collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,117 @@
+//! The care for the network: a change proves itself, or the last network that worked returns.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use edge_host::{console, files};
+use edge_model::api::NetworkState;
+use edge_model::{Result, paths};
+use edge_planner::network_trial::{Choice, Memory, Reach, prove, reject};
+
+use super::Shared;
+use crate::{host_state, network_trial};
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// The first network of a host has all the time in the world: there is none to return to.
+const BETWEEN_LOOKS_AT_FIRST: Duration = Duration::from_secs(15);
+
+/// Follows what this boot was started with.
+pub(super) fn watch(shared: &Arc<Shared>) {
+    let state = files::read(Path::new(paths::NETWORK_STATE), 1 << 16)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    shared.set_network(state);
+    let memory = network_trial::memory();
+    match state {
+        NetworkState::Returned => {
+            shared.notice(
+                "the last change of the network did not prove itself: the one before it is used".into(),
+            );
+        }
+        NetworkState::Trial { .. } => {
+            if let Some(trial) = memory.trial {
+                judge(shared, &trial.reach);
+            }
+        }
+        NetworkState::Kept if memory.proven.is_none() => wait_for_first(shared),
+        NetworkState::Kept => {}
+    }
+}
+
+/// Remembers the first network once it works.
+fn wait_for_first(shared: &Shared) {
+    let reach = network_trial::wanted(&shared.settings().data);
+    while !network_trial::reaches_its_peers(&reach) {
+        sleep(BETWEEN_LOOKS_AT_FIRST);
+    }
+    remember(shared, &prove(&network_trial::memory(), reach));
+}
+
+fn remember(shared: &Shared, memory: &Memory) {
+    if let Err(error) = network_trial::remember(memory) {
+        shared.notice(format!("the network's state was not recorded: {error}"));
+    }
+}
+
+/// Watches a network on trial to its end.
+fn judge(shared: &Shared, reach: &Reach) {
+    let patience = Duration::from_secs(network_trial::confirm_seconds(reach));
+    let begun = Instant::now();
+    console::say(&format!("edge: a new network is on trial for {} seconds.", patience.as_secs()));
+    loop {
+        if shared.take_confirmation() || network_trial::reaches_its_peers(reach) {
+            remember(shared, &prove(&network_trial::memory(), reach.clone()));
+            shared.set_network(NetworkState::Kept);
+            console::say("edge: the new network is kept.");
+            return;
+        }
+        let left = patience.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        shared.set_network(NetworkState::Trial { seconds_left: left.as_secs() });
+        sleep(BETWEEN_LOOKS.min(left));
+    }
+    console::say("edge: the new network does not work: the last one that did returns.");
+    remember(shared, &reject(&network_trial::memory(), reach.clone()));
+    match network_trial::apply(&shared.settings().data).and_then(|_| network_trial::reload()) {
+        Ok(()) => shared.set_network(NetworkState::Returned),
+        Err(error) => shared.notice(format!("the last network could not be brought back: {error}")),
+    }
+    shared.notice("the last change of the network did not prove itself: the one before it is used".into());
+}
+
+/// Puts changed settings to use while the host runs.
+pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
+    let settings = shared.settings();
+    let identity = host_state::identity(&settings.data)?;
+    host_state::write_identity(&host_state::machine_id()?, &identity)?;
+    let before = network_trial::memory();
+    let choice = network_trial::apply(&settings.data)?;
+    let changed = match &choice {
+        Choice::Proven(_) => before.trial.is_some() || before.rejected.is_some(),
+        Choice::First(_) | Choice::Trial(_) | Choice::Returned(_) => true,
+    };
+    shared.set_network(network_trial::state_of(&choice));
+    if !changed {
+        return Ok("the configuration is used".into());
+    }
+    network_trial::reload()?;
+    match choice {
+        Choice::Trial(reach) => {
+            let seconds = network_trial::confirm_seconds(&reach);
+            let shared = shared.clone();
+            std::thread::spawn(move || judge(&shared, &reach));
+            Ok(format!(
+                "the new network is on trial for {seconds} seconds: edge-agent config confirm keeps it"
+            ))
+        }
+        Choice::Returned(_) => {
+            Ok("this network did not prove itself before: the last one that did is used".into())
+        }
+        Choice::First(_) | Choice::Proven(_) => Ok("the configuration is used".into()),
+    }
+}

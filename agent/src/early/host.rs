@@ -1,0 +1,46 @@
+//! Applying the configuration before the service manager starts. A part that cannot be applied is a reason to show,
+//! not a reason to stay down.
+
+use edge_model::Result;
+use edge_model::cmdline::Mode;
+use edge_planner::identity::Identity;
+
+use crate::configuration::Settings;
+use crate::{host_state, network_trial};
+
+const INSTALLER_NAME: &str = "edge-installer";
+
+pub(super) fn apply(settings: &Settings, reasons: &mut Vec<String>) -> Result<()> {
+    let site = &settings.edge().site;
+    let identity = host_state::identity(&settings.data)?;
+    host_state::write_identity(&host_state::machine_id()?, &identity)?;
+    let mut attempt = |what: &str, result: Result<()>| {
+        if let Err(error) = result {
+            reasons.push(format!("{what}: {error}"));
+        }
+    };
+    if let Some(operator) = &settings.edge().operator {
+        attempt("operator's account not made", host_state::create_operator(operator));
+    }
+    attempt("network not configured", network_trial::apply(&settings.data).map(drop));
+    attempt("certificates not trusted", host_state::trust_certificates(&site.ca_certs));
+    if let Some(zone) = &site.time_zone {
+        attempt("time zone not set", host_state::set_time_zone(zone));
+    }
+    Ok(())
+}
+
+/// The installer has no identity of its own; the operator of the medium may come in. What is wrong with the
+/// configuration is reported by the installation itself.
+pub(super) fn apply_to_installer(reasons: &mut Vec<String>) -> Result<()> {
+    let name = INSTALLER_NAME.to_owned();
+    let identity = Identity { id: name.clone(), host_name: name };
+    host_state::write_identity(&host_state::new_machine_id()?, &identity)?;
+    let settings = Settings::load(Mode::Live);
+    if let Some(operator) = &settings.edge().operator
+        && let Err(error) = host_state::create_operator(operator)
+    {
+        reasons.push(format!("operator's account not made: {error}"));
+    }
+    host_state::write_run_files(&settings.edge().site)
+}

@@ -1,0 +1,115 @@
+//! Putting a network to use, and watching over one that is on trial.
+
+use std::path::Path;
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_host::files;
+use edge_model::api::NetworkState;
+use edge_model::user_data::UserData;
+use edge_model::user_data::edge::Site;
+use edge_model::{Context, Result, paths};
+use edge_planner::network;
+use edge_planner::network_trial::{Choice, DEFAULT_CONFIRM_SECONDS, Memory, Reach, choose};
+
+use crate::host_state;
+
+/// What a configuration wants.
+pub(crate) fn wanted(data: &UserData) -> Reach {
+    Reach {
+        network: data.edge.site.network.clone(),
+        management_endpoint: data.edge.site.palette_endpoint.clone(),
+    }
+}
+
+/// What the host remembers; nothing when it cannot be read, which makes the next network the first one.
+pub(crate) fn memory() -> Memory {
+    let read = files::read(Path::new(paths::OEM_NETWORK), 1 << 20);
+    read.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// # Errors
+/// When `/oem` cannot be written.
+pub(crate) fn remember(memory: &Memory) -> Result<()> {
+    let bytes = serde_json::to_vec(memory).context("cannot write what networks worked")?;
+    files::write_durably(Path::new(paths::OEM_NETWORK), &bytes, 0o600)
+}
+
+/// Chooses the network for this configuration and writes its units. On a host whose `/oem` is there, a change is
+/// remembered before it is used.
+///
+/// # Errors
+/// When units or memory cannot be written.
+pub(crate) fn apply(data: &UserData) -> Result<Choice> {
+    let before = memory();
+    let (choice, after) = choose(&before, wanted(data));
+    if after != before {
+        remember(&after)?;
+    }
+    write_units(&data.edge.site, choice.reach())?;
+    write_state(&choice)?;
+    Ok(choice)
+}
+
+fn write_units(site: &Site, reach: &Reach) -> Result<()> {
+    let site = Site { network: reach.network.clone(), ..site.clone() };
+    host_state::write_run_files(&site)
+}
+
+/// Leaves the state for the agent, which starts after the network.
+fn write_state(choice: &Choice) -> Result<()> {
+    let bytes = serde_json::to_vec(&state_of(choice)).context("cannot write the network's state")?;
+    files::write_durably(Path::new(paths::NETWORK_STATE), &bytes, 0o644)
+}
+
+pub(crate) fn state_of(choice: &Choice) -> NetworkState {
+    match choice {
+        Choice::Proven(_) | Choice::First(_) => NetworkState::Kept,
+        Choice::Trial(reach) => NetworkState::Trial { seconds_left: confirm_seconds(reach) },
+        Choice::Returned(_) => NetworkState::Returned,
+    }
+}
+
+pub(crate) fn confirm_seconds(reach: &Reach) -> u64 {
+    reach.network.confirm_seconds.unwrap_or(DEFAULT_CONFIRM_SECONDS)
+}
+
+/// Has the network service use new units.
+///
+/// # Errors
+/// When it refuses.
+pub(crate) fn reload() -> Result<()> {
+    Child::new("networkctl").arg("reload").run()?;
+    // Addresses of links that are up already change only when they are told.
+    let links = Child::new("networkctl").args(["list", "--no-legend", "--no-pager"]).run()?;
+    let links = String::from_utf8_lossy(&links).into_owned();
+    for name in links.lines().filter_map(|line| line.split_whitespace().nth(1)).filter(|name| *name != "lo") {
+        Child::new("networkctl").args(["reconfigure", name]).run()?;
+    }
+    for service in ["systemd-resolved.service", "systemd-timesyncd.service"] {
+        Child::new("systemctl").args(["try-reload-or-restart", service]).run()?;
+    }
+    Child::new("systemctl").arg("daemon-reload").run().map(drop)
+}
+
+/// Whether everything that must answer does.
+pub(crate) fn reaches_its_peers(reach: &Reach) -> bool {
+    let mut peers = network::peers(&reach.network);
+    if peers.is_empty() {
+        peers = default_gateways();
+    }
+    !peers.is_empty() && peers.iter().all(|peer| answers(peer))
+}
+
+fn answers(peer: &str) -> bool {
+    let ping = Child::new("ping").args(["-n", "-q", "-c", "1", "-W", "2", peer]);
+    ping.deadline(Duration::from_secs(10)).run().is_ok()
+}
+
+fn default_gateways() -> Vec<String> {
+    let routes = Child::new("ip").args(["-o", "route", "show", "default"]).run().unwrap_or_default();
+    let routes = String::from_utf8_lossy(&routes).into_owned();
+    let via =
+        |line: &str| line.split_whitespace().skip_while(|word| *word != "via").nth(1).map(str::to_owned);
+    routes.lines().filter_map(via).collect()
+}

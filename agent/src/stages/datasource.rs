@@ -1,0 +1,89 @@
+//! User data from where clouds and hypervisors put it, as steps with `datasource` ask for it.
+
+use std::fs;
+use std::path::Path;
+
+use edge_host::{files, volumes};
+use edge_model::user_data::stages::{DataSource, Provider};
+use edge_model::{Context, Error, Result};
+
+use super::shell;
+use crate::configuration::site;
+
+const TARGET: &str = "/oem/95_userdata";
+const SENTINEL: &str = "/run/.userdata_load";
+const SCRIPT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// One place where user data may be.
+trait Finder {
+    /// The user data, if this place has any.
+    fn find(&self, source: &DataSource) -> Result<Option<String>>;
+}
+
+struct Volume {
+    label: &'static str,
+    names: &'static [&'static str],
+}
+
+impl Finder for Volume {
+    fn find(&self, _: &DataSource) -> Result<Option<String>> {
+        let found = volumes::read_files(&[self.label], self.names)?;
+        Ok(found.into_iter().next().map(|file| file.text))
+    }
+}
+
+struct LocalFile;
+
+impl Finder for LocalFile {
+    fn find(&self, source: &DataSource) -> Result<Option<String>> {
+        let path =
+            source.path.as_deref().ok_or_else(|| Error::invalid("the provider `file` needs `path`"))?;
+        files::read_text_if_there(Path::new(path))
+    }
+}
+
+fn finder(provider: Provider) -> Option<Box<dyn Finder>> {
+    match provider {
+        Provider::Cdrom => Some(Box::new(Volume { label: "cidata", names: &["user-data"] })),
+        Provider::ConfigDrive => {
+            Some(Box::new(Volume { label: "config-2", names: &["openstack/latest/user_data"] }))
+        }
+        Provider::File => Some(Box::new(LocalFile)),
+        // Reached over a network of a cloud; no appliance stands there yet.
+        _ => None,
+    }
+}
+
+/// Looks in the order in which the providers are listed; the first that has something is kept.
+pub(super) fn pull(source: &DataSource) -> Result<()> {
+    if Path::new(TARGET).exists() {
+        return Ok(());
+    }
+    if site::is_claimed() && source.providers.iter().any(|provider| *provider != Provider::File) {
+        eprintln!("nothing outside is read: this host was claimed at its first site boot");
+        return Ok(());
+    }
+    for provider in &source.providers {
+        let Some(finder) = finder(*provider) else {
+            eprintln!("the provider {provider:?} is not supported yet");
+            continue;
+        };
+        if let Some(text) = finder.find(source)? {
+            return keep(&text);
+        }
+    }
+    Ok(())
+}
+
+fn keep(text: &str) -> Result<()> {
+    fs::create_dir_all(TARGET).context("cannot keep user data")?;
+    let folder = Path::new(TARGET);
+    files::write_durably(&folder.join("userdata"), text.as_bytes(), 0o600)?;
+    if text.starts_with("#!") {
+        let script = folder.join("userdata");
+        shell::run(&format!("sh '{}'", script.display()), &[], SCRIPT_DEADLINE, false)?;
+    } else {
+        files::write_durably(&folder.join("userdata.yaml"), text.as_bytes(), 0o600)?;
+    }
+    fs::write(SENTINEL, "1").context("cannot write a sentinel")
+}

@@ -1,0 +1,87 @@
+//! Fetching over HTTP: certificates are checked, each attempt has a time limit, and there are a few attempts.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use edge_model::{Context, Error, Result};
+use tokio::runtime::Builder;
+
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(15);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest answer, in bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// Fetches a whole answer.
+///
+/// # Errors
+/// When no attempt succeeds within its time, or the answer is too large.
+pub(crate) fn get(url: &str, timeout: Duration) -> Result<Vec<u8>> {
+    let mut last = Error::internal("nothing was tried");
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            sleep(PAUSE * attempt);
+        }
+        match once(url, timeout) {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => last = error,
+        }
+    }
+    Err(last.context(format!("cannot fetch {url} in {ATTEMPTS} attempts")))
+}
+
+fn once(url: &str, timeout: Duration) -> Result<Vec<u8>> {
+    let failed = |error: reqwest::Error| Error::environment(describe(&error));
+    let runtime =
+        Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")?;
+    runtime.block_on(async {
+        let client =
+            reqwest::Client::builder().timeout(timeout).connect_timeout(CONNECT).build().map_err(failed)?;
+        let mut answer =
+            client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        let mut bytes = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(failed)? {
+            if (bytes.len() + part.len()) as u64 > LIMIT {
+                return Err(Error::invalid(format!("the answer is larger than {LIMIT} bytes")));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes)
+    })
+}
+
+/// The chain of causes: the outermost alone says only that a request failed.
+fn describe(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+/// Public SSH keys: as they stand, of a user of GitHub or GitLab, or behind a URL.
+///
+/// # Errors
+/// When keys have to be fetched and cannot.
+pub(super) fn ssh_keys(sources: &[String]) -> Result<Vec<String>> {
+    let mut keys = Vec::new();
+    for source in sources {
+        let url = match source.split_once(':') {
+            Some(("github", user)) => format!("https://github.com/{user}.keys"),
+            Some(("gitlab", user)) => format!("https://gitlab.com/{user}.keys"),
+            Some(("http" | "https", _)) => source.clone(),
+            _ => {
+                keys.push(source.clone());
+                continue;
+            }
+        };
+        let text = String::from_utf8(get(&url, TIMEOUT)?)
+            .map_err(|_| Error::invalid(format!("{url} does not answer with text")))?;
+        let is_key = |line: &&str| edge_model::document::format::check("ssh-key", line).is_ok();
+        keys.extend(text.lines().filter(is_key).map(str::to_owned));
+    }
+    Ok(keys)
+}

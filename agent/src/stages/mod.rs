@@ -1,0 +1,242 @@
+//! Running the stages of a host's life: every step in its order, each failure recorded, and the rest done all the same.
+
+mod accounts;
+pub(crate) mod chroot;
+mod datasource;
+pub(crate) mod fetch;
+mod log;
+mod perform;
+pub(crate) mod plug_ins;
+mod shell;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use edge_host::child::Child;
+use edge_host::{files, gpt, kernel, mount, system_info};
+use edge_model::cmdline::Mode;
+use edge_model::document::{self, Severity};
+use edge_model::ids::to_hex;
+use edge_model::stage_log::{StageRecord, StepOutcome, StepRecord};
+use edge_model::user_data::UserData;
+use edge_model::{Result, paths};
+use edge_planner::stages::{NamedStep, StageFile, SystemFacts, actions, skip_reason, steps, with_neighbours};
+use serde_json::{Value as Json, json};
+
+use crate::configuration::{self, documents};
+
+pub(crate) use chroot::run_in_image;
+pub(crate) use log::{append, read_kept, read_present};
+
+/// What user data from Kairos' data sources becomes.
+const DATASOURCE_FOLDER: &str = "/oem/95_userdata";
+/// A step of a running system may take so long.
+const STEP_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// When and how a stage is run.
+#[derive(Debug, Clone)]
+pub(crate) struct Moment {
+    pub(crate) mode: Mode,
+    /// The service manager does not run yet: nothing may be left running, and there is an end to all patience.
+    pub(crate) early: Option<Duration>,
+    pub(crate) dry_run: bool,
+}
+
+impl Moment {
+    pub(crate) fn of_running_system(mode: Mode) -> Self {
+        Self { mode, early: None, dry_run: false }
+    }
+}
+
+/// Runs a stage with what stands before and after it, and writes down what happened.
+pub(crate) fn run(stage: &str, moment: &Moment) -> StageRecord {
+    let begun = Instant::now();
+    let began = kernel::up_time();
+    let (files, mut problems) = load_files(moment.mode);
+    let mut record = StageRecord {
+        boot: system_info::boot_id(),
+        stage: stage.to_owned(),
+        began: began.as_millis() as u64,
+        ..StageRecord::default()
+    };
+    let runner = Runner::new(moment, begun, &files);
+    for name in with_neighbours(stage) {
+        let (ordered, complaints) = steps(&files, &name);
+        problems.extend(complaints);
+        record.steps.extend(ordered.iter().map(|step| runner.step(step)));
+    }
+    record.took = begun.elapsed().as_millis() as u64;
+    record.problems = problems;
+    if !moment.dry_run {
+        append(&record);
+    }
+    record
+}
+
+/// Whether anything would run.
+pub(crate) fn has_steps(stage: &str, mode: Mode) -> bool {
+    let (files, _) = load_files(mode);
+    with_neighbours(stage).iter().any(|name| !steps(&files, name).0.is_empty())
+}
+
+/// Waits for a network; that there is none is the steps' business.
+pub(crate) fn wait_online(seconds: u64) {
+    let wait = Child::new("/usr/lib/systemd/systemd-networkd-wait-online").args(["--any", "--timeout"]);
+    if let Err(error) = wait.arg(seconds.to_string()).deadline(Duration::from_secs(seconds + 5)).run() {
+        eprintln!("no network yet: {error}");
+    }
+}
+
+/// The folders that are searched, in their order.
+fn folders(mode: Mode) -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from(paths::IMAGE_OEM)];
+    match mode {
+        Mode::Main => {
+            folders.extend([paths::OEM, DATASOURCE_FOLDER].map(PathBuf::from));
+            if mount::is_mounted(Path::new(paths::PERSISTENT)) {
+                folders.push(paths::PLUG_IN_CONFIG.into());
+            }
+        }
+        // A recovery system must not be stopped by what stopped the normal one.
+        Mode::Recovery => {}
+        Mode::Live => {}
+    }
+    folders
+}
+
+fn load_files(mode: Mode) -> (Vec<StageFile>, Vec<String>) {
+    let mut paths_found: Vec<PathBuf> = folders(mode).iter().flat_map(|folder| documents(folder)).collect();
+    match mode {
+        Mode::Main => paths_found.extend(configuration::site::stage_files()),
+        Mode::Live => paths_found.push(Path::new(paths::MEDIUM_MOUNT).join(paths::MEDIUM_USER_DATA)),
+        Mode::Recovery => {}
+    }
+    let mut problems = Vec::new();
+    let mut files: Vec<StageFile> = Vec::new();
+    let mut more: Vec<PathBuf> = Vec::new();
+    for path in &paths_found {
+        if let Some(file) = load_file(path, &mut problems) {
+            more.extend(
+                file.document.cloud_init_paths.iter().flat_map(|folder| documents(Path::new(folder))),
+            );
+            files.push(file);
+        }
+    }
+    more.retain(|path| !paths_found.contains(path));
+    files.extend(more.iter().filter_map(|path| load_file(path, &mut problems)));
+    (files, problems)
+}
+
+/// A file that is not YAML skips only itself; of one with wrong parts, the right ones are used.
+fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
+    let name = path.display().to_string();
+    let text = match files::read_text_if_there(path) {
+        Ok(text) => text?,
+        Err(error) => {
+            problems.push(error.to_string());
+            return None;
+        }
+    };
+    let (node, found) = document::read::<UserData>(&name, &text);
+    problems
+        .extend(found.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string));
+    match document::typed(&node) {
+        Ok(document) => Some(StageFile { path: name, document }),
+        Err(error) => {
+            problems.push(format!("{name}: {error}"));
+            None
+        }
+    }
+}
+
+/// Runs steps one after the other.
+struct Runner<'a> {
+    moment: &'a Moment,
+    begun: Instant,
+    facts: SystemFacts,
+    values: Json,
+    environment: Vec<(String, String)>,
+}
+
+impl<'a> Runner<'a> {
+    fn new(moment: &'a Moment, begun: Instant, files: &[StageFile]) -> Self {
+        let random = gpt::random_bytes::<16>().map(|bytes| to_hex(&bytes)).unwrap_or_default();
+        let machine_id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
+        let protected = edge_slot_image::sha256(format!("yip{machine_id}").as_bytes()).to_string();
+        let protected = protected.trim_start_matches("sha256:");
+        let environment = files
+            .iter()
+            .flat_map(|file| file.document.env.iter().chain(&file.document.install.env))
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Self {
+            moment,
+            begun,
+            facts: SystemFacts {
+                host_name: system_info::host_name(),
+                os: system_info::os_release("ID"),
+                os_version: system_info::os_release("VERSION_ID"),
+                architecture: system_info::architecture().into(),
+            },
+            values: json!({
+                "Values": system_info::values(&random, protected),
+                "Random": random,
+                "UUID": system_info::dmi("product_uuid"),
+                "MachineID": machine_id,
+                "ProtectedID": protected,
+            }),
+            environment,
+        }
+    }
+
+    /// How long the next thing may take.
+    fn patience(&self) -> Duration {
+        self.moment.early.map_or(STEP_DEADLINE, |limit| limit.saturating_sub(self.begun.elapsed()))
+    }
+
+    fn step(&self, step: &NamedStep) -> StepRecord {
+        let begun = Instant::now();
+        let outcome = self.outcome(step);
+        StepRecord { name: step.name.clone(), outcome, took: begun.elapsed().as_millis() as u64 }
+    }
+
+    fn outcome(&self, step: &NamedStep) -> StepOutcome {
+        if self.patience().is_zero() {
+            return StepOutcome::Failed { errors: vec!["the stage has used up its time".into()] };
+        }
+        let exists = |path: &str| Path::new(path).exists();
+        if let Some(reason) = skip_reason(&step.step, &self.facts, &exists) {
+            return StepOutcome::Skipped { reason };
+        }
+        let mut errors = Vec::new();
+        let planned = actions(&step.step, &self.values, &mut errors);
+        if let Some(reason) = self.condition_fails(step) {
+            return StepOutcome::Skipped { reason };
+        }
+        if self.moment.dry_run {
+            return StepOutcome::Planned { actions: planned.iter().map(ToString::to_string).collect() };
+        }
+        for action in &planned {
+            if let Err(error) = self.perform(action) {
+                errors.push(format!("{action}: {error}"));
+            }
+        }
+        if errors.is_empty() { StepOutcome::Done } else { StepOutcome::Failed { errors } }
+    }
+
+    /// The shell condition; it is asked in a dry run too, and by convention changes nothing.
+    fn condition_fails(&self, step: &NamedStep) -> Option<String> {
+        let condition = step.step.condition.as_deref().filter(|condition| !condition.is_empty())?;
+        let condition =
+            edge_planner::template::render(condition, &self.values).unwrap_or_else(|_| condition.into());
+        match self.shell(&condition) {
+            Ok(_) => None,
+            Err(_) => Some(format!("if: {condition:?} does not hold")),
+        }
+    }
+
+    fn shell(&self, command: &str) -> Result<String> {
+        shell::run(command, &self.environment, self.patience(), self.moment.early.is_some())
+    }
+}

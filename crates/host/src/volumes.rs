@@ -1,0 +1,108 @@
+//! Volumes that people put beside a machine: found by label, read, and let go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use edge_model::{Context, Result};
+
+use crate::child::Child;
+use crate::files;
+use crate::mount::{MountFlags, ScopedMount};
+
+const MOUNT_POINT: &str = "/run/edge/volume";
+
+/// A file on a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeFile {
+    /// Label of the volume, as it is written there.
+    pub label: String,
+    pub name: String,
+    pub text: String,
+}
+
+/// Reads the named files of all volumes with one of the labels (in any case), in the order of the labels.
+/// The disk of the host itself is not looked at.
+///
+/// # Errors
+/// When a volume with such a label cannot be mounted, or a file on it cannot be read as text.
+pub fn read_files(labels: &[&str], names: &[&str]) -> Result<Vec<VolumeFile>> {
+    let mut found = Vec::new();
+    for wanted in labels {
+        for (device, label) in labelled()?.into_iter().filter(|(_, label)| label.eq_ignore_ascii_case(wanted))
+        {
+            found.extend(read_volume(&device, &label, names)?);
+        }
+    }
+    Ok(found)
+}
+
+fn read_volume(device: &Path, label: &str, names: &[&str]) -> Result<Vec<VolumeFile>> {
+    fs::create_dir_all(MOUNT_POINT).context("cannot create a folder in /run")?;
+    let kind = kind_of(device)?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let mount = ScopedMount::new(&device.to_string_lossy(), Path::new(MOUNT_POINT), &kind, flags, "")
+        .with_context(|| format!("the volume {label} ({}) cannot be read", device.display()))?;
+    let mut found = Vec::new();
+    for name in names {
+        if let Some(text) = files::read_text_if_there(&mount.path().join(name))
+            .with_context(|| format!("{name} on the volume {label} cannot be read"))?
+        {
+            found.push(VolumeFile { label: label.to_owned(), name: (*name).to_owned(), text });
+        }
+    }
+    mount.close()?;
+    Ok(found)
+}
+
+/// Devices with a file-system label. They are asked anew each time: a stick may have come.
+fn labelled() -> Result<Vec<(PathBuf, String)>> {
+    let outcome = Child::new("blkid").args(["-c", "/dev/null", "-o", "export"]).outcome()?;
+    Ok(parse_export(&String::from_utf8_lossy(&outcome.stdout)))
+}
+
+fn kind_of(device: &Path) -> Result<String> {
+    let output =
+        Child::new("blkid").args(["-c", "/dev/null", "-o", "value", "-s", "TYPE"]).arg(device).run()?;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
+}
+
+fn parse_export(text: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut device = None;
+    for line in text.lines() {
+        match line.split_once('=') {
+            Some(("DEVNAME", path)) => device = Some(PathBuf::from(path)),
+            Some(("LABEL", label)) => {
+                found.extend(device.clone().map(|device| (device, label.replace('\\', ""))))
+            }
+            _ => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Waits a moment for sticks that the machine is still finding.
+pub fn wait_for_usb(labels: &[&str], patience: Duration) {
+    let has_usb = fs::read_dir("/sys/bus/usb/devices").is_ok_and(|mut entries| entries.next().is_some());
+    let end = Instant::now() + patience;
+    while has_usb && Instant::now() < end {
+        let there = labelled().unwrap_or_default();
+        if there.iter().any(|(_, label)| labels.iter().any(|wanted| label.eq_ignore_ascii_case(wanted))) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_belong_to_the_device_above_them() {
+        let text = "DEVNAME=/dev/vda1\nUUID=1\nTYPE=vfat\n\nDEVNAME=/dev/vdb\nLABEL=cidata\nTYPE=iso9660\n";
+        assert_eq!(parse_export(text), [(PathBuf::from("/dev/vdb"), "cidata".to_owned())]);
+    }
+}

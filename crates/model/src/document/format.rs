@@ -1,0 +1,261 @@
+//! The values that mean something: addresses, names, keys, certificates. Each is a `format` in the schema.
+
+use std::net::IpAddr;
+
+use x509_cert::der::DecodePem;
+
+/// A prefix length and the address it belongs to.
+///
+/// # Errors
+/// When the text is not an address with a prefix length that fits it.
+pub fn network_address(text: &str) -> Result<(IpAddr, u8), String> {
+    let parsed = text.split_once('/').and_then(|(address, prefix)| {
+        let address: IpAddr = address.parse().ok()?;
+        let prefix: u8 = prefix.parse().ok()?;
+        (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, prefix))
+    });
+    parsed.ok_or_else(|| format!("{text:?} is not an address with a prefix length, like 10.0.0.5/24"))
+}
+
+/// Whether two addresses share their first `prefix` bits.
+pub fn same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+            one.to_bits() & mask == other.to_bits() & mask
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+            one.to_bits() & mask == other.to_bits() & mask
+        }
+        _ => false,
+    }
+}
+
+/// Characters that a host's identifier must not have, by Palette's rule.
+const FORBIDDEN_IN_IDS: &str = "/?#&+%,$~!@*(){}|=;:<>'.^\"";
+const LONGEST_ID: usize = 128;
+
+/// Checks a value against a format. Formats that only describe a number's width are not checked.
+///
+/// # Errors
+/// What is wrong, for a person. `Ok(Some(…))` is a warning.
+pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
+    match format {
+        "ip" => is(text.parse::<IpAddr>().is_ok(), text, "an IP address, like 10.0.0.1 or fd00::1"),
+        "ip-network" => network_address(text).map(|_| None),
+        "ip-or-network" => is(
+            text.parse::<IpAddr>().is_ok() || network_address(text).is_ok(),
+            text,
+            "an IP address or network",
+        ),
+        "route-target" => is(
+            text == "default" || network_address(text).is_ok() || text.parse::<IpAddr>().is_ok(),
+            text,
+            "`default` or a network, like 10.1.0.0/16",
+        ),
+        "host-name" => {
+            is(is_host_name(text), text, "a host name: letters, digits and hyphens, dots between labels")
+        }
+        "domain" => is(is_host_name(text.trim_start_matches('~')), text, "a domain name"),
+        "host-or-ip" => {
+            is(is_host_name(text) || text.parse::<IpAddr>().is_ok(), text, "a host name or an IP address")
+        }
+        "host-id" => host_id(text),
+        "host-id-prefix" => is(
+            !text.is_empty()
+                && text.chars().all(|character| character.is_ascii_alphanumeric() || character == '-'),
+            text,
+            "made of letters, digits and hyphens",
+        ),
+        "interface" => is(
+            (1..=15).contains(&text.len())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_*?:".contains(c)),
+            text,
+            "an interface name of at most 15 characters, or a pattern like en*",
+        ),
+        "mac" => is(is_mac(text), text, "a hardware address, like 52:54:00:12:34:56"),
+        "account" => {
+            is(is_account(text), text, "an account name: lower case, at most 32 characters, not root")
+        }
+        "ssh-key" => is(is_ssh_key(text), text, "a public SSH key, one line as it stands in a .pub file"),
+        "ssh-key-source" => is(
+            is_ssh_key(text) || text.starts_with("github:") || text.starts_with("gitlab:") || is_url(text),
+            text,
+            "a public SSH key, github:USER, gitlab:USER or a URL",
+        ),
+        "password-hash" => is(
+            text.starts_with('$')
+                && text.matches('$').count() >= 2
+                && !text.contains(':')
+                && !text.contains('\n'),
+            "",
+            "the value is not a password hash, like $6$… or $y$…",
+        ),
+        "re2" => regex::Regex::new(text).map(|_| None).map_err(|error| {
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default();
+            format!("{text:?} is not a pattern that RE2 compiles: {}", last.trim_start_matches("error: "))
+        }),
+        "certificate" => certificate(text),
+        "time-zone" => is(is_time_zone(text), text, "a time zone, like Europe/Zurich"),
+        "url" => is(is_url(text), text, "a URL that begins with http:// or https://"),
+        "proxy" => {
+            is(is_url(text) || text.starts_with("socks5://"), text, "a proxy, like http://proxy.example:3128")
+        }
+        "absolute-path" => is(is_absolute_path(text), text, "a path that begins with / and has no `..`"),
+        "device-path" => is(
+            text == "auto" || (text.starts_with("/dev/") && is_absolute_path(text)),
+            text,
+            "a device, like /dev/disk/by-id/… or `auto`",
+        ),
+        "file-mode" => file_mode(text),
+        "date" => is(is_date(text), text, "a day, like 2027-03-31"),
+        "size" => size(text).map(|_| None).ok_or_else(|| format!("{text:?} is not a size, like 512M or 20G")),
+        _ => Ok(None),
+    }
+}
+
+fn is(holds: bool, text: &str, expected: &str) -> Result<Option<String>, String> {
+    match (holds, text) {
+        (true, _) => Ok(None),
+        (false, "") => Err(expected.to_owned()),
+        (false, text) if text.chars().count() > 60 => Err(format!("the value is not {expected}")),
+        (false, text) => Err(format!("{text:?} is not {expected}")),
+    }
+}
+
+pub fn is_host_name(name: &str) -> bool {
+    let label_is_valid = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label_is_valid)
+}
+
+fn host_id(text: &str) -> Result<Option<String>, String> {
+    if text == "$random" {
+        return Ok(None);
+    }
+    if text.chars().count() > LONGEST_ID {
+        let length = text.chars().count();
+        return Err(format!("an identifier of {length} characters is too long: at most {LONGEST_ID}"));
+    }
+    match text.chars().find(|character| {
+        FORBIDDEN_IN_IDS.contains(*character) || character.is_whitespace() || character.is_control()
+    }) {
+        Some(character) => {
+            Err(format!("{text:?} has a character that identifiers must not have: {character:?}"))
+        }
+        None => is(!text.is_empty(), text, "an identifier"),
+    }
+}
+
+fn is_mac(text: &str) -> bool {
+    let pairs: Vec<&str> = text.split(':').collect();
+    pairs.len() == 6 && pairs.iter().all(|pair| pair.len() == 2 && u8::from_str_radix(pair, 16).is_ok())
+}
+
+fn is_account(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(|first| first.is_ascii_lowercase() || first == '_')
+        && characters
+            .all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || "-_".contains(other))
+        && name.len() <= 32
+        && name != "root"
+}
+
+fn is_ssh_key(key: &str) -> bool {
+    let mut words = key.split_whitespace();
+    let kind = words.next().unwrap_or_default();
+    let known = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-"];
+    known.iter().any(|prefix| kind.starts_with(prefix)) && words.next().is_some() && !key.contains('\n')
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
+}
+
+fn is_time_zone(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|character| character.is_ascii_alphanumeric() || "_+-".contains(character))
+    };
+    text.split('/').all(part) && text.len() < 64
+}
+
+fn is_absolute_path(text: &str) -> bool {
+    text.starts_with('/') && !text.split('/').any(|part| part == "..") && !text.contains('\0')
+}
+
+fn is_date(text: &str) -> bool {
+    let parts: Vec<Option<u32>> = text.split('-').map(|part| part.parse().ok()).collect();
+    matches!(parts.as_slice(), [Some(1970..=9999), Some(1..=12), Some(1..=31)])
+}
+
+/// Reads a mode as yip does: a leading zero makes it octal, without one it is a decimal number.
+pub fn parse_file_mode(text: &str) -> Option<u32> {
+    let mode = match text.strip_prefix("0o").or_else(|| text.strip_prefix('0')) {
+        Some("") => Ok(0),
+        Some(octal) => u32::from_str_radix(octal, 8),
+        None => text.parse(),
+    };
+    mode.ok().filter(|mode| *mode <= 0o7777)
+}
+
+fn file_mode(text: &str) -> Result<Option<String>, String> {
+    let mode = parse_file_mode(text).ok_or_else(|| format!("{text:?} is not a file mode, like 0644"))?;
+    if !text.starts_with('0') && text.len() == 3 && text.chars().all(|digit| ('0'..='7').contains(&digit)) {
+        return Ok(Some(format!(
+            "`{text}` is a decimal number, mode {mode:04o}: write 0{text} for mode {text}"
+        )));
+    }
+    Ok(None)
+}
+
+/// Bytes of a size like `512M`; without a unit, bytes.
+pub fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let factor: u64 = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "K" | "k" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// PEM, or the base64 of PEM as Palette's documentation says.
+pub fn pem_of(text: &str) -> Option<String> {
+    if text.contains("-----BEGIN") {
+        return Some(text.trim().to_owned() + "\n");
+    }
+    let packed: String = text.split_whitespace().collect();
+    let bytes = data_encoding::BASE64.decode(packed.as_bytes()).ok()?;
+    String::from_utf8(bytes).ok().filter(|text| text.contains("-----BEGIN"))
+}
+
+/// The certificates in a PEM text. Each with the second of 1970 after which it is not valid.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn certificate_ends(text: &str) -> Result<Vec<u64>, String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let pem = pem_of(text).ok_or("the value is not a certificate in PEM or its base64")?;
+    let mut ends = Vec::new();
+    for block in pem.split_inclusive(END).filter(|block| block.contains("-----BEGIN")) {
+        let certificate = x509_cert::Certificate::from_pem(block.trim())
+            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+        ends.push(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs());
+    }
+    if ends.is_empty() { Err("the value holds no certificate".into()) } else { Ok(ends) }
+}
+
+fn certificate(text: &str) -> Result<Option<String>, String> {
+    certificate_ends(text).map(|_| None)
+}

@@ -1,0 +1,56 @@
+//! What stages did, for those who ask why a host is as it is.
+
+use serde::{Deserialize, Serialize};
+
+/// One run of one stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Identifier of the boot, as the journal has it.
+    pub boot: String,
+    pub stage: String,
+    /// Milliseconds after power-on.
+    pub began: u64,
+    /// Milliseconds.
+    pub took: u64,
+    pub steps: Vec<StepRecord>,
+    /// What was wrong with files, before any step ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    pub name: String,
+    pub outcome: StepOutcome,
+    /// Milliseconds.
+    pub took: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum StepOutcome {
+    Done,
+    /// What would be done.
+    Planned {
+        actions: Vec<String>,
+    },
+    Skipped {
+        reason: String,
+    },
+    /// What failed, with the end of its output. The rest of the step was done.
+    Failed {
+        errors: Vec<String>,
+    },
+}
+
+impl StageRecord {
+    /// Names and reasons of steps that failed.
+    pub fn failures(&self) -> impl Iterator<Item = String> {
+        self.steps.iter().filter_map(|step| match &step.outcome {
+            StepOutcome::Failed { errors } => {
+                Some(format!("stage {}: {}: {}", self.stage, step.name, errors.join("; ")))
+            }
+            StepOutcome::Done | StepOutcome::Planned { .. } | StepOutcome::Skipped { .. } => None,
+        })
+    }
+}

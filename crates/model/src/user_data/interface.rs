@@ -1,0 +1,111 @@
+//! The network of a host, interface by interface.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Interfaces by name or pattern (`en*`). One that a later source names replaces the earlier one as a whole.
+pub type Interfaces = BTreeMap<String, Interface>;
+
+/// One interface. `ipAddress`, `mask` and `nameserver` are Palette's way to say `addresses` and `dns`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Interface {
+    /// `dhcp` or `static`; by default `static` when there is an address.
+    #[serde(rename = "type")]
+    pub kind: Option<Addressing>,
+    /// Addresses with prefix length.
+    #[schemars(extend("x-item-format" = "ip-network"))]
+    pub addresses: Vec<String>,
+    /// One address, with prefix length or with `mask`.
+    #[schemars(extend("format" = "ip-or-network"))]
+    pub ip_address: Option<String>,
+    /// Netmask of `ipAddress`: 255.255.255.0 or a prefix length.
+    pub mask: Option<String>,
+    #[schemars(extend("format" = "ip"))]
+    pub gateway: Option<String>,
+    #[schemars(extend("x-item-format" = "ip"))]
+    pub dns: Vec<String>,
+    /// One name server, or several with commas.
+    pub nameserver: Option<String>,
+    /// Domains in which short names are looked for.
+    #[schemars(extend("x-item-format" = "domain"))]
+    pub search: Vec<String>,
+    #[schemars(range(min = 576, max = 65535))]
+    pub mtu: Option<u32>,
+    pub routes: Vec<Route>,
+    /// Finds the interface by its hardware address instead of its name.
+    #[schemars(extend("format" = "mac"))]
+    pub mac: Option<String>,
+    /// Makes this interface a VLAN of another one.
+    pub vlan: Option<Vlan>,
+    /// Makes this interface a bond of others.
+    pub bond: Option<Bond>,
+    /// Makes this interface a bridge of others.
+    pub bridge: Option<Bridge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Addressing {
+    Dhcp,
+    Static,
+    /// No address: a member of a bond or bridge, or the parent of VLANs.
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Route {
+    /// Destination: a network, or `default`.
+    #[schemars(extend("format" = "route-target"))]
+    pub to: String,
+    #[schemars(extend("format" = "ip"))]
+    pub via: String,
+    #[serde(default)]
+    pub metric: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Vlan {
+    #[schemars(range(min = 1, max = 4094))]
+    pub id: u16,
+    /// The interface that carries it.
+    #[schemars(extend("format" = "interface"))]
+    pub parent: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Bond {
+    #[schemars(extend("x-item-format" = "interface"))]
+    pub members: Vec<String>,
+    #[serde(default)]
+    pub mode: BondMode,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BondMode {
+    #[default]
+    ActiveBackup,
+    BalanceRr,
+    BalanceXor,
+    Broadcast,
+    #[serde(rename = "802.3ad")]
+    Lacp,
+    BalanceTlb,
+    BalanceAlb,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Bridge {
+    #[schemars(extend("x-item-format" = "interface"))]
+    pub members: Vec<String>,
+    /// Spanning tree protocol.
+    #[serde(default)]
+    pub stp: bool,
+}

@@ -1,0 +1,277 @@
+//! One configuration from many sources: who comes before whom, what each may say, and where every value came from.
+
+mod answers;
+mod cloud_init;
+pub mod convert;
+mod merge;
+pub mod origin;
+mod values;
+
+pub(crate) use values::addresses;
+
+use edge_model::document::{self, Document, Node, Place, Problem, Severity};
+use edge_model::forge::Forge;
+use edge_model::unattended::Unattended;
+use edge_model::user_data::{self, UserData};
+use edge_model::{Error, Result};
+
+/// Kinds of sources, low to high: a later kind overrules an earlier one, and within a kind a later source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `/system/oem` in the verified image.
+    Image,
+    /// `/usr/local/cloud-config`, where plug-ins write.
+    PlugIn,
+    /// The medium's user data; on a host `/oem`.
+    UserData,
+    /// The volume `cidata`.
+    Site,
+    /// SMBIOS strings and system credentials.
+    Machine,
+    KernelCommandLine,
+    /// The unattended file, or what the operator told the installer.
+    Unattended,
+    /// What was told to the agent on the host.
+    Local,
+}
+
+impl Kind {
+    /// Whether the source lies outside the verified image and the host's own partitions.
+    fn is_foreign(self) -> bool {
+        matches!(self, Kind::Site | Kind::Machine | Kind::KernelCommandLine | Kind::Unattended)
+    }
+}
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    UserData,
+    Unattended,
+    /// NoCloud's `meta-data`.
+    MetaData,
+    /// NoCloud's `network-config`.
+    NetworkConfig,
+    /// `key.key=value` words of the kernel command line.
+    KernelWords,
+    /// A builder's project.
+    Forge,
+}
+
+impl Form {
+    /// Guesses from name and text.
+    pub fn of(name: &str, text: &str) -> Option<Self> {
+        let base = name.rsplit('/').next().unwrap_or(name);
+        let base = base.trim_end_matches(".yaml").trim_end_matches(".yml");
+        match base {
+            "forge" => return Some(Form::Forge),
+            "unattended" => return Some(Form::Unattended),
+            "meta-data" => return Some(Form::MetaData),
+            "network-config" => return Some(Form::NetworkConfig),
+            "user-data" => return Some(Form::UserData),
+            _ if user_data::has_header(text) => return Some(Form::UserData),
+            _ => {}
+        }
+        // A document without a header is known by its keys.
+        let node = document::tree::read(name, text).ok()?;
+        let knows = |schema: &document::Schema, key: &str| schema.root().property(key).is_some();
+        let keys: Vec<&str> = node.entries().iter().map(|entry| entry.key.as_str()).collect();
+        let score = |schema| keys.iter().filter(|key| knows(schema, key)).count();
+        let (user_data, unattended) = (score(UserData::schema()), score(Unattended::schema()));
+        match (user_data, unattended) {
+            (0, 0) => None,
+            (user_data, unattended) if user_data >= unattended => Some(Form::UserData),
+            _ => Some(Form::Unattended),
+        }
+    }
+}
+
+/// One document and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub kind: Kind,
+    pub form: Form,
+    pub name: String,
+    pub text: String,
+}
+
+/// What a host has proved about how it was started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust {
+    /// The firmware checks signatures: foreign sources may not carry code, accounts or keys.
+    pub secure_boot: bool,
+    /// Seconds since 1970, where the clock is known to be right.
+    pub now: Option<u64>,
+}
+
+/// The merged configuration.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// In the spelling of user data; every value knows its place.
+    pub tree: Node,
+    pub problems: Vec<Problem>,
+    /// Names of the sources that were read, low to high.
+    pub sources: Vec<String>,
+}
+
+impl Configuration {
+    /// The typed configuration.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Internal`] when schema and types disagree.
+    pub fn settings(&self) -> Result<UserData> {
+        document::typed(&self.tree)
+    }
+
+    /// All errors as one, for an installation that must not go on.
+    pub fn error(&self) -> Option<Error> {
+        document::problem::as_error("the configuration", &self.problems)
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+}
+
+/// Merges sources. What is wrong in one is reported and left out; the rest stands.
+pub fn combine(sources: &[Source], trust: Trust) -> Configuration {
+    let mut ordered: Vec<&Source> = sources.iter().collect();
+    ordered.sort_by_key(|source| source.kind);
+    let mut tree = Node::empty(Place::whole("the configuration"));
+    let mut problems = Vec::new();
+    for source in &ordered {
+        let mut node = read(source, &mut problems);
+        if trust.secure_boot && source.kind.is_foreign() {
+            restrict(&mut node, source.kind, &mut problems);
+        }
+        merge::merge(&mut tree, node, Some(UserData::schema().root()), "", &mut problems);
+    }
+    values::check(&tree, trust.now, &mut problems);
+    let sources = ordered.iter().map(|source| source.name.clone()).collect();
+    Configuration { tree, problems, sources }
+}
+
+/// One source in the spelling of user data, without what is wrong in it.
+fn read(source: &Source, problems: &mut Vec<Problem>) -> Node {
+    let (node, found) = match source.form {
+        Form::UserData | Form::Forge => document::read::<UserData>(&source.name, &source.text),
+        Form::Unattended => {
+            let (node, found) = document::read::<Unattended>(&source.name, &source.text);
+            (answers::into_user_data(node), found)
+        }
+        Form::MetaData => cloud_init::meta_data(&source.name, &source.text),
+        Form::NetworkConfig => cloud_init::network_config(&source.name, &source.text),
+        Form::KernelWords => cloud_init::kernel_words(&source.name, &source.text),
+    };
+    problems.extend(found);
+    node
+}
+
+/// What a source outside the verified image must not say on a host with Secure Boot, unless it is signed.
+const CODE_AND_KEYS: [&[&str]; 9] = [
+    &["stages"],
+    &["users"],
+    &["ssh_authorized_keys"],
+    &["write_files"],
+    &["runcmd"],
+    &["edge", "operator"],
+    &["edge", "health"],
+    &["edge", "upgrade"],
+    &["edge", "site", "caCerts"],
+];
+
+fn restrict(node: &mut Node, kind: Kind, problems: &mut Vec<Problem>) {
+    if kind == Kind::KernelCommandLine {
+        for entry in node.entries() {
+            let message = "not applied: with Secure Boot only a signed command line may configure the host";
+            problems.push(Problem::warning(entry.key_place.clone(), &entry.key, message));
+        }
+        *node = Node::empty(node.place.clone());
+        return;
+    }
+    for path in CODE_AND_KEYS {
+        if let Some(entry) = remove(node, path) {
+            let message = "not applied: with Secure Boot this needs a signature by a key in the image";
+            problems.push(Problem::error(entry, &path.join("."), message));
+        }
+    }
+}
+
+/// Removes a value; returns where it stood.
+fn remove(node: &mut Node, path: &[&str]) -> Option<Place> {
+    let (first, rest) = path.split_first()?;
+    if rest.is_empty() {
+        return node.take(first).map(|entry| entry.key_place);
+    }
+    let document::tree::Value::Map(entries) = &mut node.value else { return None };
+    let entry = entries.iter_mut().find(|entry| entry.key == *first)?;
+    remove(&mut entry.value, rest)
+}
+
+/// Everything that can be said about one document by itself, for `validate`.
+pub fn examine(form: Form, name: &str, text: &str, now: Option<u64>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    match form {
+        Form::Forge => {
+            problems = document::read::<Forge>(name, text).1;
+            if problems.iter().all(|problem| problem.severity != Severity::Error)
+                && let Err(error) = Forge::parse(name, text)
+            {
+                problems.push(Problem::error(Place::whole(name), "", error.to_string()));
+            }
+        }
+        Form::Unattended => {
+            let node = read(&source(form, name, text), &mut problems);
+            let mut of_values = Vec::new();
+            values::check(&node, now, &mut of_values);
+            for problem in &mut of_values {
+                problem.path = answers::path_in_answers(&problem.path);
+            }
+            problems.extend(of_values);
+        }
+        _ => {
+            let node = read(&source(form, name, text), &mut problems);
+            values::check(&node, now, &mut problems);
+            if form == Form::UserData && !user_data::has_header(text) && !text.trim().is_empty() {
+                let place = Place { line: 1, column: 1, ..Place::whole(name) };
+                problems.push(
+                    Problem::warning(place, "", "the first line is not #cloud-config")
+                        .help("without it other systems do not read this file"),
+                );
+            }
+        }
+    }
+    problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
+    problems
+}
+
+fn source(form: Form, name: &str, text: &str) -> Source {
+    Source { kind: Kind::UserData, form, name: name.to_owned(), text: text.to_owned() }
+}
+
+/// A document for the host: without steps that must not be kept, and without plain passwords, for which
+/// `hash` makes what stands there instead. Text that needs no change stays as it was written.
+///
+/// # Errors
+/// When the text is not YAML or a password cannot be hashed.
+pub fn for_the_host(
+    form: Form,
+    name: &str,
+    text: &str,
+    hash: &mut dyn FnMut(&str) -> Result<String>,
+) -> Result<String> {
+    let problem = |problem: Problem| Error::invalid(problem.to_string());
+    let original = document::tree::read(name, text).map_err(problem)?;
+    let mut node = original.clone();
+    convert::drop_steps_not_copied(&mut node);
+    let operator: &[&str] = if form == Form::Unattended { &["operator"] } else { &["edge", "operator"] };
+    convert::hash_password(&mut node, operator, hash)?;
+    if form == Form::UserData {
+        convert::hash_password(&mut node, &["stylus", "operator"], hash)?;
+    }
+    if node == original {
+        return Ok(text.to_owned());
+    }
+    let header = text.lines().next().filter(|line| user_data::HEADERS.contains(&line.trim()));
+    let header = header.map_or_else(String::new, |line| format!("{line}\n"));
+    Ok(header + &document::print::to_yaml(&node))
+}
