@@ -17,6 +17,8 @@ use crate::ssh::{Key, Ssh};
 const CALIBRATION_SECONDS: f64 = 7.0;
 const CALIBRATION_LIMIT: Duration = Duration::from_secs(180);
 pub const DISK_GIB: u64 = 8;
+/// Beside the base host: the image that it was installed with.
+const BASE_IMAGE: &str = "root-hash";
 
 /// The ground on which scenarios run.
 #[derive(Debug)]
@@ -104,7 +106,14 @@ impl Ground {
     /// # Errors
     /// When it cannot be copied.
     pub fn keep_as_base(&self, machine: &Machine) -> Result<()> {
-        Machine::copy_of(&self.lab, machine, "base").map(drop)
+        let base = Machine::copy_of(&self.lab, machine, "base")?;
+        fs::write(base.folder().join(BASE_IMAGE), &self.first.root_hash)
+            .context("cannot name the base's image")
+    }
+
+    /// Whether an earlier run has left a base host of the present image.
+    pub fn has_base(&self) -> bool {
+        fs::read_to_string(self.base_folder().join(BASE_IMAGE)).is_ok_and(|hash| hash == self.first.root_hash)
     }
 
     /// A copy of the installed host, switched on and healthy.

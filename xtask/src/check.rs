@@ -5,7 +5,7 @@ use edge_model::{Error, Result};
 use qemu_tests::tally::Tally;
 
 use crate::build::cargo;
-use crate::tidy;
+use crate::{generate, tidy};
 use std::time::Duration;
 
 const UNIT_TESTS_DEADLINE: Duration = Duration::from_secs(1800);
@@ -31,6 +31,7 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    generate::check()?;
     tidy::tidy()
 }
 

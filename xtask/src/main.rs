@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod generate;
 mod packages;
 mod test;
 mod tidy;
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Everything, with the repetitions that take long
     TestLong,
+    /// Write what follows from the types: schemas and reference pages
+    Generate,
     /// Sizes, times and memory against their marks
     Bench,
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::DemoStop => demo::stop(),
         Command::Test { scenarios } => test::test(&scenarios, false),
         Command::TestLong => test::test(&[], true),
+        Command::Generate => generate::generate(),
         Command::Bench => bench::bench(),
     };
     finish(result)

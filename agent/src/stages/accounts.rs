@@ -14,9 +14,7 @@ use crate::host_state::{change_accounts, ensure_account};
 
 /// Makes or changes an account with its home folder and keys.
 pub(super) fn ensure(name: &str, user: &User) -> Result<()> {
-    document::format::check("account", name)
-        .map(drop)
-        .or_else(|message| if name == "root" { Ok(()) } else { Err(Error::invalid(message)) })?;
+    document::format::check("account-or-root", name).map_err(Error::invalid)?;
     let account = Account {
         name: name.to_owned(),
         password: password(user)?,

@@ -1,6 +1,7 @@
 //! The scenarios, by what they prove.
 
 mod bad_images;
+mod configuration;
 mod installation;
 mod power_cuts;
 mod refusals;
@@ -34,6 +35,7 @@ pub(crate) const ALL: &[Scenario] = &[
     short("bad-images-that-hang", bad_images::that_hang),
     short("bad-images-that-fail", bad_images::that_fail),
     short("upgrade-there-and-back", upgrades::there_and_back),
+    short("debug", configuration::debug),
     short("damage-after-upgrade", bad_images::damaged_on_disk),
     short("power-cuts-during-upgrade", power_cuts::during_upgrade),
     short("power-cuts-during-installation", power_cuts::during_installation),

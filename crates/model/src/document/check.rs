@@ -108,11 +108,15 @@ impl Checker<'_> {
         let place = node.place.clone();
         let Value::Map(entries) = &mut node.value else { return false };
         self.rename(entries, part, path);
+        let given: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         entries.retain_mut(|entry| self.entry(entry, part, path));
         let mut complete = true;
         for name in part.required() {
             if !entries.iter().any(|entry| entry.key == name) {
-                self.error(&place, path, format!("the key `{name}` is missing"));
+                // One that is there and wrong has been reported.
+                if !given.iter().any(|key| key == name) {
+                    self.error(&place, path, format!("the key `{name}` is missing"));
+                }
                 complete = false;
             }
         }

@@ -78,6 +78,9 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
         "account" => {
             is(is_account(text), text, "an account name: lower case, at most 32 characters, not root")
         }
+        "account-or-root" => {
+            is(is_account(text) || text == "root", text, "an account name: lower case, at most 32 characters")
+        }
         "ssh-key" => is(is_ssh_key(text), text, "a public SSH key, one line as it stands in a .pub file"),
         "ssh-key-source" => is(
             is_ssh_key(text) || text.starts_with("github:") || text.starts_with("gitlab:") || is_url(text),

@@ -239,7 +239,7 @@ pub struct User {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SystemUser {
-    #[schemars(extend("format" = "account"))]
+    #[schemars(extend("format" = "account-or-root"))]
     pub name: String,
     #[schemars(extend("x-other-names" = ["password_hash"]))]
     pub passwd: Option<Secret>,

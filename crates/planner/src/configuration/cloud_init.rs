@@ -197,6 +197,7 @@ fn without_nothing(json: &Json) -> Json {
                 .map(|(key, value)| (key.clone(), without_nothing(value)))
                 .collect(),
         ),
+        Json::Array(items) => Json::Array(items.iter().map(without_nothing).collect()),
         other => other.clone(),
     }
 }

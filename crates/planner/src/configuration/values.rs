@@ -248,7 +248,9 @@ impl Checker<'_> {
         }
         let mut accounts: Vec<&str> = Vec::new();
         for (index, user) in data.users.iter().enumerate() {
-            if accounts.contains(&user.name.as_str()) {
+            if user.name.is_empty() {
+                self.error(&format!("users.{index}"), "the account has no name");
+            } else if accounts.contains(&user.name.as_str()) {
                 self.error(
                     &format!("users.{index}.name"),
                     format!("the account {} stands here twice", user.name),
@@ -297,8 +299,9 @@ impl Checker<'_> {
     fn stages(&mut self, data: &UserData) {
         for (stage, steps) in &data.stages {
             let path = format!("stages.{stage}");
-            let base =
-                stage.strip_suffix(".before").or_else(|| stage.strip_suffix(".after")).unwrap_or(stage);
+            let whole = STAGES.contains(&stage.as_str()) || STAGES_NOT_YET.contains(&stage.as_str());
+            let neighbour = stage.strip_suffix(".before").or_else(|| stage.strip_suffix(".after"));
+            let base = neighbour.filter(|_| !whole).unwrap_or(stage);
             let of_plug_in = stage.starts_with("provider-kairos.bootstrap.");
             if STAGES_NOT_YET.contains(&base) {
                 let problem = Problem::note(self.at(&path), &path, "accepted, not yet acted on");
