@@ -17,6 +17,19 @@ use crate::ssh::{Key, Ssh};
 const CALIBRATION_SECONDS: f64 = 7.0;
 const CALIBRATION_LIMIT: Duration = Duration::from_secs(180);
 pub const DISK_GIB: u64 = 8;
+/// On the medium of every host: each stage of an installation says that it ran, and one step does not stay.
+const USER_DATA: &str = r#"#cloud-config
+hostname: edge-demo
+stages:
+  kairos-install.pre: [{commands: ["echo mark kairos-install.pre > /dev/console"]}]
+  before-install.before: [{commands: ["echo mark before-install.before > /dev/console"]}]
+  before-install:
+    - name: skip-copy-secret
+      commands: ["echo mark before-install > /dev/console"]
+  after-install-chroot: [{commands: ["echo mark after-install-chroot > /usr/local/chroot-was-here"]}]
+  after-install: [{commands: ["echo mark after-install > /dev/console"]}]
+  kairos-install.after: [{commands: ["echo mark kairos-install.after > /dev/console"]}]
+"#;
 /// Beside the base host: the image that it was installed with.
 const BASE_IMAGE: &str = "root-hash";
 
@@ -159,10 +172,5 @@ impl Ground {
 }
 
 fn site(key: &Key) -> Site {
-    Site {
-        operator_key: key.public.clone(),
-        after: "reboot",
-        wipe: false,
-        user_data: "#cloud-config\nhostname: edge-demo\n".into(),
-    }
+    Site { operator_key: key.public.clone(), after: "reboot", wipe: false, user_data: USER_DATA.into() }
 }

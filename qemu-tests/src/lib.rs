@@ -8,4 +8,5 @@ pub mod qmp;
 pub mod registry;
 pub mod serial;
 pub mod ssh;
+pub mod stick;
 pub mod tally;

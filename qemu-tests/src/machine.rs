@@ -133,6 +133,13 @@ impl Machine {
         self
     }
 
+    /// Takes the other disk away.
+    #[must_use]
+    pub fn without_second_disk(mut self) -> Self {
+        self.second_disk = None;
+        self
+    }
+
     /// Makes the firmware start the medium before any disk.
     #[must_use]
     pub fn preferring_medium(mut self) -> Self {

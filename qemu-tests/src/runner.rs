@@ -61,11 +61,15 @@ fn forget_machines(work: &Path, scenario: &str) {
     let Ok(entries) = std::fs::read_dir(work) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(scenario)
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
+            && let Err(error) = remove(&entry.path())
         {
             eprintln!("warning: {} stays: {error}", entry.path().display());
         }
     }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
 fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>) -> bool {

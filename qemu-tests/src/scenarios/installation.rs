@@ -13,6 +13,12 @@ pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
     let machine = ground.new_machine("install-and-run")?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.calibrate(&mut powered)?;
+    for stage in ["kairos-install.pre", "before-install.before", "before-install"] {
+        powered.serial.expect(&format!("mark {stage}"), ground.patience(120))?;
+    }
+    for stage in ["after-install", "kairos-install.after"] {
+        powered.serial.expect(&format!("mark {stage}"), ground.patience(120))?;
+    }
     powered.serial.expect("is installed on /dev/vda", ground.patience(120))?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let ssh = ground.ssh(&machine);
@@ -23,11 +29,15 @@ pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
     let report = ssh.run(
         "sudo touch /usr/probe 2>/dev/null && echo writable; \
          sudo touch /usr/local/kept /home/site/kept; cat /sys/block/dm-0/dm/name; \
+         sudo grep -c skip-copy /oem/90_custom.yaml; cat /usr/local/chroot-was-here; \
          sudo edge-agent status; sudo systemctl poweroff",
         ground.patience(60),
     )?;
     ensure(!report.contains("writable") && report.contains("edge-root"), || {
         format!("the root is not verified: {report}")
+    })?;
+    ensure(report.contains("\n0\nmark after-install-chroot"), || {
+        format!("the stages of the installation did not leave what they should: {report}")
     })?;
     for expected in
         ["image     edge-appliance 1.0.0", "main in slot a, Committed", "health    healthy", "edge-demo"]
