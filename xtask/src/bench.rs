@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use edge_host::child::Child;
 use edge_model::{Context, Result};
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::images::{self, Built, Recipe};
+use qemu_tests::machine::{Machine, Powered};
 use qemu_tests::ssh::Ssh;
 
 use crate::{build, packages, root};
@@ -23,6 +25,7 @@ pub(crate) fn bench() -> Result<()> {
     let ground = Ground::prepare(&root(), &root().join("target/bench"))?;
     builds(&ground)?;
     sizes(&ground.first)?;
+    validation(&ground)?;
     host(&ground)
 }
 
@@ -55,6 +58,52 @@ fn sizes(built: &Built) -> Result<()> {
     Ok(())
 }
 
+/// User data of 5,000 lines, as `edgeforge validate` reads and checks it; the best of five.
+fn validation(ground: &Ground) -> Result<()> {
+    let path = ground.lab.work().join("long-user-data");
+    fs::write(&path, many_steps(1666)).context("cannot write a document")?;
+    let mut best = f64::MAX;
+    for _ in 0..5 {
+        let started = Instant::now();
+        Child::new(ground.lab.edgeforge()).arg("validate").arg(&path).run()?;
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    row("validation of 5,000 lines", format!("{:.1} ms", best * 1000.0), "mark 50 ms");
+    Ok(())
+}
+
+/// A stage of so many steps, three lines each.
+fn many_steps(count: usize) -> String {
+    let step = |index| {
+        format!(
+            "    - name: step {index}\n      files:\n        - {{path: /run/steps/{index}, content: \"{{{{ .Values.node.hostname }}}}\"}}\n"
+        )
+    };
+    format!("#cloud-config\nstages:\n  boot:\n{}", (0..count).map(step).collect::<String>())
+}
+
+/// A boot with 200 steps against one without, as processor seconds until the host is healthy.
+fn boot_with_steps(ground: &Ground, machine: &Machine, without: f64) -> Result<()> {
+    let within = ground.patience(300);
+    let boot = || -> Result<(f64, Powered)> {
+        let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+        ground.expect_healthy(&mut powered, "a", &ground.first)?;
+        Ok((powered.processor_seconds()?, powered))
+    };
+    let ssh = ground.ssh(machine);
+    let (_, mut powered) = boot()?;
+    let path = ground.lab.work().join("steps.yaml");
+    fs::write(&path, many_steps(200)).context("cannot write a document")?;
+    ssh.copy(&path, "/home/site/steps.yaml", within)?;
+    ssh.outcome("sudo mv steps.yaml /oem/60_steps.yaml; sudo systemctl poweroff", within)?;
+    powered.wait_until_off(within)?;
+    let (with, mut powered) = boot()?;
+    row("CPU, power-on to healthy, 200 steps", format!("{with:.1} s"), "");
+    row("ratio", format!("{:.2}", with / without), "");
+    ssh.outcome("sudo rm /oem/60_steps.yaml; sudo systemctl poweroff", within)?;
+    powered.wait_until_off(within)
+}
+
 /// An installation, a boot and an upgrade in a virtual machine.
 fn host(ground: &Ground) -> Result<()> {
     let tools = Recipe { packages: vec!["zstd".into()], ..Recipe::version("2.0.0") };
@@ -70,7 +119,13 @@ fn host(ground: &Ground) -> Result<()> {
     powered.wait_until_off(within)?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
-    row("CPU, power-on to healthy", format!("{:.1} s", powered.processor_seconds()?), "");
+    let seconds = powered.processor_seconds()?;
+    row("CPU, power-on to healthy", format!("{seconds:.1} s"), "");
+    ssh.outcome("sudo systemctl poweroff", within)?;
+    powered.wait_until_off(within)?;
+    boot_with_steps(ground, &machine, seconds)?;
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
     println!("{}", ssh.run("systemd-analyze | head -1; systemd-analyze blame | grep edge", within)?);
     row("agent, idle", ssh.run(&memory("VmRSS"), within)?, "mark 12 MB");
     // The peer's tools are in the second image.

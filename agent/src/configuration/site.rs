@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_host::disk::PartitionedDisk;
 use edge_host::{files, volumes};
 use edge_model::{Context, Result, paths};
 use edge_planner::configuration::{Kind, Source, for_the_host};
@@ -51,9 +52,11 @@ pub(crate) fn unclaim() -> Result<()> {
 ///
 /// # Errors
 /// When a volume is there and cannot be read, or `/oem` cannot be written.
-pub(crate) fn adopt() -> Result<()> {
+pub(crate) fn adopt(disk: &PartitionedDisk) -> Result<()> {
     volumes::wait_for_usb(&sources::VOLUMES, USB_PATIENCE);
-    store(&sources::foreign()?, Path::new(paths::OEM_SITE))
+    let mut found = sources::of_boot_partition(disk)?;
+    found.extend(sources::foreign()?);
+    store(&found, Path::new(paths::OEM_SITE))
 }
 
 /// Puts documents under a folder, all of them or none.

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use edge_host::disk::PartitionedDisk;
+use edge_host::volumes::VolumeFile;
 use edge_host::{files, system_info, volumes};
 use edge_model::document::{Place, Problem};
+use edge_model::layout::Role;
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
 
@@ -62,19 +65,29 @@ pub(crate) fn of_medium() -> Found {
 /// # Errors
 /// When one of them is there and cannot be read.
 pub(super) fn foreign() -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for file in volumes::read_files(&VOLUMES, &VOLUME_FILES)? {
-        let form = form_of(Path::new(&file.name));
-        let kind = if form == Form::Unattended { Kind::Unattended } else { Kind::Site };
-        let name = format!("{}:{}", file.label, file.name);
-        sources.push(Source { kind, form, name, text: file.text });
-    }
+    let mut sources: Vec<Source> =
+        volumes::read_files(&VOLUMES, &VOLUME_FILES)?.into_iter().map(of_volume).collect();
     for (credential, form, kind) in CREDENTIALS {
         if let Some(text) = system_info::firmware_credential(credential) {
             sources.push(Source { kind, form, name: format!("SMBIOS:{credential}"), text });
         }
     }
     Ok(sources)
+}
+
+/// What somebody put on the host's own boot partition, which every computer can read.
+///
+/// # Errors
+/// When it cannot be mounted or read.
+pub(super) fn of_boot_partition(disk: &PartitionedDisk) -> Result<Vec<Source>> {
+    let files = volumes::read_volume(&disk.device(Role::Efi)?, "ESP", &VOLUME_FILES)?;
+    Ok(files.into_iter().map(of_volume).collect())
+}
+
+fn of_volume(file: VolumeFile) -> Source {
+    let form = form_of(Path::new(&file.name));
+    let kind = if form == Form::Unattended { Kind::Unattended } else { Kind::Site };
+    Source { kind, form, name: format!("{}:{}", file.label, file.name), text: file.text }
 }
 
 /// The name under which a document of a form is kept.

@@ -76,7 +76,7 @@ fn start() -> Result<Infallible> {
 fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
     guard.while_feeding(|| file_systems::mount_oem(&disk, &mut record.reasons))?;
-    guard.while_feeding(|| adopt_site(&mut record.reasons));
+    guard.while_feeding(|| adopt_site(&disk, &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Main));
     guard.while_feeding(|| file_systems::mount_persistent(&disk, &mut record.reasons))?;
     let settings = Settings::load(Mode::Main);
@@ -114,11 +114,11 @@ fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
 }
 
 /// Takes what a site brought to a host that nobody has claimed.
-fn adopt_site(reasons: &mut Vec<String>) {
+fn adopt_site(disk: &PartitionedDisk, reasons: &mut Vec<String>) {
     if site::is_claimed() {
         return;
     }
-    if let Err(error) = site::adopt() {
+    if let Err(error) = site::adopt(disk) {
         reasons.push(format!("the site's configuration was not taken: {error}"));
     }
 }

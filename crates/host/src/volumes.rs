@@ -37,7 +37,11 @@ pub fn read_files(labels: &[&str], names: &[&str]) -> Result<Vec<VolumeFile>> {
     Ok(found)
 }
 
-fn read_volume(device: &Path, label: &str, names: &[&str]) -> Result<Vec<VolumeFile>> {
+/// Reads the named files of one volume.
+///
+/// # Errors
+/// When it cannot be mounted, or a file on it cannot be read as text.
+pub fn read_volume(device: &Path, label: &str, names: &[&str]) -> Result<Vec<VolumeFile>> {
     fs::create_dir_all(MOUNT_POINT).context("cannot create a folder in /run")?;
     let kind = kind_of(device)?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;

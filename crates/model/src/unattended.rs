@@ -34,6 +34,7 @@ pub struct Unattended {
     #[schemars(extend("x-item-format" = "certificate"))]
     pub ca_certificates: Vec<String>,
     pub management: Management,
+    #[schemars(extend("x-not-yet" = true))]
     pub tags: BTreeMap<String, String>,
     #[schemars(extend("x-not-yet" = true))]
     pub cluster_definition: Option<String>,
@@ -163,6 +164,7 @@ pub struct Proxy {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Management {
     /// `local`: this host has no management plane. `central`: it registers with one.
+    #[schemars(extend("x-not-yet" = true))]
     pub mode: Option<ManagementMode>,
     #[schemars(extend("x-not-yet" = true, "format" = "host-or-ip"))]
     pub endpoint: Option<String>,

@@ -15,13 +15,44 @@ const FORMS: [Form; 6] =
 /// Text that is often YAML, with keys that mean something.
 fn yaml() -> impl Strategy<Value = String> {
     let word = prop_oneof![
-        Just("edge"), Just("stylus"), Just("site"), Just("network"), Just("interfaces"), Just("stages"), Just("boot"),
-        Just("install"), Just("users"), Just("name"), Just("eth0"), Just("addresses"), Just("gateway"), Just("files"),
-        Just("10.0.0.5/24"), Just("true"), Just("0644"), Just("null"), Just("&a"), Just("*a"), Just("<<"), Just("{{"),
+        Just("edge"),
+        Just("stylus"),
+        Just("site"),
+        Just("network"),
+        Just("interfaces"),
+        Just("stages"),
+        Just("boot"),
+        Just("install"),
+        Just("users"),
+        Just("name"),
+        Just("eth0"),
+        Just("addresses"),
+        Just("gateway"),
+        Just("files"),
+        Just("10.0.0.5/24"),
+        Just("true"),
+        Just("0644"),
+        Just("null"),
+        Just("&a"),
+        Just("*a"),
+        Just("<<"),
+        Just("{{"),
     ];
     let mark = prop_oneof![
-        Just(": "), Just("\n"), Just("\n  "), Just("\n    "), Just("- "), Just("["), Just("]"), Just("{"), Just("}"),
-        Just(", "), Just("\""), Just("|\n"), Just("#"), Just(" "),
+        Just(": "),
+        Just("\n"),
+        Just("\n  "),
+        Just("\n    "),
+        Just("- "),
+        Just("["),
+        Just("]"),
+        Just("{"),
+        Just("}"),
+        Just(", "),
+        Just("\""),
+        Just("|\n"),
+        Just("#"),
+        Just(" "),
     ];
     prop::collection::vec((word, mark), 0..40)
         .prop_map(|parts| parts.into_iter().map(|(word, mark)| format!("{word}{mark}")).collect())
@@ -61,7 +92,10 @@ fn bare(node: &Node) -> String {
         Value::Scalar { text, plain } => format!("{}{text:?}", *plain && is_typed(text)),
         Value::List(items) => format!("{:?}", items.iter().map(bare).collect::<Vec<_>>()),
         Value::Map(entries) => {
-            format!("{:?}", entries.iter().map(|entry| (entry.key.clone(), bare(&entry.value))).collect::<Vec<_>>())
+            format!(
+                "{:?}",
+                entries.iter().map(|entry| (entry.key.clone(), bare(&entry.value))).collect::<Vec<_>>()
+            )
         }
     }
 }
@@ -125,13 +159,21 @@ fn walk<'s>(part: Part<'s>, path: &str, depth: usize, seen: &mut dyn FnMut(&str,
 
 #[test]
 fn every_password_and_token_is_a_secret() {
-    const NOT_SECRET: [&str; 6] = ["disablePasswordUpdate", "encodedPassword", "lock_passwd", "public_key", "cosign-key", "passwordExpiry"];
+    const NOT_SECRET: [&str; 6] = [
+        "disablePasswordUpdate",
+        "encodedPassword",
+        "lock_passwd",
+        "public_key",
+        "cosign-key",
+        "passwordExpiry",
+    ];
     let mut found = 0;
     for schema in [UserData::schema(), Unattended::schema()] {
         walk(schema.root(), "", 0, &mut |path, part| {
             let name = path.rsplit('.').next().unwrap_or_default();
             let lower = name.to_lowercase();
-            let sounds_secret = ["passw", "token", "secret", "private_key"].iter().any(|word| lower.contains(word));
+            let sounds_secret =
+                ["passw", "token", "secret", "private_key"].iter().any(|word| lower.contains(word));
             if sounds_secret && !NOT_SECRET.contains(&name) && part.types() == ["string"] {
                 assert!(part.is_secret(), "{path} is not marked as a secret");
                 found += 1;
@@ -168,9 +210,32 @@ fn secrets_are_hidden_wherever_they_are_shown() {
 #[test]
 fn schemas_use_only_keywords_that_are_checked() {
     const KNOWN: [&str; 26] = [
-        "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description", "enum", "format",
-        "items", "maximum", "minimum", "oneOf", "properties", "required", "title", "type", "writeOnly", "x-deprecated",
-        "x-item-format", "x-merge", "x-not-yet", "x-old-names", "x-other-names", "x-",
+        "$defs",
+        "$ref",
+        "$schema",
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "default",
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maximum",
+        "minimum",
+        "oneOf",
+        "properties",
+        "required",
+        "title",
+        "type",
+        "writeOnly",
+        "x-deprecated",
+        "x-item-format",
+        "x-merge",
+        "x-not-yet",
+        "x-old-names",
+        "x-other-names",
+        "x-",
     ];
     fn look(json: &serde_json::Value, is_schema: bool, unknown: &mut Vec<String>) {
         let serde_json::Value::Object(object) = json else { return };

@@ -23,6 +23,7 @@ pub struct EdgeSection {
     pub upgrade: UpgradeSettings,
     pub health: HealthSettings,
     /// `local`: this host has no management plane. `central`: it registers with one.
+    #[schemars(extend("x-not-yet" = true))]
     pub management_mode: Option<ManagementMode>,
     /// A cluster definition to apply, as a path on the medium or the host.
     #[schemars(extend("x-not-yet" = true))]
@@ -87,8 +88,11 @@ pub struct Site {
     /// Certificates to trust: PEM, or base64 of PEM.
     #[schemars(extend("x-item-format" = "certificate"))]
     pub ca_certs: Vec<String>,
+    #[schemars(extend("x-not-yet" = true))]
     pub tags: BTreeMap<String, String>,
+    #[schemars(extend("x-not-yet" = true))]
     pub tags_from_file: Option<TagsFromFile>,
+    #[schemars(extend("x-not-yet" = true))]
     pub tags_from_script: Option<TagsFromScript>,
     #[schemars(extend("x-not-yet" = true, "format" = "host-or-ip"))]
     pub palette_endpoint: Option<String>,

@@ -34,6 +34,7 @@ pub struct Install {
     /// Environment of hooks: `KEY=value`.
     pub env: Vec<String>,
     /// Install without an account of group admin.
+    #[schemars(extend("x-not-yet" = true))]
     pub nousers: bool,
     #[serde(rename = "no-format")]
     #[schemars(extend("x-not-yet" = true))]

@@ -87,7 +87,9 @@ pub struct UserData {
     /// Environment of stages and hooks: `KEY=value`.
     pub env: Vec<String>,
     /// Makes a failing hook an error.
+    #[schemars(extend("x-not-yet" = true))]
     pub strict: bool,
+    #[schemars(extend("x-not-yet" = true))]
     pub debug: bool,
     /// More folders with stages.
     #[serde(rename = "cloud-init-paths")]
