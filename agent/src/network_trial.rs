@@ -74,22 +74,28 @@ pub(crate) fn confirm_seconds(reach: &Reach) -> u64 {
     reach.network.confirm_seconds.unwrap_or(DEFAULT_CONFIRM_SECONDS)
 }
 
-/// Has the network service use new units.
-///
-/// # Errors
-/// When it refuses.
-pub(crate) fn reload() -> Result<()> {
-    Child::new("networkctl").arg("reload").run()?;
+/// Has services use what was written. Each is tried, whatever became of the one before; returns what failed.
+pub(crate) fn reload() -> Vec<String> {
+    let run = |program: &str, arguments: &[&str]| Child::new(program).args(arguments).run();
+    let mut failures = Vec::new();
+    let mut attempt = |result: Result<Vec<u8>>| match result {
+        Ok(output) => String::from_utf8_lossy(&output).into_owned(),
+        Err(error) => {
+            failures.push(error.to_string());
+            String::new()
+        }
+    };
+    attempt(run("systemctl", &["daemon-reload"]));
+    attempt(run("networkctl", &["reload"]));
     // Addresses of links that are up already change only when they are told.
-    let links = Child::new("networkctl").args(["list", "--no-legend", "--no-pager"]).run()?;
-    let links = String::from_utf8_lossy(&links).into_owned();
+    let links = attempt(run("networkctl", &["list", "--no-legend", "--no-pager"]));
     for name in links.lines().filter_map(|line| line.split_whitespace().nth(1)).filter(|name| *name != "lo") {
-        Child::new("networkctl").args(["reconfigure", name]).run()?;
+        attempt(run("networkctl", &["reconfigure", name]));
     }
     for service in ["systemd-resolved.service", "systemd-timesyncd.service"] {
-        Child::new("systemctl").args(["try-reload-or-restart", service]).run()?;
+        attempt(run("systemctl", &["try-reload-or-restart", service]));
     }
-    Child::new("systemctl").arg("daemon-reload").run().map(drop)
+    failures
 }
 
 /// Whether everything that must answer does.

@@ -77,8 +77,11 @@ fn judge(shared: &Shared, reach: &Reach) {
     }
     console::say("edge: the new network does not work: the last one that did returns.");
     remember(shared, &reject(&network_trial::memory(), reach.clone()));
-    match network_trial::apply(&shared.settings().data).and_then(|_| network_trial::reload()) {
-        Ok(()) => shared.set_network(NetworkState::Returned),
+    match network_trial::apply(&shared.settings().data) {
+        Ok(_) => {
+            reload(shared);
+            shared.set_network(NetworkState::Returned);
+        }
         Err(error) => shared.notice(format!("the last network could not be brought back: {error}")),
     }
     shared.notice("the last change of the network did not prove itself: the one before it is used".into());
@@ -99,19 +102,31 @@ pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
     if !changed {
         return Ok("the configuration is used".into());
     }
-    network_trial::reload()?;
     match choice {
         Choice::Trial(reach) => {
             let seconds = network_trial::confirm_seconds(&reach);
             let shared = shared.clone();
-            std::thread::spawn(move || judge(&shared, &reach));
+            // The answer must get out before the network goes.
+            std::thread::spawn(move || {
+                reload(&shared);
+                judge(&shared, &reach);
+            });
             Ok(format!(
                 "the new network is on trial for {seconds} seconds: edge-agent config confirm keeps it"
             ))
         }
         Choice::Returned(_) => {
+            reload(shared);
             Ok("this network did not prove itself before: the last one that did is used".into())
         }
-        Choice::First(_) | Choice::Proven(_) => Ok("the configuration is used".into()),
+        Choice::First(_) | Choice::Proven(_) => {
+            reload(shared);
+            Ok("the configuration is used".into())
+        }
     }
+}
+
+/// What of it failed is shown; the trial judges the network as it is then.
+fn reload(shared: &Shared) {
+    network_trial::reload().into_iter().for_each(|failure| shared.notice(failure));
 }

@@ -140,6 +140,8 @@ const EXPECTED_MARKS: &str = "rootfs.before\nrootfs\nrootfs.after\ninitramfs\npl
 fn put(ssh: &Ssh<'_>, ground: &Ground, path: &str, text: &str, mode: &str) -> Result<()> {
     let file = ground.lab.work().join(format!("put-{}", path.replace('/', "-")));
     std::fs::write(&file, text).context("cannot write a file")?;
+    // Only a command tries again while the machine starts.
+    ssh.run("true", ground.patience(60))?;
     ssh.copy(&file, &format!("/home/{OPERATOR}/put"), ground.patience(60))?;
     std::fs::remove_file(&file).context("cannot remove a file")?;
     let command = format!("sudo install -D -m {mode} /home/{OPERATOR}/put {path} && sync");
