@@ -92,10 +92,15 @@ fn random_id() -> Result<String> {
 /// # Errors
 /// When `/etc` cannot be written.
 pub(crate) fn write_identity(machine_id: &str, identity: &Identity) -> Result<()> {
-    let name = &identity.host_name;
-    fs::write("/etc/machine-id", format!("{machine_id}\n")).context("cannot write /etc/machine-id")?;
-    write_host_name(name)?;
+    write_machine_id(machine_id)?;
+    write_host_name(&identity.host_name)?;
     files::write_durably(Path::new(paths::HOST_ID), format!("{}\n", identity.id).as_bytes(), 0o644)
+}
+
+/// # Errors
+/// When `/etc` cannot be written.
+pub(crate) fn write_machine_id(machine_id: &str) -> Result<()> {
+    fs::write("/etc/machine-id", format!("{machine_id}\n")).context("cannot write /etc/machine-id")
 }
 
 /// # Errors
@@ -118,6 +123,14 @@ pub(crate) fn write_run_files(site: &Site) -> Result<()> {
     for entry in fs::read_dir(&units).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().contains("-edge-") {
             fs::remove_file(entry.path()).context("cannot remove an old network unit")?;
+        }
+    }
+    for path in network::fixed_paths() {
+        match fs::remove_file(run.join(path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context("cannot remove an old setting");
+            }
+            _ => {}
         }
     }
     for (path, text) in network::files(site) {

@@ -92,10 +92,16 @@ pub(crate) fn reload() -> Vec<String> {
     for name in links.lines().filter_map(|line| line.split_whitespace().nth(1)).filter(|name| *name != "lo") {
         attempt(run("networkctl", &["reconfigure", name]));
     }
-    for service in ["systemd-resolved.service", "systemd-timesyncd.service"] {
-        attempt(run("systemctl", &["try-reload-or-restart", service]));
-    }
+    failures.extend(reload_services());
     failures
+}
+
+/// Has the services of names and time read their settings again; returns what failed.
+pub(crate) fn reload_services() -> Vec<String> {
+    let services = ["systemd-resolved.service", "systemd-timesyncd.service"];
+    let reload =
+        |service: &&str| Child::new("systemctl").args(["try-reload-or-restart", service]).run().err();
+    services.iter().filter_map(reload).map(|error| error.to_string()).collect()
 }
 
 /// Whether everything that must answer does.

@@ -8,7 +8,7 @@ use edge_host::{files, system_info};
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
 
-use super::Settings;
+use super::{Settings, site, sources};
 use crate::stages::fetch;
 
 /// The network of a machine that was just started may take so long.
@@ -18,12 +18,13 @@ const DEPTH: usize = 4;
 const URL_WORDS: [&str; 3] = ["config_url", "kairos.config_url", "cos.setup"];
 const UNATTENDED_WORD: &str = "edge.unattended";
 
-/// Everything that the command line and `sources` point to.
+/// Fetches everything that the command line and `known` documents point to; [`super::of_medium`] reads it from then on.
 ///
 /// # Errors
 /// When one of them cannot be read: it is never as if it were empty.
-pub(crate) fn fetch_all(sources: &[Source]) -> Result<Vec<Source>> {
-    let words = system_info::kernel_words();
+pub(crate) fn fetch_all(known: &[Source]) -> Result<()> {
+    // With Secure Boot the command line may not say where to fetch from, any more than anything else.
+    let words = if super::trust().secure_boot { String::new() } else { system_info::kernel_words() };
     let word = |name: &str| {
         words
             .split_whitespace()
@@ -32,11 +33,16 @@ pub(crate) fn fetch_all(sources: &[Source]) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     if let Some(place) = word(UNATTENDED_WORD) {
         let text = read(&place)?;
-        found.push(Source { kind: Kind::Unattended, form: Form::Unattended, name: place, text });
+        found.push(Source {
+            kind: Kind::Unattended,
+            form: Form::Unattended,
+            name: format!("command-line:{place}"),
+            text,
+        });
     }
     let mut next = URL_WORDS.iter().find_map(|name| word(name));
     if next.is_none() {
-        next = Settings::from(sources, Vec::new()).data.config_url;
+        next = Settings::from(known, Vec::new()).data.config_url;
     }
     let mut depth = 0;
     while let Some(url) = next.take() {
@@ -46,11 +52,11 @@ pub(crate) fn fetch_all(sources: &[Source]) -> Result<Vec<Source>> {
                 "config_url: more than {DEPTH} documents point to each other"
             )));
         }
-        let source = Source { kind: Kind::UserData, form: Form::UserData, text: read(&url)?, name: url };
+        let source = Source { kind: Kind::Site, form: Form::UserData, text: read(&url)?, name: url };
         next = Settings::from(std::slice::from_ref(&source), Vec::new()).data.config_url;
         found.push(source);
     }
-    Ok(found)
+    site::store(&found, Path::new(sources::FETCHED))
 }
 
 /// A URL, or a path on the medium.

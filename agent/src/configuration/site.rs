@@ -1,6 +1,7 @@
 //! What a site brings to a host that nobody has claimed yet: copied to `/oem` at each boot until the first site boot
 //! has finished well, and not looked at again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,39 +60,51 @@ pub(crate) fn adopt(disk: &PartitionedDisk) -> Result<()> {
     store(&found, Path::new(paths::OEM_SITE))
 }
 
-/// Puts documents under a folder, all of them or none.
+/// Puts documents under a folder as `KIND/LABEL/NAME`. Each label is replaced as a whole; labels that are not among
+/// `found` stay.
 ///
 /// # Errors
-/// When the folder cannot be written, or a document is not YAML.
+/// When the folder cannot be written.
 pub(crate) fn store(found: &[Source], folder: &Path) -> Result<()> {
-    let kept = found.iter().filter_map(|source| {
-        let kind = KINDS.iter().find(|(kind, _)| *kind == source.kind)?.1;
-        // A path names what is kept elsewhere.
-        let label = source.name.rsplit_once(':').filter(|_| !source.name.starts_with('/'))?.0;
-        let label = if label.starts_with("http") { &source.name } else { label };
-        let label: String =
-            label.chars().map(|other| if other.is_ascii_alphanumeric() { other } else { '-' }).collect();
-        Some((source, PathBuf::from(kind).join(label).join(sources::file_name(source.form))))
-    });
-    let kept: Vec<(&Source, PathBuf)> = kept.collect();
-    if kept.is_empty() {
-        return Ok(());
+    let mut groups: BTreeMap<PathBuf, Vec<&Source>> = BTreeMap::new();
+    for source in found {
+        if let Some(group) = group_of(source) {
+            groups.entry(group).or_default().push(source);
+        }
     }
-    let temporary = folder.with_extension("part");
-    remove(&temporary)?;
-    for (source, path) in &kept {
-        // What cannot be read is kept as it is: the boot says what is wrong with it.
-        let text = for_the_host(source.form, &source.name, &source.text, &mut hash_password)
-            .unwrap_or_else(|_| source.text.clone());
-        let path = temporary.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(&temporary))
-            .context("cannot keep the site's documents")?;
-        files::write_durably(&path, text.as_bytes(), 0o600)?;
+    for (group, sources) in groups {
+        let target = folder.join(&group);
+        let temporary = folder.join("part");
+        remove(&temporary)?;
+        fs::create_dir_all(&temporary).context("cannot keep the site's documents")?;
+        for source in sources {
+            // What cannot be read is kept as it is: the boot says what is wrong with it.
+            let text = for_the_host(source.form, &source.name, &source.text, &mut hash_password)
+                .unwrap_or_else(|_| source.text.clone());
+            files::write_durably(&temporary.join(sources::file_name(source.form)), text.as_bytes(), 0o600)?;
+        }
+        let parent = target.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).context("cannot keep the site's documents")?;
+        // A cut between the two leaves a host that is not claimed: its next boot does this again.
+        remove(&target)?;
+        fs::rename(&temporary, &target).context("cannot keep the site's documents")?;
+        files::sync_folder(parent)?;
     }
-    // A cut between the two leaves a host that is not claimed: its next boot does this again.
-    remove(folder)?;
-    fs::rename(&temporary, folder).context("cannot keep the site's documents")?;
-    files::sync_folder(folder.parent().unwrap_or(folder))
+    Ok(())
+}
+
+/// Folder of a source; none for the medium's own files, which are kept elsewhere.
+fn group_of(source: &Source) -> Option<PathBuf> {
+    let kind = KINDS.iter().find(|(kind, _)| *kind == source.kind)?.1;
+    let label = source.name.rsplit_once(':').filter(|_| !source.name.starts_with('/'))?.0;
+    let label = if label.starts_with("http") { &source.name } else { label };
+    // Sticks are labelled in any case, and a new one takes the place of the old one.
+    let label: String = label
+        .to_lowercase()
+        .chars()
+        .map(|other| if other.is_ascii_alphanumeric() { other } else { '-' })
+        .collect();
+    Some(PathBuf::from(kind).join(label))
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -109,19 +122,30 @@ pub(crate) fn stage_files() -> Vec<PathBuf> {
     found.filter(|path| sources::form_of(path) == edge_planner::configuration::Form::UserData).collect()
 }
 
-/// What is kept, in the order of the labels.
+/// What a host keeps, in the order in which an installer reads it.
 pub(super) fn documents() -> Vec<(Kind, PathBuf)> {
+    documents_in(Path::new(paths::OEM_SITE))
+}
+
+/// The documents that [`store`] has put under a folder.
+pub(super) fn documents_in(folder: &Path) -> Vec<(Kind, PathBuf)> {
     let list = |folder: &Path| -> Vec<PathBuf> {
-        let mut found: Vec<PathBuf> =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        found.sort();
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        found.sort_by_key(|path| (rank(path), path.clone()));
         found
     };
     let mut found = Vec::new();
     for (kind, name) in KINDS {
-        for label in list(&Path::new(paths::OEM_SITE).join(name)) {
+        for label in list(&folder.join(name)) {
             found.extend(list(&label).into_iter().map(|path| (kind, path)));
         }
     }
     found
+}
+
+/// Later ones overrule earlier ones.
+fn rank(path: &Path) -> usize {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    ["esp", "cidata", "edgedata"].iter().position(|label| *label == name).unwrap_or(usize::MAX)
 }

@@ -19,6 +19,9 @@ pub(super) const VOLUME_FILES: [&str; 6] =
 const CREDENTIALS: [(&str, Form, Kind); 2] =
     [("edge.user-data", Form::UserData, Kind::Machine), ("edge.unattended", Form::Unattended, Kind::Machine)];
 
+/// What the installer has fetched over the network.
+pub(super) const FETCHED: &str = "/run/edge/fetched";
+
 type Found = (Vec<Source>, Vec<Problem>);
 
 /// The sources of an installed host. Nothing outside the verified image and the host's own partitions is read:
@@ -56,6 +59,17 @@ pub(crate) fn of_medium() -> Found {
     match foreign() {
         Ok(sources) => found.0.extend(sources),
         Err(error) => found.1.push(problem("volumes beside the medium", &error)),
+    }
+    for (kind, path) in super::site::documents_in(Path::new(FETCHED)) {
+        let form = form_of(&path);
+        let label = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        match files::read_text(&path) {
+            Ok(text) => {
+                let name = format!("{label}:{}", file_name(form));
+                found.0.push(Source { kind, form, name, text });
+            }
+            Err(error) => found.1.push(problem(&path.display().to_string(), &error)),
+        }
     }
     found
 }

@@ -27,8 +27,8 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 }
 
 fn install(shared: &Arc<Shared>) -> Result<()> {
-    let (mut sources, problems) = configuration::of_medium();
-    sources.extend(remote::fetch_all(&sources)?);
+    remote::fetch_all(&configuration::of_medium().0)?;
+    let (sources, problems) = configuration::of_medium();
     let settings = Settings::from(&sources, problems);
     let edge = settings.edge();
     let interactive = edge.interactive.unwrap_or_default();

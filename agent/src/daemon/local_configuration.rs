@@ -25,9 +25,18 @@ pub(super) fn take(shared: &Arc<Shared>, request: &ConfigurationRequest) -> Resu
     }
     let text = for_the_host(Form::UserData, &request.name, &request.text, &mut hash_password)?;
     must_fit_the_rest(&request.name, &text)?;
-    files::write_durably(Path::new(paths::OEM_LOCAL), text.as_bytes(), 0o600)?;
+    let path = Path::new(paths::OEM_LOCAL);
+    let before = files::read_text_if_there(path)?.unwrap_or_default();
+    files::write_durably(path, text.as_bytes(), 0o600)?;
     shared.reload_settings();
-    let message = network_care::apply_now(shared)?;
+    let message = match network_care::apply_now(shared) {
+        Ok(message) => message,
+        Err(error) => {
+            files::write_durably(path, before.as_bytes(), 0o600)?;
+            shared.reload_settings();
+            return Err(error);
+        }
+    };
     let findings = problems.iter().filter(|problem| problem.severity < Severity::Error);
     Ok(ConfigurationAnswer { message, findings: findings.map(ToString::to_string).collect() })
 }

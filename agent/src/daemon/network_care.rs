@@ -11,6 +11,7 @@ use edge_model::{Result, paths};
 use edge_planner::network_trial::{Choice, Memory, Reach, prove, reject};
 
 use super::Shared;
+use crate::configuration::Settings;
 use crate::{host_state, network_trial};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -43,11 +44,17 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 
 /// Remembers the first network once it works.
 fn wait_for_first(shared: &Shared) {
-    let reach = network_trial::wanted(&shared.settings().data);
-    while !network_trial::reaches_its_peers(&reach) {
+    loop {
+        // An operator may have mended it meanwhile.
+        let reach = network_trial::wanted(&shared.settings().data);
+        if network_trial::memory().proven.is_some() {
+            return;
+        }
+        if shared.take_confirmation() || network_trial::reaches_its_peers(&reach) {
+            return remember(shared, &prove(&network_trial::memory(), reach));
+        }
         sleep(BETWEEN_LOOKS_AT_FIRST);
     }
-    remember(shared, &prove(&network_trial::memory(), reach));
 }
 
 fn remember(shared: &Shared, memory: &Memory) {
@@ -89,6 +96,8 @@ fn judge(shared: &Shared, reach: &Reach) {
 
 /// Puts changed settings to use while the host runs.
 pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
+    // What was confirmed before is not this change.
+    shared.take_confirmation();
     let settings = shared.settings();
     let identity = host_state::identity(&settings.data)?;
     host_state::write_identity(&host_state::machine_id()?, &identity)?;
@@ -99,7 +108,9 @@ pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
         Choice::First(_) | Choice::Trial(_) | Choice::Returned(_) => true,
     };
     shared.set_network(network_trial::state_of(&choice));
+    apply_the_rest(shared, &settings);
     if !changed {
+        reload_services(shared);
         return Ok("the configuration is used".into());
     }
     match choice {
@@ -124,6 +135,27 @@ pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
             Ok("the configuration is used".into())
         }
     }
+}
+
+/// What cannot cut the host off needs no trial.
+fn apply_the_rest(shared: &Shared, settings: &Settings) {
+    let site = &settings.edge().site;
+    let attempt = |what: &str, result: Result<()>| {
+        if let Err(error) = result {
+            shared.notice(format!("{what}: {error}"));
+        }
+    };
+    if let Some(operator) = &settings.edge().operator {
+        attempt("operator's account not made", host_state::create_operator(operator));
+    }
+    attempt("certificates not trusted", host_state::trust_certificates(&site.ca_certs));
+    if let Some(zone) = &site.time_zone {
+        attempt("time zone not set", host_state::set_time_zone(zone));
+    }
+}
+
+fn reload_services(shared: &Shared) {
+    network_trial::reload_services().into_iter().for_each(|failure| shared.notice(failure));
 }
 
 /// What of it failed is shown; the trial judges the network as it is then.

@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 
 use crate::configuration::{Settings, site};
 use crate::facts::{self, Host};
+use crate::network_trial;
 use crate::operations::{self, Afterwards};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
@@ -95,6 +96,11 @@ impl Shared {
                 self.confirmed.store(true, Ordering::Release);
                 Ok(())
             }
+            // The first network of a host, whose gateway does not answer.
+            NetworkState::Kept if network_trial::memory().proven.is_none() => {
+                self.confirmed.store(true, Ordering::Release);
+                Ok(())
+            }
             NetworkState::Kept | NetworkState::Returned => {
                 Err(Error::rejected("no change of the network is on trial"))
             }
@@ -113,7 +119,8 @@ impl Shared {
         let record = stages::run("kairos-agent.bootstrap", &Moment::of_running_system(self.host.record.mode));
         let settings = self.settings();
         let of_plug_ins = plug_ins::notify("agent.bootstrap", &settings);
-        record.failures().chain(of_plug_ins).for_each(|failure| self.notice(failure));
+        let failed = record.failed_steps().map(|step| format!("stage {}: {step} failed", record.stage));
+        failed.chain(of_plug_ins).for_each(|failure| self.notice(failure));
         if let Err(error) = site::claim() {
             self.notice(format!(
                 "the host could not be closed to further configuration from outside: {error}"
@@ -257,7 +264,9 @@ impl Shared {
 /// What of a stage a person should know.
 fn complaints(record: &StageRecord) -> Vec<String> {
     let of_files = record.problems.iter().map(|problem| format!("stage {}: {problem}", record.stage));
-    of_files.chain(record.failures()).collect()
+    of_files
+        .chain(record.failed_steps().map(|step| format!("stage {}: {step} failed", record.stage)))
+        .collect()
 }
 
 struct Reporter<'a> {

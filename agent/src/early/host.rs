@@ -12,8 +12,13 @@ const INSTALLER_NAME: &str = "edge-installer";
 
 pub(super) fn apply(settings: &Settings, reasons: &mut Vec<String>) -> Result<()> {
     let site = &settings.edge().site;
-    let identity = host_state::identity(&settings.data)?;
-    host_state::write_identity(&host_state::machine_id()?, &identity)?;
+    if let Err(error) = host_state::identity(&settings.data)
+        .and_then(|identity| host_state::write_identity(&host_state::machine_id()?, &identity))
+    {
+        // Systemd needs a machine-id; one for this boot is better than no boot.
+        reasons.push(format!("identity not applied: {error}"));
+        host_state::write_machine_id(&host_state::new_machine_id()?)?;
+    }
     let mut attempt = |what: &str, result: Result<()>| {
         if let Err(error) = result {
             reasons.push(format!("{what}: {error}"));

@@ -28,7 +28,7 @@ use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, Previ
 use edge_slot_image::signing;
 
 use super::{Outcome, write_image};
-use crate::configuration::{self, hash_password, site};
+use crate::configuration::{self, Settings, hash_password, site};
 use crate::facts::{self, Host};
 use crate::ledger_store::LedgerStore;
 use crate::report::Report;
@@ -158,7 +158,9 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
                     Error::rejected(format!("{} has changed meanwhile", plan.disk)).help("start again")
                 );
             }
-            let sources = configuration::of_medium().0;
+            let (sources, problems) = configuration::of_medium();
+            // What could be read a moment ago must not be missing from the host.
+            Settings::from(&sources, problems).must_be_right()?;
             execute(host, &medium, &plan, &disk, &sources, report)?;
             Ok(Outcome::stay(format!(
                 "{} {} is installed on {}",

@@ -1,7 +1,5 @@
 //! Accounts that steps make.
 
-use std::path::Path;
-
 use edge_host::accounts;
 use edge_model::document::{self, Node};
 use edge_model::user_data::stages::{NumberOrText, User};
@@ -32,11 +30,21 @@ pub(super) fn ensure(name: &str, user: &User) -> Result<()> {
         system: user.system,
         expires: user.password_expiry.as_deref().and_then(day_number),
     };
-    let (uid, gid, home) = ensure_account(&account, !user.no_create_home)?;
-    if user.ssh_authorized_keys.is_empty() {
-        return Ok(());
+    ensure_account(&account, !user.no_create_home)?;
+    add_keys(name, &user.ssh_authorized_keys)
+}
+
+/// What is given literally works without a network, whatever becomes of the rest.
+fn add_keys(name: &str, sources: &[String]) -> Result<()> {
+    let is_literal = |source: &&String| document::format::check("ssh-key", source).is_ok();
+    let (literal, fetched): (Vec<&String>, Vec<&String>) = sources.iter().partition(is_literal);
+    if !literal.is_empty() {
+        accounts::authorize(name, &literal.into_iter().cloned().collect::<Vec<_>>())?;
     }
-    accounts::add_authorized_keys(Path::new(&home), uid, gid, &fetch::ssh_keys(&user.ssh_authorized_keys)?)
+    if !fetched.is_empty() {
+        accounts::authorize(name, &fetch::ssh_keys(&fetched.into_iter().cloned().collect::<Vec<_>>())?)?;
+    }
+    Ok(())
 }
 
 /// A hash or a lock is written as it is; a plain password is hashed.
@@ -67,9 +75,10 @@ fn day_number(text: &str) -> Option<u64> {
 
 /// Adds SSH keys to an account that is there.
 pub(super) fn authorize(user: &str, keys: &[String]) -> Result<()> {
-    let found = change_accounts(|files| Some((files.ids(user)?, files.home(user)?.to_owned())))?;
-    let ((uid, gid), home) = found.ok_or_else(|| Error::invalid(format!("there is no account {user}")))?;
-    accounts::add_authorized_keys(Path::new(&home), uid, gid, &fetch::ssh_keys(keys)?)
+    if !change_accounts(|files| files.has(user))? {
+        return Err(Error::invalid(format!("there is no account {user}")));
+    }
+    add_keys(user, keys)
 }
 
 /// Makes the account, group or password that an entity describes.

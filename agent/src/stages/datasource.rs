@@ -8,7 +8,7 @@ use edge_model::user_data::stages::{DataSource, Provider};
 use edge_model::{Context, Error, Result};
 
 use super::shell;
-use crate::configuration::site;
+use crate::configuration::{site, trust};
 
 const TARGET: &str = "/oem/95_userdata";
 const SENTINEL: &str = "/run/.userdata_load";
@@ -59,11 +59,12 @@ pub(super) fn pull(source: &DataSource) -> Result<()> {
     if Path::new(TARGET).exists() {
         return Ok(());
     }
-    if site::is_claimed() && source.providers.iter().any(|provider| *provider != Provider::File) {
-        eprintln!("nothing outside is read: this host was claimed at its first site boot");
-        return Ok(());
-    }
+    let closed = site::is_claimed() || trust().secure_boot;
     for provider in &source.providers {
+        if closed && *provider != Provider::File {
+            eprintln!("{provider:?} is not read: this host is claimed, or started with Secure Boot");
+            continue;
+        }
         let Some(finder) = finder(*provider) else {
             eprintln!("the provider {provider:?} is not supported yet");
             continue;
@@ -76,8 +77,9 @@ pub(super) fn pull(source: &DataSource) -> Result<()> {
 }
 
 fn keep(text: &str) -> Result<()> {
-    fs::create_dir_all(TARGET).context("cannot keep user data")?;
-    let folder = Path::new(TARGET);
+    // The folder's name says that the user data is complete.
+    let folder = Path::new(TARGET).with_extension("part");
+    fs::create_dir_all(&folder).context("cannot keep user data")?;
     files::write_durably(&folder.join("userdata"), text.as_bytes(), 0o600)?;
     if text.starts_with("#!") {
         let script = folder.join("userdata");
@@ -85,5 +87,6 @@ fn keep(text: &str) -> Result<()> {
     } else {
         files::write_durably(&folder.join("userdata.yaml"), text.as_bytes(), 0o600)?;
     }
+    fs::rename(&folder, TARGET).context("cannot keep user data")?;
     fs::write(SENTINEL, "1").context("cannot write a sentinel")
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use edge_host::mount;
@@ -23,7 +24,7 @@ fn try_append(record: &StageRecord) -> std::io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(path))?;
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
-    OpenOptions::new().create(true).append(true).open(path)?.write_all(&line)?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.write_all(&line)?;
     if !mount::is_mounted(Path::new(paths::PERSISTENT)) {
         return Ok(());
     }

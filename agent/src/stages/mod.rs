@@ -137,7 +137,10 @@ fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
             return None;
         }
     };
-    let (node, found) = document::read::<UserData>(&name, &text);
+    let (mut node, mut found) = document::read::<UserData>(&name, &text);
+    if path.starts_with(paths::OEM_SITE) && configuration::trust().secure_boot {
+        edge_planner::configuration::without_code(&mut node, &mut found);
+    }
     problems
         .extend(found.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string));
     match document::typed(&node) {

@@ -4,10 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use edge_model::{Context, Error, Result};
+use edge_model::{Context, Result};
 
 use crate::files;
 
+/// Where sshd looks for keys besides home folders.
+const AUTHORIZED_KEYS: &str = "/etc/ssh/authorized_keys.d";
 const LOCK: &str = "/etc/.pwd.lock";
 /// Path, and the mode that a new file gets.
 const FILES: [(&str, u32); 4] =
@@ -83,18 +85,15 @@ pub fn own(path: &Path, uid: u32, gid: u32) -> Result<()> {
         .with_context(|| format!("cannot give {} its owner", path.display()))
 }
 
-/// Adds lines to an account's `authorized_keys`, each once.
+/// Adds keys to those that may log in as an account, each once. They stand in a folder of root's: a file that its
+/// owner could replace by a link must not be written by root.
 ///
 /// # Errors
-/// When the folder is not the account's own or cannot be written.
-pub fn add_authorized_keys(home: &Path, uid: u32, gid: u32, keys: &[String]) -> Result<()> {
-    let folder = home.join(".ssh");
-    if folder.is_symlink() {
-        return Err(Error::rejected(format!("{} is a link", folder.display())));
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).context("cannot set the mode of .ssh")?;
-    let path = folder.join("authorized_keys");
+/// When the folder cannot be written.
+pub fn authorize(name: &str, keys: &[String]) -> Result<()> {
+    let folder = Path::new(AUTHORIZED_KEYS);
+    fs::create_dir_all(folder).context("cannot create a folder for SSH keys")?;
+    let path = folder.join(name);
     let mut text = files::read_text_if_there(&path)?.unwrap_or_default();
     for key in keys {
         if !text.lines().any(|line| line.trim() == key.trim()) {
@@ -102,7 +101,5 @@ pub fn add_authorized_keys(home: &Path, uid: u32, gid: u32, keys: &[String]) -> 
             text.push('\n');
         }
     }
-    files::write_durably(&path, text.as_bytes(), 0o600)?;
-    own(&folder, uid, gid)?;
-    own(&path, uid, gid)
+    files::write_durably(&path, text.as_bytes(), 0o644)
 }

@@ -176,6 +176,10 @@ impl Child {
         let stderr = collect(child.stderr.take());
         let status = wait_until(&mut child, Instant::now() + deadline)
             .with_context(|| format!("`{shown}` did not finish"))?;
+        if self.bound {
+            // Who is left behind holds our pipes, and would be waited for without an end.
+            kill_group(&mut child);
+        }
         let joined = |handle: thread::JoinHandle<Vec<u8>>| handle.join().unwrap_or_default();
         let stdout = joined(stdout);
         Ok(Outcome { status, stdout, stderr: String::from_utf8_lossy(&joined(stderr)).into_owned() })

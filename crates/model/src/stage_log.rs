@@ -44,13 +44,9 @@ pub enum StepOutcome {
 }
 
 impl StageRecord {
-    /// Names and reasons of steps that failed.
-    pub fn failures(&self) -> impl Iterator<Item = String> {
-        self.steps.iter().filter_map(|step| match &step.outcome {
-            StepOutcome::Failed { errors } => {
-                Some(format!("stage {}: {}: {}", self.stage, step.name, errors.join("; ")))
-            }
-            StepOutcome::Done | StepOutcome::Planned { .. } | StepOutcome::Skipped { .. } => None,
-        })
+    /// Names of steps that failed. Their reasons may hold what a command was given, and are for root.
+    pub fn failed_steps(&self) -> impl Iterator<Item = &str> {
+        let failed = self.steps.iter().filter(|step| matches!(step.outcome, StepOutcome::Failed { .. }));
+        failed.map(|step| step.name.as_str())
     }
 }

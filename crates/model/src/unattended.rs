@@ -17,7 +17,7 @@ pub struct Unattended {
     pub interactive: Option<Interactive>,
     /// Where and how to install. Without this section the medium waits.
     pub install: Option<InstallAnswers>,
-    #[schemars(extend("format" = "host-name", "x-old-names" = ["host-name"]))]
+    #[schemars(extend("format" = "host-name-of-kernel", "x-old-names" = ["host-name"]))]
     pub host_name: Option<String>,
     /// Identifier of this host; `$random` makes one.
     #[schemars(extend("format" = "host-id"))]
@@ -157,6 +157,7 @@ pub struct Proxy {
     #[schemars(extend("format" = "proxy"))]
     pub https: Option<String>,
     /// Hosts, domains and networks that are reached without it, separated by commas.
+    #[schemars(extend("format" = "no-control"))]
     pub no_proxy: Option<String>,
 }
 

@@ -42,6 +42,13 @@ pub fn files(site: &Site) -> Vec<RunFile> {
     files
 }
 
+/// All paths that [`files`] may give, besides network units: those of an earlier configuration must go.
+pub fn fixed_paths() -> Vec<String> {
+    let drop_in = |unit: &&str| format!("systemd/system/{unit}.service.d/50-edge-proxy.conf");
+    let services = ["systemd/resolved.conf.d/50-edge.conf", "systemd/timesyncd.conf.d/50-edge.conf"];
+    services.iter().map(|path| (*path).to_owned()).chain(PROXY_USERS.iter().map(drop_in)).collect()
+}
+
 /// Units that reach registries and management planes. Workloads are told by their own means.
 const PROXY_USERS: [&str; 4] = ["edge-agent", "containerd", "k3s", "k3s-agent"];
 

@@ -3,6 +3,8 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p edge-planner --test documents` writes them anew; read the difference.
 
+#![allow(clippy::unwrap_used)] // a test; helpers outside of #[test] count as code for the lint
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

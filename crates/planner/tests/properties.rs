@@ -1,5 +1,7 @@
 //! What holds for every document: nothing panics, what is printed reads back, secrets stay secret.
 
+#![allow(clippy::unwrap_used)] // a test; helpers outside of #[test] count as code for the lint
+
 use edge_model::document::schema::Part;
 use edge_model::document::tree::{Entry, Node, Place, Value};
 use edge_model::document::{self, Document, print};

@@ -160,9 +160,9 @@ pub(super) fn stages_run_in_order(ground: &Ground) -> Result<()> {
     let marks = ssh.run("cat /run/marks", ground.patience(60))?;
     ensure(marks == EXPECTED_MARKS, || format!("the stages left other marks: {marks}"))?;
     let seen = ssh.run(
-        "hostname; id clerk; sudo cat /home/clerk/.ssh/authorized_keys; sudo cat /run/written; stat -c '%U:%G %a' /run/written; \
+        "hostname; id clerk; cat /etc/ssh/authorized_keys.d/clerk; sudo cat /run/written; stat -c '%U:%G %a' /run/written; \
          cat /proc/sys/net/ipv4/ip_forward; findmnt -no TARGET /srv/kept; stat -c %a /srv/kept/inner; sudo grep -c 'clerk:\\$6\\$' /etc/shadow; \
-         pgrep -f 'sleep 1000' || echo nothing left; sudo edge-agent stage log; sudo edge-agent stage run boot --dry-run; sudo edge-agent status",
+         pgrep -x sleep || echo nothing left; sudo edge-agent stage log; sudo edge-agent stage run boot --dry-run; sudo edge-agent status",
         ground.patience(60),
     )?;
     for expected in [

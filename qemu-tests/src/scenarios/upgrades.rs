@@ -19,6 +19,13 @@ pub(super) fn there_and_back(ground: &Ground) -> Result<()> {
     ground.expect_healthy(&mut powered, "b", &second)?;
     let after = ssh.run(identity, ground.patience(60))?;
     ensure(before == after, || format!("identity or data changed: {before} → {after}"))?;
+    // Stages of the boot before: those around the upgrade ran, one of them inside the new image.
+    let stages = ssh.run("sudo edge-agent stage log --all", ground.patience(60))?;
+    for stage in
+        ["stage before-upgrade", "stage after-upgrade-chroot (in the new image)", "stage after-upgrade ("]
+    {
+        ensure(stages.contains(stage), || format!("{stage} did not run: {stages}"))?;
+    }
     let again = ssh.run(&ground.upgrade_command("2.0.0"), ground.patience(60))?;
     ensure(again.contains("already installed"), || format!("a second time: {again}"))?;
     let older = ssh.outcome(&ground.upgrade_command("1.5.0-missing"), ground.patience(60))?;

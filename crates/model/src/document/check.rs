@@ -213,11 +213,16 @@ impl Checker<'_> {
 
     fn number_is_allowed(&mut self, node: &Node, part: Part<'_>, path: &str) -> bool {
         let Some(number) = scalar_as(node, "number").and_then(|number| number.as_f64()) else { return true };
-        if part.types().contains(&"string") {
-            return true;
-        }
         let low = part.number("minimum").filter(|low| number < *low);
-        let high = part.number("maximum").filter(|high| number > *high);
+        let widest = match part.format() {
+            Some("uint8") => Some(f64::from(u8::MAX)),
+            Some("uint16") => Some(f64::from(u16::MAX)),
+            Some("uint32") => Some(f64::from(u32::MAX)),
+            // Beyond this a number is not exact any more.
+            Some("uint64") => Some((1_u64 << 53) as f64),
+            _ => None,
+        };
+        let high = part.number("maximum").or(widest).filter(|high| number > *high);
         let message = match (low, high) {
             (Some(low), _) => format!("{number} is less than {low}, the least that is allowed"),
             (_, Some(high)) => format!("{number} is more than {high}, the most that is allowed"),

@@ -57,6 +57,22 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
         "host-name" => {
             is(is_host_name(text), text, "a host name: letters, digits and hyphens, dots between labels")
         }
+        // What the kernel takes; domains may be longer.
+        "host-name-of-kernel" => is(
+            is_host_name(text) && text.len() <= 64,
+            text,
+            "a host name of at most 64 letters, digits and hyphens, dots between labels",
+        ),
+        "no-control" => is(
+            !text.chars().any(|character| character.is_control() || character.is_whitespace()),
+            "",
+            "the value must not have spaces or line ends",
+        ),
+        "name-servers" => is(
+            text.is_empty() || text.split(',').all(|server| server.trim().parse::<IpAddr>().is_ok()),
+            text,
+            "IP addresses, separated by commas",
+        ),
         "domain" => is(is_host_name(text.trim_start_matches('~')), text, "a domain name"),
         "host-or-ip" => {
             is(is_host_name(text) || text.parse::<IpAddr>().is_ok(), text, "a host name or an IP address")
@@ -103,9 +119,12 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
         "certificate" => certificate(text),
         "time-zone" => is(is_time_zone(text), text, "a time zone, like Europe/Zurich"),
         "url" => is(is_url(text), text, "a URL that begins with http:// or https://"),
-        "proxy" => {
-            is(is_url(text) || text.starts_with("socks5://"), text, "a proxy, like http://proxy.example:3128")
-        }
+        "proxy" => is(
+            is_url(text)
+                || text.strip_prefix("socks5://").is_some_and(|rest| is_url(&format!("http://{rest}"))),
+            text,
+            "a proxy, like http://proxy.example:3128",
+        ),
         "absolute-path" => is(is_absolute_path(text), text, "a path that begins with / and has no `..`"),
         "device-path" => is(
             text == "auto" || (text.starts_with("/dev/") && is_absolute_path(text)),
@@ -179,7 +198,11 @@ fn is_ssh_key(key: &str) -> bool {
 
 fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with('/')
+            && !rest.contains(|other: char| other.is_whitespace() || other.is_control())
+    })
 }
 
 fn is_time_zone(text: &str) -> bool {

@@ -20,10 +20,10 @@ const NODE_LIMIT: usize = 200_000;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Place {
     pub source: Arc<str>,
-    pub line: usize,
-    pub column: usize,
-    pub start: usize,
-    pub end: usize,
+    pub line: u32,
+    pub column: u32,
+    pub start: u32,
+    pub end: u32,
 }
 
 impl Place {
@@ -181,6 +181,11 @@ pub fn read(source: &str, text: &str) -> Result<Node, Problem> {
     reader.document(start)
 }
 
+/// Documents are limited: their lines and bytes fit.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 struct Reader<'a> {
     source: Arc<str>,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
@@ -217,11 +222,11 @@ impl<'a> Reader<'a> {
             }
             Some(Err(error)) => {
                 let marker = error.marker();
-                let at = marker.byte_offset().unwrap_or(0);
+                let at = small(marker.byte_offset().unwrap_or(0));
                 let place = Place {
                     source: self.source.clone(),
-                    line: marker.line().max(1),
-                    column: marker.col() + 1,
+                    line: small(marker.line().max(1)),
+                    column: small(marker.col() + 1),
                     start: at,
                     end: at,
                 };
@@ -234,10 +239,10 @@ impl<'a> Reader<'a> {
     fn place(&self, span: &Span) -> Place {
         Place {
             source: self.source.clone(),
-            line: span.start.line().max(1),
-            column: span.start.col() + 1,
-            start: span.start.byte_offset().unwrap_or(0),
-            end: span.end.byte_offset().unwrap_or(0),
+            line: small(span.start.line().max(1)),
+            column: small(span.start.col() + 1),
+            start: small(span.start.byte_offset().unwrap_or(0)),
+            end: small(span.end.byte_offset().unwrap_or(0)),
         }
     }
 
@@ -293,7 +298,7 @@ impl<'a> Reader<'a> {
         self.depth += 1;
         let mut entries: Vec<Entry> = Vec::new();
         let mut defaults: Vec<Entry> = Vec::new();
-        let mut first_places: HashMap<String, usize> = HashMap::new();
+        let mut first_places: HashMap<String, u32> = HashMap::new();
         loop {
             let (event, key_place) = self.next()?;
             if matches!(event, Event::MappingEnd) {

@@ -71,7 +71,7 @@ pub struct Site {
     #[schemars(extend("format" = "host-id"))]
     pub name: Option<String>,
     /// Host name; by default the identifier.
-    #[schemars(extend("format" = "host-name"))]
+    #[schemars(extend("format" = "host-name-of-kernel"))]
     pub host_name: Option<String>,
     /// Stands in front of an identifier that the machine gives; default `edge`.
     #[schemars(extend("format" = "host-id-prefix"))]
@@ -138,8 +138,10 @@ pub struct SiteNetwork {
     #[schemars(extend("format" = "proxy"))]
     pub https_proxy: Option<String>,
     /// Hosts, domains and networks that are reached without the proxy, separated by commas.
+    #[schemars(extend("format" = "no-control"))]
     pub no_proxy: Option<String>,
     /// Name servers of all interfaces, separated by commas.
+    #[schemars(extend("format" = "name-servers"))]
     pub nameserver: Option<String>,
     #[schemars(extend("x-merge" = "replace-each"))]
     pub interfaces: Interfaces,

@@ -28,6 +28,7 @@ pub struct Interface {
     #[schemars(extend("x-item-format" = "ip"))]
     pub dns: Vec<String>,
     /// One name server, or several with commas.
+    #[schemars(extend("format" = "name-servers"))]
     pub nameserver: Option<String>,
     /// Domains in which short names are looked for.
     #[schemars(extend("x-item-format" = "domain"))]

@@ -47,7 +47,7 @@ pub struct UserData {
     /// Steps of boot and life stages, by stage.
     pub stages: BTreeMap<String, Vec<Step>>,
     /// Host name; `edge.site.hostName` comes first.
-    #[schemars(extend("format" = "host-name"))]
+    #[schemars(extend("format" = "host-name-of-kernel"))]
     pub hostname: Option<String>,
     /// Accounts, made before the service manager starts.
     pub users: Vec<SystemUser>,

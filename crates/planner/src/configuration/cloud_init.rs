@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 #[serde(default)]
 struct MetaData {
     #[serde(rename = "local-hostname")]
-    #[schemars(extend("format" = "host-name"))]
+    #[schemars(extend("format" = "host-name-of-kernel"))]
     local_hostname: Option<String>,
 }
 
@@ -206,9 +206,23 @@ fn interfaces(config: &NetworkConfig) -> Interfaces {
     let mut all = Interfaces::new();
     let not_bridges = config.ethernets.iter().chain(&config.vlans).chain(&config.bonds);
     let plans = not_bridges.map(|plan| (plan, false)).chain(config.bridges.iter().map(|plan| (plan, true)));
-    for ((id, plan), is_bridge) in plans {
-        let name = plan.set_name.as_ref().or(plan.matches.name.as_ref()).unwrap_or(id);
-        all.insert(name.clone(), of_netplan(plan, is_bridge));
+    let plans: Vec<_> = plans.collect();
+    // Others refer to an interface by its id in the document.
+    let names: BTreeMap<&String, &String> = plans
+        .iter()
+        .map(|((id, plan), _)| (*id, plan.set_name.as_ref().or(plan.matches.name.as_ref()).unwrap_or(id)))
+        .collect();
+    for ((id, plan), is_bridge) in &plans {
+        let mut interface = of_netplan(plan, *is_bridge);
+        let rename = |reference: &mut String| {
+            if let Some(name) = names.get(reference) {
+                *reference = (*name).clone();
+            }
+        };
+        interface.vlan.iter_mut().for_each(|vlan| rename(&mut vlan.parent));
+        interface.bond.iter_mut().flat_map(|bond| &mut bond.members).for_each(rename);
+        interface.bridge.iter_mut().flat_map(|bridge| &mut bridge.members).for_each(rename);
+        all.insert(names[id].clone(), interface);
     }
     for device in config.config.iter().filter(|device| device.kind != DeviceKind::Nameserver) {
         if let Some(name) = &device.name {

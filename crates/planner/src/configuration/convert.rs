@@ -46,8 +46,9 @@ pub fn convert(name: &str, text: &str, to: Spelling) -> Result<(String, Vec<Prob
     edits.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
     let mut converted = text.to_owned();
     for (place, new) in edits {
-        if converted.get(place.start..place.end).is_some() {
-            converted.replace_range(place.start..place.end, &new);
+        let range = place.start as usize..place.end as usize;
+        if converted.get(range.clone()).is_some() {
+            converted.replace_range(range, &new);
         }
     }
     Ok((converted, problems))
@@ -107,7 +108,10 @@ pub(super) fn hash_password(
 ) -> Result<()> {
     let Some((first, rest)) = path.split_first() else {
         let Some(password) = node.take("password") else { return Ok(()) };
-        let hashed = hash(password.value.scalar().unwrap_or_default())?;
+        let plain = password.value.scalar().filter(|plain| !plain.is_empty() && !password.value.is_null());
+        // An empty password would open the account to everybody.
+        let Some(plain) = plain else { return Ok(()) };
+        let hashed = hash(plain)?;
         let place = password.value.place.clone();
         node.put(&["passwordHash"], Entry { value: Node::text(place, hashed), ..password });
         return Ok(());
@@ -129,7 +133,7 @@ pub fn password_of(
 ) -> Result<Option<String>> {
     match (&operator.password_hash, &operator.password) {
         (Some(hashed), _) => Ok(Some(hashed.reveal().to_owned())),
-        (None, Some(plain)) => hash(plain.reveal()).map(Some),
-        (None, None) => Ok(None),
+        (None, Some(plain)) if !plain.reveal().is_empty() => hash(plain.reveal()).map(Some),
+        (None, Some(_) | None) => Ok(None),
     }
 }

@@ -196,6 +196,11 @@ fn restrict(node: &mut Node, kind: Kind, problems: &mut Vec<Problem>) {
     }
 }
 
+/// A site's user data as a host with Secure Boot may use it: without code, accounts and keys.
+pub fn without_code(node: &mut Node, problems: &mut Vec<Problem>) {
+    restrict(node, Kind::Site, problems);
+}
+
 /// Removes a value; returns where it stood.
 fn remove(node: &mut Node, path: &[&str]) -> Option<Place> {
     let (first, rest) = path.split_first()?;

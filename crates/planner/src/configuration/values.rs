@@ -265,6 +265,9 @@ impl Checker<'_> {
         if operator.password.is_some() && operator.password_hash.is_some() {
             self.error("edge.operator", "password and passwordHash exclude each other");
         }
+        if operator.password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
+            self.error("edge.operator.password", "an empty password would open the account to everybody");
+        }
         if operator.password.is_none() && operator.password_hash.is_none() && operator.ssh_keys.is_empty() {
             self.warning(
                 "edge.operator",
