@@ -174,7 +174,7 @@ pub(super) fn stages_run_in_order(ground: &Ground) -> Result<()> {
         "clerk:clerks 600",
         "/srv/kept\n711",
         "nothing left",
-        "40_broken.yaml:2:1",
+        "40_broken.yaml:1:9",
         "exit status 3: sorry",
         "elsewhere: skipped: node",
         "run \"echo boot early >> /run/marks\"",
