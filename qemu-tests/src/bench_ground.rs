@@ -140,6 +140,8 @@ impl Ground {
         let machine = Machine::copy_of(&self.lab, &Machine::at(&self.base_folder(), 0), name)?;
         let mut powered = machine.power_on(&self.lab, self.accelerator)?;
         self.expect_healthy(&mut powered, "a", &self.first)?;
+        // A slow machine is healthy before its network is up, and most commands are tried once.
+        self.ssh(&machine).run("true", self.patience(120))?;
         Ok((machine, powered))
     }
 
