@@ -32,10 +32,14 @@ stages:
 "#;
 /// Beside the base host: the image that it was installed with.
 const BASE_IMAGE: &str = "root-hash";
+/// Beside the disk of a machine that was stopped while it ran: its memory.
+const STATE: &str = "state";
 
 /// The ground on which scenarios run.
 #[derive(Debug)]
 pub struct Ground {
+    /// The checkout.
+    pub root: PathBuf,
     pub lab: Lab,
     pub key: Key,
     pub registry: Registry,
@@ -57,7 +61,7 @@ impl Ground {
         let registry = Registry::start(&lab)?;
         let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;
         let accelerator = Accelerator::probe(&lab, &first.iso())?;
-        Ok(Self { lab, key, registry, accelerator, first, slowness: OnceLock::new() })
+        Ok(Self { root: root.to_owned(), lab, key, registry, accelerator, first, slowness: OnceLock::new() })
     }
 
     /// A time limit that fits this machine, from one that fits the machine it was chosen on.
@@ -114,6 +118,22 @@ impl Ground {
         self.lab.work().join("base")
     }
 
+    fn running_folder(&self) -> PathBuf {
+        self.lab.work().join("base-running")
+    }
+
+    /// Keeps a healthy machine with its memory, for [`Ground::healthy_copy`]; it goes on.
+    ///
+    /// # Errors
+    /// When its state cannot be saved.
+    pub fn keep_running(&self, machine: &Machine, powered: &Powered) -> Result<()> {
+        let saved = machine.folder().join(STATE);
+        powered.save_state(&saved)?;
+        let copy = Machine::copy_of(&self.lab, machine, "base-running")?;
+        fs::rename(saved, copy.folder().join(STATE)).context("cannot keep the base's state")?;
+        powered.go_on()
+    }
+
     /// Keeps a machine that is off as the one that others are copied from.
     ///
     /// # Errors
@@ -129,18 +149,17 @@ impl Ground {
         fs::read_to_string(self.base_folder().join(BASE_IMAGE)).is_ok_and(|hash| hash == self.first.root_hash)
     }
 
-    /// A copy of the installed host, switched on and healthy.
+    /// A copy of the installed host at a moment at which it was healthy: one boot less for each scenario.
     ///
     /// # Errors
-    /// When there is no base (its scenario failed) or the copy does not come up.
+    /// When there is no base (its scenario failed) or the copy cannot be reached.
     pub fn healthy_copy(&self, name: &str) -> Result<(Machine, Powered)> {
         if !fs::exists(self.base_folder()).context("cannot look for the base host")? {
             return Err(Error::environment("there is no installed host to start from"));
         }
-        let machine = Machine::copy_of(&self.lab, &Machine::at(&self.base_folder(), 0), name)?;
-        let mut powered = machine.power_on(&self.lab, self.accelerator)?;
-        self.expect_healthy(&mut powered, "a", &self.first)?;
-        // A slow machine is healthy before its network is up, and most commands are tried once.
+        let running = self.running_folder();
+        let machine = Machine::copy_of(&self.lab, &Machine::at(&running, 0), name)?;
+        let powered = machine.resume(&self.lab, self.accelerator, &running.join(STATE))?;
         self.ssh(&machine).run("true", self.patience(120))?;
         Ok((machine, powered))
     }

@@ -1,6 +1,7 @@
 //! Real virtual machines for demo and tests: UEFI firmware, serial line, control socket, registry.
 
 pub mod bench_ground;
+pub mod console;
 pub mod images;
 pub mod lab;
 pub mod machine;
@@ -10,3 +11,4 @@ pub mod serial;
 pub mod ssh;
 pub mod stick;
 pub mod tally;
+pub mod tunnel;

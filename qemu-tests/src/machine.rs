@@ -18,6 +18,9 @@ const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 const MEMORY_MIB: u32 = 1024;
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// For a state of at most [`MEMORY_MIB`], on a slow disk.
+const STATE_WITHIN: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(50);
 
 /// How a disk is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +65,7 @@ impl Machine {
     /// # Errors
     /// When the folder cannot be filled.
     pub fn new(lab: &Lab, name: &str, disk_gib: u64, bus: Bus) -> Result<Self> {
-        let folder = new_folder(lab, name)?;
-        let machine = Self {
-            folder,
-            bus,
-            second_disk: None,
-            medium: Medium::None,
-            ssh_port: free_port()?,
-            independent: false,
-            medium_first: false,
-        };
+        let machine = Self { bus, ..Self::at(&new_folder(lab, name)?, free_port()?) };
         fs::copy(lab.tool_file(VARIABLES), machine.variables())
             .context("cannot copy the firmware's variables")?;
         let disk = fs::File::create(machine.disk()).context("cannot create a disk")?;
@@ -79,21 +73,12 @@ impl Machine {
         Ok(machine)
     }
 
-    /// A machine in the same state as another one that is off.
+    /// A machine with the disk and the firmware's variables of another one that is off, or stopped.
     ///
     /// # Errors
     /// When the state cannot be copied.
     pub fn copy_of(lab: &Lab, original: &Machine, name: &str) -> Result<Self> {
-        let folder = new_folder(lab, name)?;
-        let machine = Self {
-            folder,
-            bus: original.bus,
-            second_disk: None,
-            medium: Medium::None,
-            ssh_port: free_port()?,
-            independent: false,
-            medium_first: false,
-        };
+        let machine = Self { bus: original.bus, ..Self::at(&new_folder(lab, name)?, free_port()?) };
         fs::copy(original.variables(), machine.variables())
             .context("cannot copy the firmware's variables")?;
         Child::new("cp").arg("--sparse=always").arg(original.disk()).arg(machine.disk()).run()?;
@@ -189,13 +174,41 @@ impl Machine {
     /// # Errors
     /// When the emulator does not start.
     pub fn power_on(&self, lab: &Lab, accelerator: Accelerator) -> Result<Powered> {
+        self.start(lab, accelerator, |emulator| emulator)
+    }
+
+    /// Lets the machine go on from the moment at which [`Powered::save_state`] stopped it.
+    ///
+    /// # Errors
+    /// When the emulator does not start or the state is not one of this machine.
+    pub fn resume(&self, lab: &Lab, accelerator: Accelerator, state: &Path) -> Result<Powered> {
+        let state = format!("file:{}", state.display());
+        let powered = self.start(lab, accelerator, |emulator| emulator.args(["-incoming", &state]))?;
+        let mut control = Qmp::connect(&powered.control)?;
+        let started = Instant::now();
+        while control.command("query-status", json!({}))?["status"] == "inmigrate" {
+            if started.elapsed() > STATE_WITHIN {
+                return Err(Error::environment("the machine's state was not loaded in time"));
+            }
+            sleep(POLL);
+        }
+        control.command("cont", json!({}))?;
+        Ok(powered)
+    }
+
+    fn start(
+        &self,
+        lab: &Lab,
+        accelerator: Accelerator,
+        prepare: impl FnOnce(Child) -> Child,
+    ) -> Result<Powered> {
         let serial = self.folder.join("serial.log");
         let control = self.folder.join("qmp.sock");
         for stale in [&serial, &control] {
             // They belong to an earlier run.
             let _ = fs::remove_file(stale);
         }
-        let mut emulator = self.emulator(lab, accelerator, &serial, &control)?;
+        let mut emulator = prepare(self.emulator(lab, accelerator, &serial, &control)?);
         if self.independent {
             emulator = emulator.independent();
         }
@@ -237,22 +250,26 @@ impl Machine {
                 .arg(format!("if=none,id=second,format=raw,snapshot=on,file={}", image.display()))
                 .args(["-device", "virtio-blk-pci,drive=second"]);
         }
+        // Every machine has a CD drive, so that a saved state fits all of them.
+        let mut drive = String::from("ide-cd,id=cd,bus=ide.0");
         qemu = match &self.medium {
             Medium::None => qemu,
-            Medium::Cd(iso) => qemu
-                .arg("-drive")
-                .arg(format!("if=none,id=medium,format=raw,media=cdrom,readonly=on,file={}", iso.display()))
-                .arg("-device")
-                .arg(format!(
-                    "ide-cd,drive=medium,bus=ide.0{}",
-                    if self.medium_first { ",bootindex=0" } else { "" }
-                )),
+            Medium::Cd(iso) => {
+                drive.push_str(",drive=medium");
+                if self.medium_first {
+                    drive.push_str(",bootindex=0");
+                }
+                qemu.arg("-drive").arg(format!(
+                    "if=none,id=medium,format=raw,media=cdrom,readonly=on,file={}",
+                    iso.display()
+                ))
+            }
             Medium::UsbStick(iso) => qemu
                 .arg("-drive")
                 .arg(format!("if=none,id=medium,format=raw,readonly=on,file={}", iso.display()))
                 .args(["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on"]),
         };
-        Ok(qemu)
+        Ok(qemu.args(["-device", &drive]))
     }
 }
 
@@ -341,6 +358,47 @@ impl Powered {
     /// Pulls the plug: guest memory is gone, what the guest gave to its disk is kept.
     pub fn pull_the_plug(mut self) {
         self.process.kill();
+    }
+
+    /// Takes the disc out of the drive, stops the machine and writes what it holds in memory to a file, for
+    /// [`Machine::resume`] with disk and variables as they are now; [`Powered::go_on`] starts it again.
+    ///
+    /// # Errors
+    /// When the emulator refuses.
+    pub fn save_state(&self, state: &Path) -> Result<()> {
+        let mut control = Qmp::connect(&self.control)?;
+        control.command("eject", json!({ "id": "cd", "force": true }))?;
+        control.command("stop", json!({}))?;
+        control.command("migrate-set-parameters", json!({ "max-bandwidth": 1_u64 << 33 }))?;
+        control.command("migrate", json!({ "uri": format!("file:{}", state.display()) }))?;
+        let started = Instant::now();
+        loop {
+            let answer = control.command("query-migrate", json!({}))?;
+            match answer["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed") => return Err(Error::environment(format!("no state was saved: {answer}"))),
+                _ if started.elapsed() > STATE_WITHIN => {
+                    return Err(Error::environment(format!("the state was not saved in time: {answer}")));
+                }
+                _ => sleep(POLL),
+            }
+        }
+    }
+
+    /// Starts a machine that [`Powered::save_state`] has stopped.
+    ///
+    /// # Errors
+    /// When the emulator refuses.
+    pub fn go_on(&self) -> Result<()> {
+        Qmp::connect(&self.control)?.command("cont", json!({})).map(drop)
+    }
+
+    /// QEMU's control of this machine.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn control(&self) -> Result<Qmp> {
+        Qmp::connect(&self.control)
     }
 
     /// Presses the reset button.

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use edge_host::child::{Child, Outcome};
+use edge_host::child::{Child, Outcome, Running};
 use edge_model::{Context, Error, Result};
 
 use crate::lab::Lab;
 
 pub const OPERATOR: &str = "site";
+/// Exit status of ssh when the connection failed, before the command or during it.
+const UNREACHABLE: i32 = 255;
+/// What ssh says when the command was not even sent.
+const NOT_REACHED: [&str; 3] = ["banner exchange", "Connection refused", "kex_exchange_identification"];
 
 /// An operator's key pair.
 #[derive(Debug, Clone)]
@@ -78,17 +82,39 @@ impl Ssh<'_> {
         self.client("ssh", "-p")?.arg("-t").arg(Self::address()).run_on_terminal()
     }
 
-    /// Runs a shell command; returns how it ended.
+    /// Runs a shell command once; returns how it ended. To reach the machine may take some tries while it starts.
     ///
     /// # Errors
     /// When ssh itself cannot be started or takes longer than `within`.
     pub fn outcome(&self, command: &str, within: Duration) -> Result<Outcome> {
+        let started = Instant::now();
+        loop {
+            let outcome = self
+                .client("ssh", "-p")?
+                .args(["-o", "BatchMode=yes"])
+                .arg(Self::address())
+                .arg(command)
+                .deadline(within)
+                .outcome()?;
+            let not_reached = NOT_REACHED.iter().any(|sign| outcome.stderr.contains(sign));
+            if outcome.status.code() != Some(UNREACHABLE) || !not_reached || started.elapsed() > within {
+                return Ok(outcome);
+            }
+            sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// Opens a port of ours that leads to a Unix socket of the machine, as long as the result lives.
+    ///
+    /// # Errors
+    /// When ssh itself cannot be started.
+    pub fn forward(&self, port: u16, socket: &str) -> Result<Running> {
+        let log = self.lab.work().join(format!("forward-{port}.log"));
         self.client("ssh", "-p")?
-            .args(["-o", "BatchMode=yes"])
+            .args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-N", "-L"])
+            .arg(format!("127.0.0.1:{port}:{socket}"))
             .arg(Self::address())
-            .arg(command)
-            .deadline(within)
-            .outcome()
+            .spawn(&log)
     }
 
     /// Copies a file of this machine to a path on the other.
@@ -106,7 +132,6 @@ impl Ssh<'_> {
     /// # Errors
     /// When the command fails or the machine cannot be reached in time.
     pub fn run(&self, command: &str, within: Duration) -> Result<String> {
-        const UNREACHABLE: i32 = 255;
         let started = Instant::now();
         loop {
             let outcome = self.outcome(command, within)?;

@@ -16,42 +16,44 @@ use super::ensure;
 
 /// A program that takes the place of the service manager and does nothing.
 const SLEEPER: &str = "#!/bin/sh\nwhile :; do sleep 3600; done\n";
-/// A health check that never agrees, with a short deadline.
-const NEVER_HEALTHY: &str = "edge:\n  health:\n    commands: ['false']\n    deadlineSeconds: 60\n";
+/// A health check that never agrees, with a deadline that even a slow boot meets.
+fn never_healthy(deadline: Duration) -> String {
+    format!("edge:\n  health:\n    commands: ['false']\n    deadlineSeconds: {}\n", deadline.as_secs())
+}
 /// Words that are found nowhere else, in a file that no boot reads.
 const UNREAD_WORDS: &str = "this line is in a file that no boot ever reads";
 
-/// The kernel panics; a health check fails.
-pub(super) fn that_fail(ground: &Ground) -> Result<()> {
-    let panicking = Recipe::version("2.0.1").kernel_argument("edge.fault=panic-in-init");
-    let unhealthy = Recipe::version("2.0.2").file("system/oem/50_health.yaml", NEVER_HEALTHY, false);
-    let panicking = ground.publish("panicking", &panicking)?;
+/// The whole system is fine but for its own opinion of itself.
+pub(super) fn that_fail_their_check(ground: &Ground) -> Result<()> {
+    let checks = never_healthy(ground.patience(45));
+    let unhealthy = Recipe::version("2.0.2").file("system/oem/50_health.yaml", &checks, false);
     let unhealthy = ground.publish("unhealthy", &unhealthy)?;
-    let (machine, mut powered) = ground.healthy_copy("bad-images-that-fail")?;
-    try_and_return(ground, &machine, &mut powered, &panicking, "Kernel panic", "first boot")?;
-    try_and_return(
-        ground,
-        &machine,
-        &mut powered,
-        &unhealthy,
-        "the new system is not healthy",
-        "health check failed",
-    )?;
+    let (machine, mut powered) = ground.healthy_copy("bad-images-that-fail-their-check")?;
+    let sign = "the new system is not healthy";
+    try_and_return(ground, &machine, &mut powered, &unhealthy, sign, "health check failed")?;
     let outcome = ground.ssh(&machine).outcome(&ground.upgrade_command("2.0.2"), ground.patience(60))?;
     ensure(outcome.status.code() == Some(4) && outcome.stderr.contains("failed on this host before"), || {
         format!("a failed version was not refused: {outcome:?}")
     })
 }
 
-/// `init` hangs; user space hangs. Only the watchdog can help.
+/// User space hangs: only the watchdog can help.
 pub(super) fn that_hang(ground: &Ground) -> Result<()> {
-    let early = Recipe::version("2.0.3").kernel_argument("edge.fault=hang-in-init");
     let late = Recipe::version("2.0.4").file("usr/lib/systemd/systemd", SLEEPER, true);
-    let early = ground.publish("hanging-init", &early)?;
     let late = ground.publish("hanging-user-space", &late)?;
     let (machine, mut powered) = ground.healthy_copy("bad-images-that-hang")?;
-    try_and_return(ground, &machine, &mut powered, &early, "BdsDxe: starting", "first boot")?;
     try_and_return(ground, &machine, &mut powered, &late, "BdsDxe: starting", "first boot")
+}
+
+/// The kernel panics; `init` hangs.
+pub(super) fn before_user_space(ground: &Ground) -> Result<()> {
+    let panicking = Recipe::version("2.0.1").kernel_argument("edge.fault=panic-in-init");
+    let early = Recipe::version("2.0.3").kernel_argument("edge.fault=hang-in-init");
+    let panicking = ground.publish("panicking", &panicking)?;
+    let early = ground.publish("hanging-init", &early)?;
+    let (machine, mut powered) = ground.healthy_copy("bad-images-before-user-space")?;
+    try_and_return(ground, &machine, &mut powered, &panicking, "Kernel panic", "first boot")?;
+    try_and_return(ground, &machine, &mut powered, &early, "BdsDxe: starting", "first boot")
 }
 
 /// Upgrades to `bad`, sees `sign` of its trial, and expects the old image back with the reason recorded.
@@ -78,28 +80,14 @@ fn try_and_return(
     })
 }
 
-/// Damage that happens on the disk after the upgrade has finished.
+/// Damage that happens on the disk after the upgrade has finished: of what the firmware loads, and of what no boot
+/// reads.
 pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
-    let good = Recipe::version("2.1.0").file("usr/share/edge-test/unread", &UNREAD_WORDS.repeat(200), false);
-    let good = ground.publish("damaged-later", &good)?;
-    let (machine, powered) = ground.healthy_copy("damage-after-upgrade")?;
-    let ssh = ground.ssh(&machine);
-    let mut powered = powered;
-    ssh.run(&ground.upgrade_command("2.1.0"), ground.patience(180))?;
-    ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
-    powered.wait_until_off(ground.patience(60))?;
-    let copies = ["uki", "tree", "read", "unread"]
-        .map(|name| Machine::copy_of(&ground.lab, &machine, &format!("damage-after-upgrade-{name}")));
-    let [uki, tree, read, unread] = copies;
-    let (uki, tree, read, unread) = (uki?, tree?, read?, unread?);
+    let name = "damage-after-upgrade";
+    let (good, uki) = upgraded(ground, name)?;
+    let unread = Machine::copy_of(&ground.lab, &uki, &format!("{name}-unread"))?;
     truncate_uki(ground, &uki, &good)?;
     comes_back(ground, &uki)?;
-    // Without the top of its tree the image is not found at all.
-    flip(&tree, Role::SlotB, verity::top_block_offset(data_blocks(&good)?))?;
-    comes_back(ground, &tree)?;
-    // Everything that mounts the image reads its superblock.
-    flip(&read, Role::SlotB, 1024)?;
-    comes_back(ground, &read)?;
     let at = find_in_slot(&unread, Role::SlotB, UNREAD_WORDS.as_bytes())?;
     flip(&unread, Role::SlotB, at)?;
     let mut powered = unread.power_on(&ground.lab, ground.accelerator)?;
@@ -108,6 +96,32 @@ pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
     ensure(outcome.status.code() == Some(5) && outcome.stderr.contains("slot-b: block"), || {
         format!("verify did not find the damage: {outcome:?}")
     })
+}
+
+/// Damage of what our own init and the kernel read.
+pub(super) fn damaged_for_init(ground: &Ground) -> Result<()> {
+    let name = "damage-that-init-finds";
+    let (good, tree) = upgraded(ground, name)?;
+    let read = Machine::copy_of(&ground.lab, &tree, &format!("{name}-read"))?;
+    // Without the top of its tree the image is not found at all.
+    flip(&tree, Role::SlotB, verity::top_block_offset(data_blocks(&good)?))?;
+    comes_back(ground, &tree)?;
+    // Everything that mounts the image reads its superblock.
+    flip(&read, Role::SlotB, 1024)?;
+    comes_back(ground, &read)
+}
+
+/// A machine that is off, with a good image in its other slot that was not tried yet.
+fn upgraded(ground: &Ground, name: &str) -> Result<(Built, Machine)> {
+    let version = format!("2.1.0-{name}");
+    let good = Recipe::version(&version).file("usr/share/edge-test/unread", &UNREAD_WORDS.repeat(200), false);
+    let good = ground.publish(name, &good)?;
+    let (machine, mut powered) = ground.healthy_copy(name)?;
+    let ssh = ground.ssh(&machine);
+    ssh.run(&ground.upgrade_command(&version), ground.patience(180))?;
+    ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
+    powered.wait_until_off(ground.patience(60))?;
+    Ok((good, machine))
 }
 
 fn data_blocks(image: &Built) -> Result<u64> {

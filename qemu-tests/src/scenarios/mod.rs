@@ -1,5 +1,6 @@
 //! The scenarios, by what they prove.
 
+mod api_contract;
 mod bad_images;
 mod configuration;
 mod installation;
@@ -32,25 +33,27 @@ pub(crate) const BASE: Scenario = short("install-and-run", installation::install
 
 /// Longest first, so that two machines finish at about the same time.
 pub(crate) const ALL: &[Scenario] = &[
-    short("bad-images-that-hang", bad_images::that_hang),
-    short("bad-images-that-fail", bad_images::that_fail),
-    short("upgrade-there-and-back", upgrades::there_and_back),
     short("site-from-a-stick", configuration::site_from_a_stick),
+    short("upgrade-there-and-back", upgrades::there_and_back),
+    short("damage-after-upgrade", bad_images::damaged_on_disk),
+    short("refusals-and-broken-downloads", refusals::refusals_and_broken_downloads),
+    short("api-contract", api_contract::api_contract),
+    short("bad-images-that-fail-their-check", bad_images::that_fail_their_check),
+    short("bad-images-that-hang", bad_images::that_hang),
+    short("power-cuts-during-installation", power_cuts::during_installation),
+    short("power-cuts-during-upgrade", power_cuts::during_upgrade),
+    short("power-cuts-in-early-boot", configuration::power_cuts_in_early_boot),
+    short("recovery-says-why", installation::recovery_says_why),
+    short("medium-left-in-the-drive", installation::medium_left_in_the_drive),
     short("network-change-comes-back", configuration::network_change_comes_back),
     short("stages-run-in-order", configuration::stages_run_in_order),
-    short("power-cuts-in-early-boot", configuration::power_cuts_in_early_boot),
-    short("wrong-answers-stop", configuration::wrong_answers_stop),
-    short("damage-after-upgrade", bad_images::damaged_on_disk),
-    short("power-cuts-during-upgrade", power_cuts::during_upgrade),
-    short("power-cuts-during-installation", power_cuts::during_installation),
-    short("refusals-and-broken-downloads", refusals::refusals_and_broken_downloads),
-    short("medium-left-in-the-drive", installation::medium_left_in_the_drive),
-    short("recovery-says-why", installation::recovery_says_why),
-    short("nvme-from-usb-stick", installation::nvme_from_usb_stick),
-    short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
-    short("disk-too-small", installation::disk_too_small),
-    short("raw-disk-grows", installation::raw_disk_grows),
     short("builds-are-reproducible", reproducibility::two_builds_are_equal),
+    short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
+    short("raw-disk-grows", installation::raw_disk_grows),
+    short("wrong-answers-stop", configuration::wrong_answers_stop),
+    short("disk-too-small", installation::disk_too_small),
+    long("bad-images-before-user-space", bad_images::before_user_space),
+    long("damage-that-init-finds", bad_images::damaged_for_init),
     long("many-power-cuts-during-upgrade", power_cuts::many_during_upgrade),
 ];
 

@@ -7,22 +7,24 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use edge_model::Result;
-use qemu_tests::bench_ground::Ground;
+use qemu_tests::bench_ground::{DISK_GIB, Ground};
 use qemu_tests::images::Recipe;
+use qemu_tests::machine::{Bus, Machine, Medium};
 
 use super::ensure;
 
-/// An installation that is cut starts anew by itself, without being allowed to wipe.
+/// An installation that is cut starts anew by itself, without being allowed to wipe: from a USB stick, on NVMe.
 pub(super) fn during_installation(ground: &Ground) -> Result<()> {
-    let machine = ground.new_machine("power-cuts-during-installation")?;
-    for after in [1.0, 5.0, 9.0] {
+    let machine = Machine::new(&ground.lab, "power-cuts-during-installation", DISK_GIB, Bus::Nvme)?
+        .with_medium(Medium::UsbStick(ground.first.iso()));
+    for after in [1.0, 7.0] {
         let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
         powered.serial.expect("edge: installing", ground.patience(120))?;
         sleep(ground.patience(1).mul_f64(after));
         powered.pull_the_plug();
     }
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
-    powered.serial.expect("is installed on", ground.patience(180))?;
+    powered.serial.expect("is installed on /dev/nvme0n1", ground.patience(240))?;
     ground.expect_healthy(&mut powered, "a", &ground.first)
 }
 

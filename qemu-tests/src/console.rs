@@ -1,0 +1,111 @@
+//! Keyboard and first screen of a machine, as the person in front of it has them.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use edge_model::{Error, Result};
+use serde_json::json;
+
+use crate::machine::Powered;
+use crate::ssh::Ssh;
+
+/// An emulated machine takes its time to take a key.
+const BETWEEN_KEYS: Duration = Duration::from_millis(120);
+const LOOK: Duration = Duration::from_secs(60);
+const COLUMNS: &str = "80";
+
+/// The console of a machine. What it shows is read from the kernel's copy of the screen.
+#[derive(Debug)]
+pub struct Console<'a> {
+    pub powered: &'a Powered,
+    pub ssh: Ssh<'a>,
+}
+
+impl Console<'_> {
+    /// Presses keys one after the other, by QEMU's names.
+    ///
+    /// # Errors
+    /// When the machine is gone, or QEMU does not know a key.
+    pub fn press(&self, keys: &[&str]) -> Result<()> {
+        let mut control = self.powered.control()?;
+        for key in keys {
+            let parts: Vec<_> = key.split('-').map(|part| json!({ "type": "qcode", "data": part })).collect();
+            control.command("send-key", json!({ "keys": parts, "hold-time": 40 }))?;
+            sleep(BETWEEN_KEYS);
+        }
+        Ok(())
+    }
+
+    /// Types a text on an American keyboard.
+    ///
+    /// # Errors
+    /// As [`Console::press`], or when there is no key for a character.
+    pub fn type_text(&self, text: &str) -> Result<()> {
+        let keys: Vec<String> = text.chars().map(key_of).collect::<Result<_>>()?;
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.press(&keys)
+    }
+
+    /// Empties a field and types into it.
+    ///
+    /// # Errors
+    /// As [`Console::type_text`].
+    pub fn fill(&self, text: &str) -> Result<()> {
+        self.press(&["ctrl-u"])?;
+        self.type_text(text)
+    }
+
+    /// What is on the first screen.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached.
+    pub fn screen(&self) -> Result<String> {
+        let command =
+            format!("sudo cat /dev/vcsu1 | iconv -f UTF-32LE -t UTF-8 2>/dev/null | fold -w {COLUMNS}; true");
+        self.ssh.run(&command, LOOK)
+    }
+
+    /// Waits until a text is on the screen.
+    ///
+    /// # Errors
+    /// When it does not appear in time; with what was there.
+    pub fn expect(&self, wanted: &str, within: Duration) -> Result<String> {
+        let end = Instant::now() + within;
+        loop {
+            let screen = self.screen()?;
+            if screen.contains(wanted) {
+                return Ok(screen);
+            }
+            if Instant::now() > end {
+                return Err(Error::environment(format!("{wanted:?} is not on the screen:\n{screen}")));
+            }
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Takes a picture of the screen.
+    ///
+    /// # Errors
+    /// When QEMU cannot write it.
+    pub fn picture(&self, file: &Path) -> Result<()> {
+        let arguments = json!({ "filename": file, "format": "png" });
+        self.powered.control()?.command("screendump", arguments).map(drop)
+    }
+}
+
+fn key_of(character: char) -> Result<String> {
+    let plain = match character {
+        'a'..='z' | '0'..='9' => return Ok(character.to_string()),
+        'A'..='Z' => return Ok(format!("shift-{}", character.to_ascii_lowercase())),
+        '.' => "dot",
+        '-' => "minus",
+        '/' => "slash",
+        ':' => "shift-semicolon",
+        ' ' => "spc",
+        ',' => "comma",
+        '_' => "shift-minus",
+        _ => return Err(Error::internal(format!("no key for {character:?}"))),
+    };
+    Ok(plain.into())
+}
