@@ -1,29 +1,92 @@
 //! Typed client of the agent's API on `/run/edge/agent.sock`: HTTP/1.1 over a Unix socket.
+//!
+//! [`Client`] blocks: surfaces are simple programs, and those that need more run it in a thread. Paths and methods come
+//! from the table of routes that the agent serves by.
+
+mod calls;
+mod events;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use edge_model::api::{
-    ConfigurationAnswer, ConfigurationRequest, Event, EventKind, HostStatus, OperationRequest,
-    OperationState, OperationStatus,
-};
-use edge_model::ledger::Ledger;
+use edge_model::api::routes::{ROUTES, Route, RouteId};
 use edge_model::{Context, Error, Result, paths};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
-/// Largest answer that is read.
+pub use calls::LogQuery;
+pub use events::EventReader;
+
+/// Largest answer that is read into memory.
 const LIMIT: usize = 8 << 20;
 
-/// A client that blocks. Surfaces are simple programs; those that need more run it in a thread.
+/// A client that blocks.
 #[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
     runtime: Runtime,
+    token: Mutex<Option<String>>,
+}
+
+/// One call: a route, what varies in its path, its query and its body.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Call {
+    segments: Vec<(&'static str, String)>,
+    query: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Call {
+    pub(crate) fn segment(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.segments.push((name, value.to_string()));
+        self
+    }
+
+    pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(crate) fn body<T: Serialize>(mut self, body: &T) -> Result<Self> {
+        self.body = serde_json::to_vec(body).context("cannot write the request")?;
+        Ok(self)
+    }
+
+    fn path(&self, route: &Route) -> String {
+        let mut path = route.path.to_owned();
+        for (name, value) in &self.segments {
+            path = path.replace(&format!("{{{name}}}"), &escaped(value));
+        }
+        let query: Vec<String> =
+            self.query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+    }
+}
+
+/// As RFC 3986 wants what is not unreserved.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 impl Client {
@@ -42,100 +105,98 @@ impl Client {
     pub fn at(socket: &Path) -> Result<Self> {
         let runtime =
             Builder::new_current_thread().enable_all().build().context("cannot start the client")?;
-        Ok(Self { socket: socket.to_owned(), runtime })
+        Ok(Self { socket: socket.to_owned(), runtime, token: Mutex::new(None) })
     }
 
-    /// # Errors
-    /// [`edge_model::Class::Environment`] when the agent cannot be reached; otherwise what it answers.
-    pub fn status(&self) -> Result<HostStatus> {
-        self.runtime.block_on(self.get("/v1/status"))
+    /// Speaks for somebody who has logged in, or for nobody.
+    pub fn use_token(&self, token: Option<String>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
-    /// # Errors
-    /// As [`Client::status`].
-    pub fn ledger(&self) -> Result<Ledger> {
-        self.runtime.block_on(self.get("/v1/ledger"))
+    fn token(&self) -> Option<String> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has the host use a document.
-    ///
-    /// # Errors
-    /// Why it was refused; nothing was changed then.
-    pub fn configure(&self, request: &ConfigurationRequest) -> Result<ConfigurationAnswer> {
-        let body = serde_json::to_vec(request).context("cannot write the request")?;
-        self.runtime.block_on(async { read(self.send(Method::POST, "/v1/configuration", body).await?).await })
-    }
-
-    /// Keeps the network that is on trial.
-    ///
-    /// # Errors
-    /// [`edge_model::Class::Rejected`] when none is.
-    pub fn confirm_network(&self) -> Result<ConfigurationAnswer> {
+    pub(crate) fn call<T: DeserializeOwned>(&self, id: RouteId, call: Call) -> Result<T> {
+        let token = self.token();
         self.runtime.block_on(async {
-            read(self.send(Method::POST, "/v1/configuration/confirm", Vec::new()).await?).await
+            let answer = collect(send(&self.socket, token, route(id)?, &call).await?).await?;
+            serde_json::from_slice(&answer).context("the agent's answer cannot be read")
         })
     }
 
-    /// Starts an operation and follows it to its end. `seen` is told every change.
-    ///
-    /// # Errors
-    /// Why it was refused or failed.
-    pub fn run(&self, request: &OperationRequest, mut seen: impl FnMut(&OperationStatus)) -> Result<String> {
+    /// A call whose answer has no content.
+    pub(crate) fn tell(&self, id: RouteId, call: Call) -> Result<()> {
+        let token = self.token();
+        self.runtime.block_on(async { send(&self.socket, token, route(id)?, &call).await.map(drop) })
+    }
+
+    /// A call whose answer is passed on piece by piece.
+    pub(crate) fn stream(
+        &self,
+        id: RouteId,
+        call: Call,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let token = self.token();
         self.runtime.block_on(async {
-            // Listen first, so that no event is missed.
-            let mut events = self.events().await?;
-            let body = serde_json::to_vec(request).context("cannot write the request")?;
-            let answer = self.send(Method::POST, "/v1/operations", body).await?;
-            let mut operation: OperationStatus = read(answer).await?;
-            loop {
-                seen(&operation);
-                match operation.state {
-                    OperationState::Running => {}
-                    OperationState::Done { message } => return Ok(message),
-                    OperationState::Failed { error } => return Err(error),
+            let mut body = send(&self.socket, token, route(id)?, &call).await?.into_body();
+            while let Some(frame) = body.frame().await {
+                let frame = frame
+                    .map_err(|error| Error::environment(format!("the agent's answer broke off: {error}")))?;
+                if let Ok(data) = frame.into_data() {
+                    take(&data)?;
                 }
-                operation = events.next_of(operation.id).await?;
             }
+            Ok(())
         })
     }
+}
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        read(self.send(Method::GET, path, Vec::new()).await?).await
-    }
+fn route(id: RouteId) -> Result<&'static Route> {
+    ROUTES.iter().find(|route| route.id == id).ok_or_else(|| Error::internal("a route is missing"))
+}
 
-    async fn events(&self) -> Result<EventStream> {
-        let answer = self.send(Method::GET, "/v1/events", Vec::new()).await?;
-        Ok(EventStream { body: answer.into_body(), buffer: Vec::new() })
+async fn send(
+    socket: &Path,
+    token: Option<String>,
+    route: &Route,
+    call: &Call,
+) -> Result<Response<Incoming>> {
+    let unreachable = |error: String| {
+        Error::environment(error)
+            .context(format!("cannot reach the agent at {}", socket.display()))
+            .help("systemctl status edge-agent")
+    };
+    let stream = UnixStream::connect(socket).await.map_err(|error| unreachable(error.to_string()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| unreachable(error.to_string()))?;
+    tokio::spawn(connection);
+    let method = Method::from_bytes(route.method.name().as_bytes())
+        .map_err(|error| Error::internal(error.to_string()))?;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(call.path(route))
+        .header("host", "agent")
+        .header("content-type", "application/json");
+    if let Some(token) = token {
+        request = request.header("authorization", token);
     }
-
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>> {
-        let unreachable = |error: String| {
-            Error::environment(error)
-                .context(format!("cannot reach the agent at {}", self.socket.display()))
-                .help("systemctl status edge-agent")
-        };
-        let stream =
-            UnixStream::connect(&self.socket).await.map_err(|error| unreachable(error.to_string()))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "agent")
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Error::internal(error.to_string()))?;
-        let answer = sender.send_request(request).await.map_err(|error| unreachable(error.to_string()))?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        let status = answer.status();
-        let body = collect(answer).await?;
-        Err(serde_json::from_slice(&body)
-            .unwrap_or_else(|_| Error::internal(format!("the agent answered {status} without a reason"))))
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
     }
+    let request = request
+        .body(Full::new(Bytes::from(call.body.clone())))
+        .map_err(|error| Error::internal(error.to_string()))?;
+    let answer = sender.send_request(request).await.map_err(|error| unreachable(error.to_string()))?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let body = collect(answer).await?;
+    Err(serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Error::internal(format!("the agent answered {status} without a reason"))))
 }
 
 async fn collect(answer: Response<Incoming>) -> Result<Vec<u8>> {
@@ -147,36 +208,14 @@ async fn collect(answer: Response<Incoming>) -> Result<Vec<u8>> {
     Ok(body.to_bytes().to_vec())
 }
 
-async fn read<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T> {
-    serde_json::from_slice(&collect(answer).await?).context("the agent's answer cannot be read")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Events, one JSON document a line.
-struct EventStream {
-    body: Incoming,
-    buffer: Vec<u8>,
-}
-
-impl EventStream {
-    /// The next news of an operation.
-    async fn next_of(&mut self, id: u64) -> Result<OperationStatus> {
-        loop {
-            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=end).collect();
-                match serde_json::from_slice::<Event>(&line) {
-                    Ok(Event { kind: EventKind::Operation(operation), .. }) if operation.id == id => {
-                        return Ok(operation);
-                    }
-                    // Other news, or news from a newer agent.
-                    _ => {}
-                }
-            }
-            let broken =
-                || Error::environment("the agent ended before the operation did").help("edge-agent status");
-            let frame = self.body.frame().await.ok_or_else(broken)?.map_err(|_| broken())?;
-            if let Ok(data) = frame.into_data() {
-                self.buffer.extend_from_slice(&data);
-            }
-        }
+    #[test]
+    fn what_varies_is_escaped() {
+        let call = Call::default().segment("name", "vlan 1/2").query("endpoint", "a&b=c");
+        let path = call.path(route(RouteId::ChangeInterface).unwrap());
+        assert_eq!(path, "/v1/edge-mgmt/network/interfaces/vlan%201%2F2/config?endpoint=a%26b%3Dc");
     }
 }

@@ -1,7 +1,14 @@
-//! Addresses of the host, for people.
+//! The host's network as the kernel has it.
+
+use std::collections::BTreeMap;
 
 use edge_model::api::InterfaceAddress;
+use edge_model::api::network::{InterfaceKind, InterfaceView};
+use edge_model::{Context, Result};
 use nix::ifaddrs::getifaddrs;
+use serde::Deserialize;
+
+use crate::child::Child;
 
 /// Global addresses of all interfaces.
 pub fn addresses() -> Vec<InterfaceAddress> {
@@ -18,4 +25,122 @@ pub fn addresses() -> Vec<InterfaceAddress> {
             Some(InterfaceAddress { interface: entry.interface_name, address })
         })
         .collect()
+}
+
+/// What `ip -json -details address` says of an interface, as far as it is used.
+#[derive(Debug, Deserialize)]
+struct Link {
+    ifname: String,
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    flags: Vec<String>,
+    #[serde(default)]
+    link_type: String,
+    #[serde(default)]
+    linkinfo: Option<LinkInfo>,
+    #[serde(default)]
+    addr_info: Vec<LinkAddress>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LinkInfo {
+    #[serde(default)]
+    info_kind: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct LinkAddress {
+    #[serde(default)]
+    scope: String,
+    local: String,
+    prefixlen: u8,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    dst: String,
+    #[serde(default)]
+    gateway: Option<String>,
+    #[serde(default)]
+    dev: String,
+}
+
+fn ip<T: serde::de::DeserializeOwned>(arguments: &[&str]) -> Result<Vec<T>> {
+    let output = Child::new("ip").arg("-json").args(arguments).run()?;
+    // Without anything to list it prints nothing, not even a list.
+    if output.trim_ascii().is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&output).context("the kernel's list of the network cannot be read")
+}
+
+/// All interfaces but the loopback.
+///
+/// # Errors
+/// When they cannot be listed.
+pub fn interfaces() -> Result<Vec<InterfaceView>> {
+    let gateways = gateways(ip(&["route", "show", "default"])?);
+    let links: Vec<Link> = ip(&["-details", "address"])?;
+    Ok(links
+        .into_iter()
+        .filter(|link| link.link_type != "loopback")
+        .map(|link| view(link, &gateways))
+        .collect())
+}
+
+/// By interface.
+fn gateways(routes: Vec<Route>) -> BTreeMap<String, String> {
+    let defaults = routes.into_iter().filter(|route| route.dst == "default");
+    defaults.filter_map(|route| Some((route.dev, route.gateway?))).collect()
+}
+
+fn view(link: Link, gateways: &BTreeMap<String, String>) -> InterfaceView {
+    let kind = match link.linkinfo.as_ref().map(|info| info.info_kind.as_str()) {
+        Some("vlan") => InterfaceKind::Vlan,
+        Some("bond") => InterfaceKind::Bond,
+        Some("bridge") => InterfaceKind::Bridge,
+        None | Some("") if link.link_type == "ether" => InterfaceKind::Physical,
+        _ => InterfaceKind::Other,
+    };
+    let global = link.addr_info.iter().filter(|address| address.scope != "link");
+    InterfaceView {
+        kind,
+        mac: link.address,
+        carrier: link.flags.iter().any(|flag| flag == "LOWER_UP"),
+        addresses: global.map(|address| format!("{}/{}", address.local, address.prefixlen)).collect(),
+        gateway: gateways.get(&link.ifname).cloned(),
+        configured: None,
+        name: link.ifname,
+    }
+}
+
+/// The interface that leads out.
+pub fn default_interface() -> Option<String> {
+    let routes: Vec<Route> = ip(&["route", "show", "default"]).unwrap_or_default();
+    routes.into_iter().find(|route| route.dst == "default").map(|route| route.dev)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_told_apart() {
+        let text = r#"[{"ifname":"lo","link_type":"loopback","flags":["UP"],"addr_info":[]},
+            {"ifname":"enp1s0","link_type":"ether","address":"52:54:00:12:34:56","flags":["UP","LOWER_UP"],
+             "addr_info":[{"family":"inet","local":"10.0.2.15","prefixlen":24,"scope":"global"},
+                          {"family":"inet6","local":"fe80::1","prefixlen":64,"scope":"link"}]},
+            {"ifname":"mgmt","link_type":"ether","linkinfo":{"info_kind":"vlan"},"flags":[],"addr_info":[]}]"#;
+        let links: Vec<Link> = serde_json::from_str(text).unwrap();
+        let routes = r#"[{"dst":"default","gateway":"10.0.2.2","dev":"enp1s0","flags":[]}]"#;
+        let gateways = gateways(serde_json::from_str(routes).unwrap());
+        let views: Vec<InterfaceView> = links.into_iter().map(|link| view(link, &gateways)).collect();
+        assert_eq!((views[1].kind, views[1].carrier), (InterfaceKind::Physical, true));
+        assert_eq!(
+            (views[1].addresses.as_slice(), views[1].gateway.as_deref()),
+            (&["10.0.2.15/24".to_owned()][..], Some("10.0.2.2"))
+        );
+        assert_eq!((views[2].kind, views[2].carrier), (InterfaceKind::Vlan, false));
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What kind of failure this is. Decides the exit code, the HTTP status and the colour on a screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// A document, argument or request is wrong; nothing was changed.
@@ -14,6 +15,14 @@ pub enum Class {
     Environment,
     /// The request is understood and refused by policy or state.
     Rejected,
+    /// Nobody has logged in, or the session has ended.
+    Unauthenticated,
+    /// The role of the caller does not allow it.
+    Forbidden,
+    /// What the request names is not there.
+    NotFound,
+    /// Too many requests; trying again later helps.
+    TooMany,
     /// Bytes do not match their signature, digest or hash tree.
     Integrity,
     /// A defect in this program.
@@ -26,7 +35,11 @@ impl Class {
         match self {
             Class::InvalidInput => 2,
             Class::Environment => 3,
-            Class::Rejected => 4,
+            Class::Rejected
+            | Class::Unauthenticated
+            | Class::Forbidden
+            | Class::NotFound
+            | Class::TooMany => 4,
             Class::Integrity => 5,
             Class::Internal => 70,
         }
@@ -37,6 +50,10 @@ impl Class {
         match self {
             Class::InvalidInput => 400,
             Class::Rejected => 409,
+            Class::Unauthenticated => 401,
+            Class::Forbidden => 403,
+            Class::NotFound => 404,
+            Class::TooMany => 429,
             Class::Integrity => 422,
             Class::Environment => 503,
             Class::Internal => 500,
@@ -45,7 +62,7 @@ impl Class {
 }
 
 /// An error as a person will read it. `causes` are ordered from near to far.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Error {
     pub class: Class,
     pub message: String,

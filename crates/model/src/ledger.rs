@@ -1,5 +1,6 @@
 //! What a host remembers about its images across boots. Kept in `/oem/edge`, in two copies with generations.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{RootHash, Slot};
@@ -7,7 +8,7 @@ use crate::ids::{RootHash, Slot};
 /// How many entries of history are kept.
 pub const HISTORY_LIMIT: usize = 50;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ledger {
     /// Grows by one with every write; the higher readable copy is the truth.
     pub generation: u64,
@@ -27,7 +28,7 @@ pub struct Ledger {
     pub history: Vec<HistoryEntry>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageRecord {
     pub name: String,
     pub version: String,
@@ -37,7 +38,7 @@ pub struct ImageRecord {
     pub signed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PendingUpgrade {
     pub slot: Slot,
     pub image: ImageRecord,
@@ -45,7 +46,7 @@ pub struct PendingUpgrade {
     pub stage: UpgradeStage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "at")]
 pub enum UpgradeStage {
     /// The slot is being written; `data_frames` of them are known to be on the disk.
@@ -54,7 +55,7 @@ pub enum UpgradeStage {
     Armed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedImage {
     pub root_hash: RootHash,
     pub version: String,
@@ -63,7 +64,7 @@ pub struct FailedImage {
     pub at: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryEntry {
     pub at: u64,
     pub event: HistoryEvent,
@@ -75,7 +76,7 @@ pub struct HistoryEntry {
     pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HistoryEvent {
     Installed,

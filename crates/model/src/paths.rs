@@ -34,6 +34,16 @@ pub const OEM_CLAIMED: &str = "/oem/edge/claimed";
 pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
 /// What the host knows about networks that worked.
 pub const OEM_NETWORK: &str = "/oem/edge/network.json";
+/// What people changed about their own accounts.
+pub const OEM_ACCOUNTS: &str = "/oem/edge/accounts.json";
+/// Who did what to this host, one JSON record a line.
+pub const OEM_AUDIT: &str = "/oem/edge/audit.jsonl";
+/// The same where there is no `/oem`: in the installer.
+pub const RUN_AUDIT: &str = "/run/edge/audit.jsonl";
+/// The last support bundle that was made for a download.
+pub const SUPPORT_BUNDLE: &str = "/var/lib/edge/support.tar.zst";
+/// Exists in images that allow administrators a shell on the console.
+pub const IMAGE_CONSOLE_SHELL: &str = "/usr/lib/edge/console-shell";
 /// Where plug-ins write configuration and stages.
 pub const PLUG_IN_CONFIG: &str = "/usr/local/cloud-config";
 /// The host's identifier in this boot.

@@ -1,9 +1,10 @@
 //! What stages did, for those who ask why a host is as it is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One run of one stage.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StageRecord {
     /// Identifier of the boot, as the journal has it.
     pub boot: String,
@@ -18,7 +19,8 @@ pub struct StageRecord {
     pub problems: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "StageStepRecord")]
 pub struct StepRecord {
     pub name: String,
     pub outcome: StepOutcome,
@@ -26,7 +28,7 @@ pub struct StepRecord {
     pub took: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum StepOutcome {
     Done,

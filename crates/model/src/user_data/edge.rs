@@ -22,6 +22,8 @@ pub struct EdgeSection {
     pub site: Site,
     pub upgrade: UpgradeSettings,
     pub health: HealthSettings,
+    /// The console on the first screen.
+    pub console: ConsoleSettings,
     /// `local`: this host has no management plane. `central`: it registers with one.
     #[schemars(extend("x-not-yet" = true))]
     pub management_mode: Option<ManagementMode>,
@@ -35,7 +37,7 @@ pub struct EdgeSection {
     pub debug: Option<bool>,
     #[schemars(extend("x-not-yet" = true))]
     pub trace: Option<bool>,
-    #[schemars(extend("x-not-yet" = true))]
+    /// Surfaces do not offer to change a password; it can still be changed otherwise.
     pub disable_password_update: Option<bool>,
     #[schemars(extend("x-not-yet" = true))]
     pub disable_tui: Option<bool>,
@@ -49,7 +51,6 @@ pub struct EdgeSection {
     #[schemars(extend("x-deprecated" = "managementMode: central for connected, local for airgap"))]
     pub installation_mode: Option<InstallationMode>,
     #[serde(rename = "localUI")]
-    #[schemars(extend("x-not-yet" = true))]
     pub local_ui: Option<LocalUi>,
     #[schemars(extend("x-not-yet" = true, "format" = "absolute-path"))]
     pub path: Option<String>,
@@ -61,6 +62,27 @@ pub struct EdgeSection {
     pub external_registries: Option<ExternalRegistries>,
     #[schemars(extend("x-not-yet" = true))]
     pub image_redirect_webhook: Option<ImageRedirectWebhook>,
+}
+
+/// Who sees what on the console, and for how long.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ConsoleSettings {
+    /// Whether everybody in front of the host sees its status; by default they do.
+    pub view_without_login: Option<bool>,
+    /// Minutes without a key after which a login ends; by default 10.
+    #[schemars(range(min = 1, max = 1440))]
+    pub lock_after_minutes: Option<u64>,
+}
+
+impl ConsoleSettings {
+    pub fn view_without_login(&self) -> bool {
+        self.view_without_login.unwrap_or(true)
+    }
+
+    pub fn lock_after_seconds(&self) -> u64 {
+        self.lock_after_minutes.unwrap_or(10) * 60
+    }
 }
 
 /// Who and where this host is.
@@ -198,8 +220,9 @@ pub enum InstallationMode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalUi {
-    #[schemars(range(min = 1, max = 65535))]
+    #[schemars(extend("x-not-yet" = true), range(min = 1, max = 65535))]
     pub port: Option<u16>,
+    /// How wrong passwords are met, here and on the console.
     pub login: Option<LocalUiLogin>,
 }
 

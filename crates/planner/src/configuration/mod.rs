@@ -3,6 +3,7 @@
 mod answers;
 mod cloud_init;
 pub mod convert;
+pub mod edit;
 mod merge;
 pub mod origin;
 mod values;

@@ -33,6 +33,30 @@ pub fn redact(node: &mut Node) {
     redact_part(node, Some(UserData::schema().root()));
 }
 
+/// Every secret of a tree.
+pub fn secrets(node: &Node) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(node, Some(UserData::schema().root()), &mut found);
+    found
+}
+
+fn collect(node: &Node, part: Option<Part<'_>>, found: &mut Vec<String>) {
+    match &node.value {
+        Value::Map(entries) => {
+            entries.iter().for_each(|entry| collect(&entry.value, inner(part, &entry.key), found));
+        }
+        Value::List(items) => {
+            let of_item = part.and_then(|part| part.items());
+            items.iter().for_each(|item| collect(item, of_item, found));
+        }
+        Value::Scalar { text, .. } => {
+            if part.is_some_and(|part| part.is_secret()) && !text.is_empty() {
+                found.push(text.clone());
+            }
+        }
+    }
+}
+
 fn inner<'s>(part: Option<Part<'s>>, key: &str) -> Option<Part<'s>> {
     part.and_then(|part| part.property(key).or_else(|| part.other_properties()))
 }

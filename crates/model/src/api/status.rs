@@ -1,0 +1,167 @@
+//! What a host is and how it is.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::OperationStatus;
+use crate::cmdline::Mode;
+use crate::ids::{RootHash, Slot};
+use crate::ledger::{FailedImage, HistoryEntry, ImageRecord};
+use crate::user_data::edge::ManagementMode;
+
+/// Written by early boot, read by the agent: how this boot came about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BootRecord {
+    pub mode: Mode,
+    pub root_hash: RootHash,
+    pub data_blocks: u64,
+    /// The slot that was booted; none in recovery and live mode.
+    pub slot: Option<Slot>,
+    /// Block device of the disk that the host is installed on, or of the medium.
+    pub disk: String,
+    /// Why the host is in recovery, or what early boot had to repair.
+    pub reasons: Vec<String>,
+}
+
+/// How the booted image stands towards the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootState {
+    /// The image is the default of the boot loader.
+    Committed,
+    /// The image was started once and has to prove itself.
+    Trial,
+    Recovery,
+    Live,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "verdict", content = "reasons")]
+pub enum Health {
+    /// Checks have not finished.
+    Checking,
+    Healthy,
+    Unhealthy(Vec<String>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostStatus {
+    pub agent_version: String,
+    pub host_name: String,
+    /// Identifier of this host for its owner and a management plane.
+    #[serde(default)]
+    pub host_id: String,
+    #[serde(default)]
+    pub network: NetworkState,
+    pub mode: Mode,
+    pub boot_state: BootState,
+    pub health: Health,
+    pub image: ImageIdentity,
+    #[serde(default)]
+    pub slot: Option<Slot>,
+    #[serde(default)]
+    pub slot_a: Option<ImageRecord>,
+    #[serde(default)]
+    pub slot_b: Option<ImageRecord>,
+    pub addresses: Vec<InterfaceAddress>,
+    #[serde(default)]
+    pub last_event: Option<HistoryEntry>,
+    pub failed: Vec<FailedImage>,
+    /// What an operator should know: why recovery, what was repaired, unsigned images allowed.
+    pub notices: Vec<String>,
+    #[serde(default)]
+    pub operation: Option<OperationStatus>,
+    /// Seconds until an image on trial that has not proved itself gives way to the one before.
+    #[serde(default)]
+    pub trial_seconds_left: Option<u64>,
+    /// The first site boot has finished: sticks and other outside sources are not read any more.
+    #[serde(default)]
+    pub claimed: bool,
+    #[serde(default)]
+    pub management: Management,
+    /// What the console may show and allow.
+    #[serde(default)]
+    pub console: ConsoleRules,
+    /// What can be asked of this host now; surfaces offer nothing else.
+    #[serde(default)]
+    pub possible: Vec<Possibility>,
+    /// Address of the web interface, when it is running.
+    #[serde(default)]
+    pub web_ui: Option<String>,
+}
+
+/// Who manages this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Management {
+    /// `local` or `central`, as configured.
+    pub mode: Option<ManagementMode>,
+    pub endpoint: Option<String>,
+    /// Where a person registers this host by telephone.
+    pub registration_url: Option<String>,
+}
+
+/// What a console shows and when it locks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ConsoleRules {
+    /// Everybody in front of the host sees its status.
+    pub view_without_login: bool,
+    /// Seconds without a key after which a login ends.
+    pub lock_after_seconds: u64,
+    /// The image allows a shell to administrators.
+    pub shell: bool,
+    /// An account has a password: somebody can log in at the console.
+    pub somebody_can_log_in: bool,
+}
+
+impl Default for ConsoleRules {
+    fn default() -> Self {
+        Self { view_without_login: true, lock_after_seconds: 600, shell: false, somebody_can_log_in: false }
+    }
+}
+
+/// Something that a host can be asked to do in its present state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Possibility {
+    Install,
+    Upgrade,
+    /// The other slot holds an image that can be booted.
+    Rollback,
+    Commit,
+    Verify,
+    Configure,
+    /// A network that worked before can be taken back.
+    RestoreNetwork,
+    SupportBundle,
+    Reboot,
+    RebootIntoRecovery,
+    PowerOff,
+}
+
+/// How far the present network is trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum NetworkState {
+    /// It has worked, or there is nothing to return to.
+    #[default]
+    Kept,
+    /// A change that must prove itself, or the last network that worked returns.
+    Trial { seconds_left: u64 },
+    /// The last change did not prove itself: the network that worked before is used.
+    Returned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageIdentity {
+    pub name: String,
+    pub version: String,
+    pub root_hash: RootHash,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InterfaceAddress {
+    pub interface: String,
+    pub address: String,
+}
