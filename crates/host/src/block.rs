@@ -191,8 +191,50 @@ fn links_to(path: &str) -> Vec<String> {
     links
 }
 
+/// How much of its life soldered flash (eMMC) says it has used, in percent, and whether it runs out of spare blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlashLife {
+    pub used_percent: u32,
+    pub spare_is_low: bool,
+}
+
+/// What a disk says about its flash; `None` when it is not of this kind.
+pub fn flash_life(disk: &Disk) -> Option<FlashLife> {
+    let device = Path::new(CLASS).join(disk.name()).join("device");
+    parse_flash_life(
+        &attribute(&device, "life_time")?,
+        &attribute(&device, "pre_eol_info").unwrap_or_default(),
+    )
+}
+
+/// JESD84-B51, section 7.4: tenths of the estimated life for both kinds of cells, and how the spare blocks are.
+fn parse_flash_life(life: &str, spare: &str) -> Option<FlashLife> {
+    const NORMAL: u32 = 1;
+    let number = |word: &str| u32::from_str_radix(word.trim_start_matches("0x"), 16).ok();
+    let tenths =
+        life.split_whitespace().filter_map(number).filter(|tenths| (1..=11).contains(tenths)).max()?;
+    Some(FlashLife {
+        used_percent: tenths * 10,
+        spare_is_low: number(spare.trim()).is_some_and(|level| level > NORMAL),
+    })
+}
+
 /// Whether anything is mounted from a disk or one of its partitions.
 pub fn in_use(disk: &Disk) -> bool {
     let Ok(mounts) = fs::read_to_string("/proc/self/mounts") else { return true };
     mounts.lines().any(|line| line.starts_with(&disk.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_kind_of_cells_decides_how_worn_flash_is() {
+        let life = |used_percent, spare_is_low| Some(FlashLife { used_percent, spare_is_low });
+        assert_eq!(parse_flash_life("0x02 0x01", "0x01"), life(20, false));
+        assert_eq!(parse_flash_life("0x0b 0x01", "0x03"), life(110, true));
+        assert_eq!(parse_flash_life("0x00 0x00", "0x00"), None, "it does not say");
+        assert_eq!(parse_flash_life("", "zz"), None);
+    }
 }

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::sandbox::Sandbox;
 
-/// How much of a child's standard output is kept, in bytes.
+/// How much of a child's standard output is kept, in bytes, unless it is said.
 const OUTPUT_LIMIT: u64 = 64 << 20;
 /// How much of the end of a child's error output is shown.
 const ERROR_TAIL: usize = 2000;
@@ -33,6 +33,8 @@ pub struct Child {
     bound: bool,
     /// What the child reads from its standard input.
     input: Option<Vec<u8>>,
+    /// How much of its standard output is kept, in bytes.
+    output_limit: u64,
 }
 
 /// How a child ended.
@@ -65,6 +67,7 @@ impl Child {
             deadline: DEFAULT_DEADLINE,
             bound: true,
             input: None,
+            output_limit: OUTPUT_LIMIT,
         }
     }
 
@@ -99,6 +102,13 @@ impl Child {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// How much of the child's standard output is kept, in bytes; the rest is read and let go.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: u64) -> Self {
+        self.output_limit = bytes;
         self
     }
 
@@ -172,8 +182,8 @@ impl Child {
             // A child that does not read all of it says so by its exit status.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
-        let stdout = collect(child.stdout.take());
-        let stderr = collect(child.stderr.take());
+        let stdout = collect(child.stdout.take(), self.output_limit);
+        let stderr = collect(child.stderr.take(), self.output_limit);
         let status = wait_until(&mut child, Instant::now() + deadline)
             .with_context(|| format!("`{shown}` did not finish"))?;
         if self.bound {
@@ -194,7 +204,7 @@ impl Child {
         let shown = self.shown();
         self.command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = self.start()?;
-        let stdout = collect(child.stdout.take().map(Echo));
+        let stdout = collect(child.stdout.take().map(Echo), self.output_limit);
         let status = wait_until(&mut child, Instant::now() + self.deadline)
             .with_context(|| format!("`{shown}` did not finish"))?;
         Ok(Outcome { status, stdout: stdout.join().unwrap_or_default(), stderr: String::new() })
@@ -289,12 +299,12 @@ impl<R: Read> Read for Echo<R> {
     }
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+fn collect(pipe: Option<impl Read + Send + 'static>, limit: u64) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
             // What was read before an error is still worth showing.
-            let _ = pipe.by_ref().take(OUTPUT_LIMIT).read_to_end(&mut bytes);
+            let _ = pipe.by_ref().take(limit).read_to_end(&mut bytes);
             // Beyond the limit the child must still be able to write.
             let _ = std::io::copy(&mut pipe, &mut std::io::sink());
         }
@@ -390,5 +400,6 @@ mod tests {
     #[test]
     fn output_comes_back() {
         assert_eq!(Child::new("echo").arg("hello").run().unwrap(), b"hello\n");
+        assert_eq!(Child::new("echo").arg("hello").output_limit(4).run().unwrap(), b"hell");
     }
 }

@@ -119,6 +119,26 @@ pub fn copy_durably(
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Makes a file from what is written to it, durably: it appears under its name only when all of it is on the disk.
+///
+/// # Errors
+/// When `write` or the disk fails. No file is left behind.
+pub fn make_durably(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
+    let temporary = temporary_name(path);
+    let make = || -> Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        write(&mut file)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        sync_folder(folder)
+    };
+    make()
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Makes the next read come from the device.
 fn drop_cache(file: &File) -> Result<()> {
     rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).map_err(std::io::Error::from)?;
@@ -161,6 +181,20 @@ mod tests {
         })
         .unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"content");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_finished_does_not_appear() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle");
+        let half = |file: &mut dyn Write| -> Result<()> {
+            file.write_all(b"half")?;
+            Err(Error::environment("no more"))
+        };
+        assert!(make_durably(&path, 0o600, half).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        make_durably(&path, 0o600, |file| Ok(file.write_all(b"whole")?)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
     }
 
     #[test]

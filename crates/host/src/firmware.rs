@@ -81,6 +81,42 @@ fn boot_next(variables: &EfiVars, disk: &PartitionedDisk, index: usize) -> Resul
     variables.set(Variable::BootNext, &number.to_le_bytes())
 }
 
+/// What the firmware and the boot loader are set to, for people. What cannot be read is left out.
+pub fn describe(variables: &EfiVars) -> String {
+    let mut lines = vec![format!("secure boot: {}", if variables.secure_boot() { "on" } else { "off" })];
+    for (name, variable) in [
+        ("LoaderEntrySelected", Variable::LoaderEntrySelected),
+        ("LoaderEntryDefault", Variable::LoaderEntryDefault),
+        ("LoaderEntryOneShot", Variable::LoaderEntryOneShot),
+        ("LoaderDevicePartUUID", Variable::LoaderDevicePartUuid),
+        ("EdgeFallbackEntry", Variable::FallbackEntry),
+        ("EdgeBootReason", Variable::BootReason),
+    ] {
+        let value = variables.get_text(variable).ok().flatten();
+        lines.push(format!("{name}: {}", value.unwrap_or_else(|| "-".into())));
+    }
+    for (name, variable) in [
+        ("EdgeBootCount", Variable::BootCount),
+        ("BootOrder", Variable::BootOrder),
+        ("BootNext", Variable::BootNext),
+    ] {
+        let value = variables.get(variable).ok().flatten().unwrap_or_default();
+        lines.push(format!("{name}: {}", edge_model::ids::to_hex(&value)));
+    }
+    for number in variables.boot_entries().unwrap_or_default() {
+        let option = variables.boot_entry(number).ok().flatten().unwrap_or_default();
+        lines.push(format!("Boot{number:04X}: {}", description(&option)));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The name in a load option: it stands behind attributes and a length.
+fn description(option: &[u8]) -> String {
+    let units = option.get(6..).unwrap_or_default().chunks_exact(2);
+    let units = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0);
+    String::from_utf16_lossy(&units.collect::<Vec<u16>>())
+}
+
 fn find(variables: &EfiVars, option: &[u8]) -> Result<Option<u16>> {
     for number in variables.boot_entries()? {
         if variables.boot_entry(number)?.as_deref() == Some(option) {
@@ -120,4 +156,18 @@ fn load_option(disk: &PartitionedDisk, wanted: &Wanted) -> Result<Vec<u8>> {
     option.extend(to_utf16(wanted.description));
     option.extend(path);
     Ok(option)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_options_are_read_by_their_name() {
+        let mut option = vec![1, 0, 0, 0, 4, 0];
+        option.extend(to_utf16("Edge (recovery)"));
+        option.extend([0x7f, 0xff, 4, 0]);
+        assert_eq!(description(&option), "Edge (recovery)");
+        assert_eq!(description(&[1, 2, 3]), "");
+    }
 }

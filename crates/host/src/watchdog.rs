@@ -8,6 +8,10 @@ use std::time::Duration;
 use edge_model::{Context, Error, Result};
 
 const DEVICE: &str = "/dev/watchdog0";
+/// Why the machine was started, as far as the watchdog knows: flags of its driver.
+const BOOT_STATUS: &str = "/sys/class/watchdog/watchdog0/bootstatus";
+/// `WDIOF_CARDRESET`: the last start was a reset by the watchdog.
+const HAS_RESET: u32 = 0x20;
 
 mod ioctl {
     nix::ioctl_readwrite!(set_timeout, b'W', 6, i32);
@@ -50,4 +54,10 @@ impl Watchdog {
     pub fn feed(&mut self) -> Result<()> {
         self.0.write_all(b"\0").context("cannot reach the watchdog")
     }
+}
+
+/// Whether the watchdog says that the machine was started by its reset. Many never say it.
+pub fn has_reset_the_machine() -> bool {
+    let status = std::fs::read_to_string(BOOT_STATUS).ok();
+    status.and_then(|text| text.trim().parse::<u32>().ok()).is_some_and(|flags| flags & HAS_RESET != 0)
 }

@@ -111,6 +111,12 @@ fn describe(disk: &DiskFacts) -> String {
     format!("{} ({:.1} GB {})", disk.path, disk.size as f64 / 1e9, disk.model).replace(" )", ")")
 }
 
+/// Why nobody could install on a disk, whatever they allow to be erased; `None` when somebody could.
+pub fn why_unsuitable(disk: &DiskFacts, image_size: u64, id: &InstallationId) -> Option<String> {
+    let request = InstallRequest { wipe: WipePolicy::Everything, ..InstallRequest::default() };
+    unusable(disk, &request, layout::default_slot_size(image_size), id)
+}
+
 /// Why a disk cannot be taken; `None` when it can.
 fn unusable(
     disk: &DiskFacts,

@@ -2,14 +2,19 @@
 //! randomness are passed in.
 
 pub mod accounts;
+pub mod black_box;
 pub mod boot;
 pub mod configuration;
 pub mod identity;
 pub mod install;
+pub mod login;
 pub mod network;
 pub mod network_trial;
+pub mod proxy;
+pub mod redaction;
 pub mod stages;
 pub mod state_layout;
+pub mod take_over;
 pub mod template;
 pub mod trial;
 pub mod upgrade;

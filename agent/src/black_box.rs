@@ -1,0 +1,137 @@
+//! The black box of this host: how its last boots ended, in one small file on `/oem`.
+
+use std::path::Path;
+
+use edge_host::child::Child;
+use edge_host::efivars::{EfiVars, Variable};
+use edge_host::pstore::Crashes;
+use edge_host::watchdog;
+use edge_host::{files, kernel, mount, resources, system_info};
+use edge_model::api::BootRecord;
+use edge_model::api::black_box::{BlackBox, Boot, Ending};
+use edge_model::{Context, Result, paths};
+use edge_planner::black_box::{self, Evidence};
+
+use crate::facts::{self, Host};
+
+const FILE: &str = "/oem/edge/black-box.json";
+/// More than the ring ever is.
+const READ_LIMIT: u64 = 1 << 20;
+
+/// What the host remembers; nothing when it cannot be read.
+pub(crate) fn load() -> BlackBox {
+    read().unwrap_or_default()
+}
+
+fn read() -> Result<BlackBox> {
+    let path = Path::new(FILE);
+    if !path.exists() {
+        return Ok(BlackBox::default());
+    }
+    serde_json::from_slice(&files::read(path, READ_LIMIT)?).context("the black box cannot be read")
+}
+
+fn store(ring: &BlackBox) -> Result<()> {
+    let bytes = serde_json::to_vec(ring).context("cannot write the black box")?;
+    std::fs::create_dir_all(paths::OEM_EDGE).context("cannot create /oem/edge")?;
+    files::write_durably(Path::new(FILE), &bytes, 0o600)
+}
+
+fn can_be_kept() -> bool {
+    mount::is_mounted(Path::new(paths::OEM))
+}
+
+/// Begins the record of this boot and settles the one before. What fails is a reason to show.
+pub(crate) fn begin(record: &mut BootRecord) {
+    if let Err(error) = try_begin(record) {
+        record.reasons.push(format!("the black box does not work: {error}"));
+    }
+}
+
+fn try_begin(record: &BootRecord) -> Result<()> {
+    if !can_be_kept() {
+        return Ok(());
+    }
+    let mut boot = this_boot(record);
+    let ring = read().unwrap_or_else(|error| {
+        boot.doubts.push(format!("earlier boots are forgotten: {error}"));
+        BlackBox::default()
+    });
+    let crashes = Crashes::read();
+    let records = crashes.as_ref().map_or_else(|_| Vec::new(), |crashes| crashes.records.clone());
+    let evidence =
+        Evidence { crashes: black_box::order_records(records), watchdog: watchdog::has_reset_the_machine() };
+    store(&black_box::begin(ring, boot, &evidence))?;
+    // What is kept now may go from where the kernel left it, and not before.
+    crashes.and_then(Crashes::remove)
+}
+
+fn this_boot(record: &BootRecord) -> Boot {
+    let image_made = files::read_text(Path::new(paths::CLOCK_EPOCH)).ok();
+    let image_made = image_made.and_then(|text| text.trim().parse().ok());
+    Boot {
+        id: system_info::boot_id(),
+        mode: record.mode,
+        slot: record.slot,
+        version: Host::observe().map(|host| host.image.version).unwrap_or_default(),
+        root_hash: record.root_hash,
+        began: black_box::beginning(facts::now(), image_made),
+        ending: Ending::StillRunning,
+        console: Vec::new(),
+        doubts: unfinished_boots().into_iter().collect(),
+    }
+}
+
+/// A boot that ended before it came here has no entry. The firmware has counted it.
+fn unfinished_boots() -> Option<String> {
+    let count = EfiVars::of_machine()?.get(Variable::BootCount).ok().flatten()?;
+    // This boot is counted too.
+    let before = count.first()?.checked_sub(1).filter(|before| *before > 0)?;
+    Some(format!(
+        "{before} boots before this one did not finish; not each of them came as far as to be recorded"
+    ))
+}
+
+/// Writes down, before the machine is restarted or switched off on purpose, that it is meant.
+///
+/// # Errors
+/// When `/oem` cannot be written.
+pub(crate) fn intend(ending: Ending) -> Result<()> {
+    change(|ring, id| black_box::intend(ring, id, ending))
+}
+
+/// Writes down that this boot ends now, for restarts that ask nobody.
+///
+/// # Errors
+/// As [`intend`].
+pub(crate) fn end_now(ending: Ending) -> Result<()> {
+    change(|ring, id| black_box::end(ring, id, ending))
+}
+
+/// Writes down how the service manager ends this boot. Does nothing when it does not.
+///
+/// # Errors
+/// When the service manager cannot be asked, or `/oem` cannot be written.
+pub(crate) fn ended() -> Result<()> {
+    let jobs = Child::new("systemctl")
+        .args(["list-jobs", "--plain", "--no-legend", "--no-pager"])
+        .run()
+        .context("cannot ask the service manager how this boot ends")?;
+    match black_box::ending_of_jobs(&String::from_utf8_lossy(&jobs)) {
+        Some(ending) => end_now(ending),
+        None => Ok(()),
+    }
+}
+
+fn change(change: impl FnOnce(BlackBox, &str) -> BlackBox) -> Result<()> {
+    if !can_be_kept() {
+        return Ok(());
+    }
+    let id = system_info::boot_id();
+    let mut ring = read()?;
+    if resources::time_is_synchronized() {
+        let began = facts::now().saturating_sub(kernel::up_time().as_secs());
+        ring = black_box::prove_beginning(ring, &id, began);
+    }
+    store(&change(ring, &id))
+}
