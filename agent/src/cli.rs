@@ -1,6 +1,7 @@
 //! The command line.
 
 mod config;
+mod observe;
 mod stage;
 
 use std::io::IsTerminal;
@@ -73,7 +74,7 @@ enum Command {
     },
     /// Write a new image beside the running one and arm its trial boot
     Upgrade {
-        /// `oci:REF`, `oci-layout:DIR` or `file:PATH`
+        /// `oci:REF`, `oci-layout:DIR`, `file:PATH`, or `stick:` for the newest image on a USB stick
         source: String,
         #[arg(long)]
         allow_downgrade: bool,
@@ -99,6 +100,31 @@ enum Command {
         #[arg(long)]
         recovery: bool,
     },
+    /// Switch the host off
+    PowerOff,
+    /// Look at the operations that run or ran, or stop one
+    #[command(subcommand)]
+    Operation(observe::OperationCommand),
+    /// Look for what is wrong around this host
+    #[command(subcommand)]
+    Diagnose(observe::Diagnose),
+    /// Collect what a support line asks for
+    SupportBundle {
+        /// Write it to a USB stick
+        #[arg(long, conflicts_with = "output")]
+        stick: bool,
+        /// Write it to a file; `-` is standard output
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<std::path::PathBuf>,
+    },
+    /// Show how the last boots ended
+    BlackBox {
+        /// The service manager stops this system
+        #[arg(hide = true)]
+        ended: Option<Ended>,
+    },
+    /// Show who did what to this host
+    Audit,
     /// Look at the configuration and change it
     #[command(subcommand)]
     Config(config::Config),
@@ -107,12 +133,20 @@ enum Command {
     Stage(stage::Stage),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+    /// Write manual pages, one for each command
+    Manual { folder: std::path::PathBuf },
     /// Serve the API (started by the service manager)
     #[command(hide = true)]
     Serve,
     /// The second half of early boot (started by init)
     #[command(hide = true)]
     Early,
+}
+
+/// What the service manager tells the black box.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Ended {
+    Ended,
 }
 
 pub(crate) fn run() -> Result<()> {
@@ -153,12 +187,26 @@ pub(crate) fn run() -> Result<()> {
         Command::Commit => operate(&OperationRequest::Commit),
         Command::Verify => operate(&OperationRequest::Verify),
         Command::Reboot { recovery } => operate(&OperationRequest::Reboot { recovery }),
+        Command::PowerOff => operate(&OperationRequest::PowerOff),
+        Command::Operation(command) => command.run(json),
+        Command::Diagnose(command) => command.run(json),
+        Command::SupportBundle { stick: true, .. } => {
+            operate(&OperationRequest::SupportBundle { stick: true })
+        }
+        Command::SupportBundle { stick: false, output } => observe::support_bundle(output.as_deref()),
+        Command::BlackBox { ended: Some(Ended::Ended) } => crate::black_box::ended(),
+        Command::BlackBox { ended: None } => {
+            print(&Client::new()?.black_box()?, json, observe::print_black_box)
+        }
+        Command::Audit => observe::audit(json),
         Command::Config(command) => command.run(json),
         Command::Stage(command) => command.run(json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "edge-agent", &mut std::io::stdout());
             Ok(())
         }
+        Command::Manual { folder } => clap_mangen::generate_to(Arguments::command(), &folder)
+            .with_context(|| format!("cannot write manual pages to {}", folder.display())),
     }
 }
 
@@ -285,6 +333,9 @@ fn print_status(status: &HostStatus) {
     for address in &status.addresses {
         println!("address   {} {}", address.interface, address.address);
     }
+    if let Some(seconds) = status.trial_seconds_left {
+        println!("trial     returns to the image before in {seconds} s unless it proves healthy");
+    }
     match status.network {
         NetworkState::Kept => {}
         NetworkState::Trial { seconds_left } => {
@@ -309,7 +360,8 @@ fn print_status(status: &HostStatus) {
         println!("notice    {}", red(notice));
     }
     if let Some(operation) = &status.operation {
-        println!("operation {} {:?} {}", operation.operation, operation.state, operation.step);
+        let by = &operation.started_by;
+        println!("operation {} by {by}: {}", operation.operation, observe::describe_state(operation));
     }
 }
 

@@ -1,19 +1,27 @@
 //! The agent on the host: early boot, daemon and command line in one program.
 
+mod accounts;
+mod api;
+mod black_box;
 mod boot_control;
 mod cli;
+mod clock;
 mod configuration;
 mod daemon;
+mod diagnostics;
 mod early;
 mod facts;
 mod health;
 mod host_state;
+mod journal;
 mod ledger_store;
 mod network_trial;
 mod operations;
 mod report;
+mod shell;
 mod source;
 mod stages;
+mod support_bundle;
 
 use std::process::ExitCode;
 

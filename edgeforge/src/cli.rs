@@ -81,6 +81,8 @@ enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+    /// Write manual pages, one for each command
+    Manual { folder: std::path::PathBuf },
 }
 
 /// The person has pressed Ctrl-C.
@@ -114,6 +116,8 @@ pub(crate) fn run() -> Result<ExitCode> {
             clap_complete::generate(shell, &mut Arguments::command(), "edgeforge", &mut std::io::stdout());
             Ok(())
         }
+        Command::Manual { folder } => clap_mangen::generate_to(Arguments::command(), &folder)
+            .with_context(|| format!("cannot write manual pages to {}", folder.display())),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `dist/`: edgeforge, and beside it the programs that go into images.
 
 use std::fs;
+use std::path::PathBuf;
 
 use edge_host::child::Child;
 use edge_model::{Context, Result};
@@ -8,7 +9,7 @@ use edge_model::{Context, Result};
 use crate::root;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Program and package; each package is built alone, so that no feature of one leaks into another.
+/// Program and package.
 const IN_IMAGES: [&str; 3] = ["edge-agent", "edge-init", "edge-tui"];
 
 /// Fills `dist/`.
@@ -17,17 +18,35 @@ const IN_IMAGES: [&str; 3] = ["edge-agent", "edge-init", "edge-tui"];
 /// When cargo fails.
 pub(crate) fn build(dist: bool) -> Result<()> {
     let profile = if dist { "dist" } else { "release" };
-    for package in ["edgeforge"].into_iter().chain(IN_IMAGES) {
-        cargo(&["build", "--profile", profile, "--package", package])?;
+    let packages = ["edgeforge"].into_iter().chain(IN_IMAGES);
+    if dist {
+        // Each alone, so that no feature of one leaks into another.
+        for package in packages {
+            cargo(&["build", "--profile", profile, "--package", package])?;
+        }
+    } else {
+        // Together: what several need is compiled once, in half the time.
+        let together = packages.chain(["qemu-tests"]).flat_map(|package| ["--package", package]);
+        let arguments: Vec<&str> = ["build", "--profile", profile].into_iter().chain(together).collect();
+        cargo(&arguments)?;
     }
-    let built = root().join("target").join(TARGET).join(profile);
     let target = root().join("dist");
     fs::create_dir_all(target.join("host")).context("cannot create dist/")?;
-    install(&built.join("edgeforge"), &target.join("edgeforge"))?;
-    for program in IN_IMAGES {
-        install(&built.join(program), &target.join("host").join(program))?;
+    install(&program("edgeforge", dist), &target.join("edgeforge"))?;
+    for name in IN_IMAGES {
+        install(&program(name, dist), &target.join("host").join(name))?;
+    }
+    let manual = target.join("man");
+    fs::create_dir_all(&manual).context("cannot create dist/man")?;
+    for name in ["edgeforge", "edge-agent"] {
+        Child::new(program(name, dist)).arg("manual").arg(&manual).run()?;
     }
     Ok(())
+}
+
+/// A program that [`build`] has made.
+pub(crate) fn program(name: &str, dist: bool) -> PathBuf {
+    root().join("target").join(TARGET).join(if dist { "dist" } else { "release" }).join(name)
 }
 
 /// Runs cargo in the checkout.

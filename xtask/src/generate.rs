@@ -11,7 +11,7 @@ use edge_model::user_data::UserData;
 use edge_model::{Context, Error, Result};
 use serde_json::Value as Json;
 
-use crate::root;
+use crate::{openapi, root};
 
 /// Writes everything anew.
 ///
@@ -49,6 +49,8 @@ fn files() -> Result<Vec<(&'static str, String)>> {
         ("docs/schema/user-data.schema.json", json(UserData::schema())?),
         ("docs/schema/unattended.schema.json", json(Unattended::schema())?),
         ("docs/schema/forge.schema.json", json(Forge::schema())?),
+        ("docs/openapi.json", openapi::document()?),
+        ("docs/reference/api.md", openapi::page()),
         ("docs/reference/user-data.md", page("user-data", USER_DATA, UserData::schema())),
         ("docs/reference/unattended.md", page("unattended.yaml", UNATTENDED, Unattended::schema())),
     ])

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod demo;
 mod generate;
+mod openapi;
 mod packages;
 mod test;
 mod tidy;

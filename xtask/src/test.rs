@@ -6,7 +6,7 @@ use edge_host::child::Child;
 use edge_model::{Error, Result};
 use qemu_tests::tally::Tally;
 
-use crate::build::{build, cargo};
+use crate::build::{build, cargo, program};
 use crate::{check, packages, root};
 
 const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
@@ -62,10 +62,7 @@ fn timed(name: &str, run: impl FnOnce(&str)) {
 }
 
 fn virtual_machines(scenarios: &[String], long: bool) -> Result<Tally> {
-    cargo(&["build", "--release", "--package", "qemu-tests"])?;
-    let mut runner = Child::new("cargo")
-        .args(["run", "--quiet", "--release", "--package", "qemu-tests", "--"])
-        .args(scenarios);
+    let mut runner = Child::new(program("qemu-tests", false)).args(scenarios);
     if long {
         runner = runner.arg("--long");
     }

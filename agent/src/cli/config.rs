@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use edge_client::Client;
 use edge_host::files;
-use edge_model::api::ConfigurationRequest;
+use edge_model::api::{ConfigurationRequest, OperationRequest};
 use edge_model::document::{Problem, Severity, print};
 use edge_model::{Context, Error, Result};
 use edge_planner::configuration::{self, Form, origin};
 
-use super::red;
+use super::{operate, red};
 use crate::configuration::{Settings, site};
 use crate::facts::Host;
 
@@ -108,7 +108,5 @@ fn apply(file: &std::path::Path, dry_run: bool) -> Result<()> {
         println!("{name} can be used");
         return Ok(());
     }
-    let answer = Client::new()?.configure(&ConfigurationRequest { name, text })?;
-    println!("{}", answer.message);
-    Ok(())
+    operate(&OperationRequest::Configure(ConfigurationRequest { name, text }))
 }

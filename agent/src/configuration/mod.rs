@@ -1,5 +1,6 @@
 //! The configuration of this host: every source that may speak, merged, with the origin of each value.
 
+pub(crate) mod console_answers;
 pub(crate) mod remote;
 pub(crate) mod site;
 mod sources;

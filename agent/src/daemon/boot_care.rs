@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use edge_host::{console, files, kernel, power};
+use edge_model::api::black_box::Ending;
 use edge_model::api::{BootState, Health};
 use edge_model::{Context, Result, paths};
 use edge_planner::trial::{BootedImage, record_commit, settle};
@@ -14,7 +15,7 @@ use edge_planner::trial::{BootedImage, record_commit, settle};
 use super::Shared;
 use crate::health::{self, Look};
 use crate::operations::ledger_store;
-use crate::{boot_control, facts};
+use crate::{black_box, boot_control, facts};
 
 /// Between looks while the boot is being judged.
 const WHILE_JUDGING: Duration = Duration::from_millis(500);
@@ -120,6 +121,8 @@ fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
             "edge: the new system is not healthy: {reason}. Returning to the previous one."
         ));
         attempt(shared, "the verdict was not recorded", record_verdict(&reason));
+        let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
+        attempt(shared, "the restart was not recorded", black_box::intend(ending));
         attempt(shared, "the host does not restart", power::restart());
     }
     true

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use edge_host::{console, power};
-use edge_model::api::{InstallRequest, OperationRequest, OperationState};
+use edge_model::api::{InstallRequest, OperationRequest, OperationState, OperationStatus};
 use edge_model::unattended::{AfterInstall, Interactive, WipePolicy};
 use edge_model::user_data::UserData;
 use edge_model::{Error, Result, error};
@@ -46,11 +46,36 @@ fn install(shared: &Arc<Shared>) -> Result<()> {
         shared.notice("waiting: neither unattended.yaml nor user data has a section `install`".into());
         return Ok(());
     }
+    let status = shared.start(OperationRequest::Install(request(&settings)), "the medium")?;
+    follow(shared, status.id, after(&settings.data, has_answers))
+}
+
+/// Installs by the answers that were given at the console. What follows the installation is done when it has ended.
+///
+/// # Errors
+/// When the answers are wrong, or an installation runs already.
+pub(crate) fn begin(shared: &Arc<Shared>, started_by: &str) -> Result<OperationStatus> {
+    shared.reload_settings();
+    let settings = shared.settings();
+    settings.must_be_right()?;
+    let status = shared.start(OperationRequest::Install(request(&settings)), started_by)?;
+    let (shared, id) = (shared.clone(), status.id);
+    // A person is there, and reads the result before the machine goes.
+    let after = settings.edge().install.after.unwrap_or(AfterInstall::Nothing);
+    std::thread::spawn(move || {
+        if let Err(error) = follow(&shared, id, after) {
+            console::say(&format!("edge: the installation failed: {error}"));
+        }
+    });
+    Ok(status)
+}
+
+fn follow(shared: &Arc<Shared>, id: u64, after: AfterInstall) -> Result<()> {
     console::say("edge: installing...");
-    let message = run(shared, request(&settings))?;
+    let message = wait_for(shared, id)?;
     console::say(&format!("edge: {message}"));
     // The disk that this medium has installed before is booted, whatever a new installation would end with.
-    if shared.is_restarting() { Ok(()) } else { finish(after(&settings.data, has_answers)) }
+    if shared.is_restarting() { Ok(()) } else { finish(after) }
 }
 
 /// What the answers and Kairos' section `install` ask for; the answers come first.
@@ -77,13 +102,12 @@ fn after(data: &UserData, has_answers: bool) -> AfterInstall {
     })
 }
 
-fn run(shared: &Arc<Shared>, request: InstallRequest) -> Result<String> {
-    shared.start(OperationRequest::Install(request))?;
+fn wait_for(shared: &Arc<Shared>, id: u64) -> Result<String> {
     loop {
-        match shared.operation().map(|operation| operation.state) {
-            Some(OperationState::Done { message }) => return Ok(message),
-            Some(OperationState::Failed { error }) => return Err(error),
-            Some(OperationState::Running) | None => sleep(POLL),
+        match shared.operations.find(id)?.state {
+            OperationState::Done { message } => return Ok(message),
+            OperationState::Failed { error } => return Err(error),
+            OperationState::Running => sleep(POLL),
         }
     }
 }

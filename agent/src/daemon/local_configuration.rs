@@ -1,23 +1,31 @@
 //! Documents that are told to the agent on the host: checked, kept in `/oem`, and put to use at once.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use edge_host::files;
-use edge_model::api::{ConfigurationAnswer, ConfigurationRequest, NetworkState, OperationState};
+use edge_model::api::{ConfigurationRequest, NetworkState};
 use edge_model::cmdline::Mode;
-use edge_model::document::{Severity, problem};
-use edge_model::{Error, Result, paths};
+use edge_model::document::problem;
+use edge_model::{Class, Error, Result, paths};
 use edge_planner::configuration::{self, Form, Kind, Source, for_the_host};
 
+use super::register::StopSign;
 use super::{Shared, network_care};
 use crate::configuration::{Settings, hash_password, of_host};
+use crate::report::Report;
 
-/// Takes a document in place of the one that was told before.
+/// Takes a document in place of the one that was told before, and follows a changed network to the end of its trial.
 ///
 /// # Errors
-/// What is wrong with it, or why it cannot be used now. Nothing is changed then.
-pub(super) fn take(shared: &Arc<Shared>, request: &ConfigurationRequest) -> Result<ConfigurationAnswer> {
+/// What is wrong with it, why it cannot be used now, or that the new network did not prove itself. Only in the last
+/// case the document is kept; the network that worked is used all the same.
+pub(super) fn take(
+    shared: &Shared,
+    request: &ConfigurationRequest,
+    report: &mut dyn Report,
+    stop: &StopSign,
+) -> Result<String> {
+    report.step("checking the document", 0);
     may_change(shared)?;
     let problems = configuration::examine(Form::UserData, &request.name, &request.text, None);
     if let Some(error) = problem::as_error(&request.name, &problems) {
@@ -25,20 +33,17 @@ pub(super) fn take(shared: &Arc<Shared>, request: &ConfigurationRequest) -> Resu
     }
     let text = for_the_host(Form::UserData, &request.name, &request.text, &mut hash_password)?;
     must_fit_the_rest(&request.name, &text)?;
+    report.step("applying the configuration", 0);
     let path = Path::new(paths::OEM_LOCAL);
     let before = files::read_text_if_there(path)?.unwrap_or_default();
     files::write_durably(path, text.as_bytes(), 0o600)?;
     shared.reload_settings();
-    let message = match network_care::apply_now(shared) {
-        Ok(message) => message,
-        Err(error) => {
-            files::write_durably(path, before.as_bytes(), 0o600)?;
-            shared.reload_settings();
-            return Err(error);
-        }
-    };
-    let findings = problems.iter().filter(|problem| problem.severity < Severity::Error);
-    Ok(ConfigurationAnswer { message, findings: findings.map(ToString::to_string).collect() })
+    let outcome = network_care::apply_now(shared, report, stop);
+    if outcome.as_ref().is_err_and(|error| error.class != Class::Rejected) {
+        files::write_durably(path, before.as_bytes(), 0o600)?;
+        shared.reload_settings();
+    }
+    outcome
 }
 
 fn may_change(shared: &Shared) -> Result<()> {
@@ -48,11 +53,6 @@ fn may_change(shared: &Shared) -> Result<()> {
     if matches!(shared.network(), NetworkState::Trial { .. }) {
         return Err(
             Error::rejected("a change of the network is on trial").help("wait for its end, or confirm it")
-        );
-    }
-    if shared.operation().is_some_and(|operation| operation.state == OperationState::Running) {
-        return Err(
-            Error::rejected("an operation is running").help("wait for its end; edge-agent status shows it")
         );
     }
     if shared.host.booted()?.state() == edge_model::api::BootState::Trial {

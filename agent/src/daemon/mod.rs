@@ -1,22 +1,34 @@
 //! The daemon: one socket, one operation at a time, and the care for the boot that is running.
 
-mod api;
 mod boot_care;
+pub(crate) mod events;
 pub(crate) mod installer;
 mod local_configuration;
 mod network_care;
+pub(crate) mod register;
 mod shared;
+mod snapshot;
+mod support;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use edge_model::cmdline::Mode;
 use edge_model::{Context, Result};
 
+use edge_model::api::BootState;
+
+use crate::api::{self, Door};
 use crate::configuration::Settings;
 use crate::facts::Host;
 pub(crate) use shared::Shared;
+
+/// Between two looks at what changes without the agent's doing: addresses, accounts.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS_ON_TRIAL: Duration = Duration::from_secs(1);
 
 /// Serves until it is stopped.
 ///
@@ -36,11 +48,22 @@ pub(crate) fn serve() -> Result<()> {
         let caretaker = shared.clone();
         std::thread::spawn(move || network_care::watch(&caretaker));
     }
+    let observer = shared.clone();
+    std::thread::spawn(move || observe(&observer));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the daemon's runtime")?;
-    runtime.block_on(api::serve(shared, notify_ready))
+    runtime.block_on(api::serve(Arc::new(Door::new(shared)), notify_ready))
+}
+
+/// Keeps the status as the host is.
+fn observe(shared: &Shared) {
+    loop {
+        let on_trial = shared.status().boot_state == BootState::Trial;
+        sleep(if on_trial { BETWEEN_LOOKS_ON_TRIAL } else { BETWEEN_LOOKS });
+        shared.refresh();
+    }
 }
 
 /// Tells the service manager that the socket is there.

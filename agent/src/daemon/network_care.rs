@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use edge_host::{console, files};
 use edge_model::api::NetworkState;
-use edge_model::{Result, paths};
+use edge_model::{Error, Result, paths};
 use edge_planner::network_trial::{Choice, Memory, Reach, prove, reject};
 
 use super::Shared;
+use super::register::{Stop, StopSign};
+use crate::accounts;
 use crate::configuration::Settings;
+use crate::report::Report;
 use crate::{host_state, network_trial};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -34,7 +37,7 @@ pub(super) fn watch(shared: &Arc<Shared>) {
         }
         NetworkState::Trial { .. } => {
             if let Some(trial) = memory.trial {
-                judge(shared, &trial.reach);
+                judge(shared, &trial.reach, &StopSign::default());
             }
         }
         NetworkState::Kept if memory.proven.is_none() => wait_for_first(shared),
@@ -51,7 +54,7 @@ fn wait_for_first(shared: &Shared) {
             return;
         }
         if shared.take_confirmation() || network_trial::reaches_its_peers(&reach) {
-            return remember(shared, &prove(&network_trial::memory(), reach));
+            return remember(shared, &prove(reach));
         }
         sleep(BETWEEN_LOOKS_AT_FIRST);
     }
@@ -63,21 +66,33 @@ fn remember(shared: &Shared, memory: &Memory) {
     }
 }
 
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Kept,
+    Returned,
+    /// The machine is going down: the trial goes on in its next boot.
+    Adjourned,
+}
+
 /// Watches a network on trial to its end.
-fn judge(shared: &Shared, reach: &Reach) {
+fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
     let patience = Duration::from_secs(network_trial::confirm_seconds(reach));
     let begun = Instant::now();
     console::say(&format!("edge: a new network is on trial for {} seconds.", patience.as_secs()));
     loop {
         if shared.take_confirmation() || network_trial::reaches_its_peers(reach) {
-            remember(shared, &prove(&network_trial::memory(), reach.clone()));
+            remember(shared, &prove(reach.clone()));
             shared.set_network(NetworkState::Kept);
             console::say("edge: the new network is kept.");
-            return;
+            return Verdict::Kept;
         }
         let left = patience.saturating_sub(begun.elapsed());
-        if left.is_zero() {
+        if left.is_zero() || shared.take_surrender() || stop.read() == Stop::Cancelled {
             break;
+        }
+        if stop.read() == Stop::TakenOver {
+            return Verdict::Adjourned;
         }
         shared.set_network(NetworkState::Trial { seconds_left: left.as_secs() });
         sleep(BETWEEN_LOOKS.min(left));
@@ -92,12 +107,17 @@ fn judge(shared: &Shared, reach: &Reach) {
         Err(error) => shared.notice(format!("the last network could not be brought back: {error}")),
     }
     shared.notice("the last change of the network did not prove itself: the one before it is used".into());
+    Verdict::Returned
 }
 
-/// Puts changed settings to use while the host runs.
-pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
-    // What was confirmed before is not this change.
+/// Puts changed settings to use while the host runs; a changed network is followed to the end of its trial.
+///
+/// # Errors
+/// When settings cannot be written, or the new network did not prove itself.
+pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSign) -> Result<String> {
+    // What was said before does not mean this change.
     shared.take_confirmation();
+    shared.take_surrender();
     let settings = shared.settings();
     let identity = host_state::identity(&settings.data)?;
     host_state::write_identity(&host_state::machine_id()?, &identity)?;
@@ -113,27 +133,22 @@ pub(super) fn apply_now(shared: &Arc<Shared>) -> Result<String> {
         reload_services(shared);
         return Ok("the configuration is used".into());
     }
+    reload(shared);
     match choice {
         Choice::Trial(reach) => {
             let seconds = network_trial::confirm_seconds(&reach);
-            let shared = shared.clone();
-            // The answer must get out before the network goes.
-            std::thread::spawn(move || {
-                reload(&shared);
-                judge(&shared, &reach);
-            });
-            Ok(format!(
-                "the new network is on trial for {seconds} seconds: edge-agent config confirm keeps it"
-            ))
+            report.step(&format!("the new network is on trial for {seconds} seconds"), 0);
+            match judge(shared, &reach, stop) {
+                Verdict::Kept => Ok("the new network works and is kept".into()),
+                Verdict::Adjourned => Ok("the trial of the new network goes on in the next boot".into()),
+                Verdict::Returned => Err(Error::rejected("the new network did not prove itself: the last one that did is used")
+                    .help("nothing answered at the gateway or at edge.site.network.peers; edge-agent config confirm keeps a network that only you can reach")),
+            }
         }
         Choice::Returned(_) => {
-            reload(shared);
             Ok("this network did not prove itself before: the last one that did is used".into())
         }
-        Choice::First(_) | Choice::Proven(_) => {
-            reload(shared);
-            Ok("the configuration is used".into())
-        }
+        Choice::First(_) | Choice::Proven(_) => Ok("the configuration is used".into()),
     }
 }
 
@@ -147,6 +162,7 @@ fn apply_the_rest(shared: &Shared, settings: &Settings) {
     };
     if let Some(operator) = &settings.edge().operator {
         attempt("operator's account not made", host_state::create_operator(operator));
+        attempt("changed accounts not restored", accounts::restore());
     }
     attempt("certificates not trusted", host_state::trust_certificates(&site.ca_certs));
     if let Some(zone) = &site.time_zone {

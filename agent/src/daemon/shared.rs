@@ -1,45 +1,49 @@
 //! What the daemon knows, shared by its threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edge_host::{network, power};
+use edge_host::power;
+use edge_model::api::black_box::Ending;
 use edge_model::api::{
-    BootState, Event, EventKind, Health, HostStatus, NetworkState, OperationRequest, OperationState,
+    BootState, EventKind, Health, HostStatus, NetworkState, OperationKind, OperationRequest, OperationState,
     OperationStatus,
 };
+use edge_model::cmdline::Mode;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::edge::Unsigned;
-use edge_model::{Error, Result};
-use tokio::sync::broadcast;
+use edge_model::{Error, Result, paths};
 
+use super::events::EventLog;
+use super::register::{Admission, Register, Stop, StopSign};
+use super::{local_configuration, snapshot, support};
 use crate::configuration::{Settings, site};
-use crate::facts::{self, Host};
-use crate::network_trial;
-use crate::operations::{self, Afterwards};
+use crate::facts::Host;
+use crate::operations::{self, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
+use crate::{black_box, facts, network_trial};
 
-/// News that a slow reader may be behind.
-const EVENT_BACKLOG: usize = 256;
 /// Progress is told at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(crate) struct Shared {
     pub(crate) host: Host,
+    pub(crate) operations: Register,
+    pub(crate) events: Arc<EventLog>,
     settings: Mutex<Arc<Settings>>,
+    /// What was last seen of the host: answers come from here, and not from the disk.
+    status: Mutex<Arc<HostStatus>>,
     network: Mutex<NetworkState>,
     /// An operator has confirmed the network on trial.
     confirmed: AtomicBool,
+    /// An operator wants the last network back.
+    surrendered: AtomicBool,
     health: Mutex<Health>,
     notices: Mutex<Vec<String>>,
-    operation: Mutex<Option<OperationStatus>>,
-    cancel: AtomicBool,
     /// An operation has asked for a restart.
     restarting: AtomicBool,
-    events: broadcast::Sender<Event>,
-    sequence: AtomicU64,
 }
 
 /// A value is still whole after another thread's panic: each is replaced as one.
@@ -55,19 +59,22 @@ impl Shared {
         if settings.edge().upgrade.unsigned == Unsigned::Allow {
             notices.push("UNSIGNED images are accepted on this host (edge.upgrade.unsigned: allow)".into());
         }
-        Self {
+        let status = snapshot::blank(&host);
+        let shared = Self {
             host,
+            operations: Register::default(),
+            events: Arc::new(EventLog::new(facts::now())),
             settings: Mutex::new(Arc::new(settings)),
+            status: Mutex::new(Arc::new(status)),
             network: Mutex::new(NetworkState::default()),
             confirmed: AtomicBool::new(false),
+            surrendered: AtomicBool::new(false),
             health: Mutex::new(Health::Checking),
             notices: Mutex::new(notices),
-            operation: Mutex::new(None),
-            cancel: AtomicBool::new(false),
             restarting: AtomicBool::new(false),
-            events: broadcast::channel(EVENT_BACKLOG).0,
-            sequence: AtomicU64::new(0),
-        }
+        };
+        shared.refresh();
+        shared
     }
 
     /// The present configuration.
@@ -76,39 +83,51 @@ impl Shared {
     }
 
     /// Reads the configuration again.
-    pub(super) fn reload_settings(&self) {
+    pub(crate) fn reload_settings(&self) {
         *lock(&self.settings) = Arc::new(Settings::load(self.host.record.mode));
     }
 
     pub(super) fn set_network(&self, state: NetworkState) {
         *lock(&self.network) = state;
+        self.refresh();
     }
 
-    pub(super) fn network(&self) -> NetworkState {
+    pub(crate) fn network(&self) -> NetworkState {
         *lock(&self.network)
     }
 
     /// # Errors
     /// [`edge_model::Class::Rejected`] when no network is on trial.
-    pub(super) fn confirm_network(&self) -> Result<()> {
-        match self.network() {
-            NetworkState::Trial { .. } => {
-                self.confirmed.store(true, Ordering::Release);
-                Ok(())
-            }
+    pub(crate) fn confirm_network(&self) -> Result<()> {
+        let on_trial = match self.network() {
+            NetworkState::Trial { .. } => true,
             // The first network of a host, whose gateway does not answer.
-            NetworkState::Kept if network_trial::memory().proven.is_none() => {
-                self.confirmed.store(true, Ordering::Release);
-                Ok(())
-            }
-            NetworkState::Kept | NetworkState::Returned => {
-                Err(Error::rejected("no change of the network is on trial"))
-            }
+            NetworkState::Kept => network_trial::memory().proven.is_none(),
+            NetworkState::Returned => false,
+        };
+        if !on_trial {
+            return Err(Error::rejected("no change of the network is on trial"));
         }
+        self.confirmed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] when no network is on trial.
+    pub(crate) fn give_network_up(&self) -> Result<()> {
+        if !matches!(self.network(), NetworkState::Trial { .. }) {
+            return Err(Error::rejected("no change of the network is on trial"));
+        }
+        self.surrendered.store(true, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn take_confirmation(&self) -> bool {
         self.confirmed.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn take_surrender(&self) -> bool {
+        self.surrendered.swap(false, Ordering::AcqRel)
     }
 
     /// The first site boot has finished: nothing outside is read any more.
@@ -128,114 +147,142 @@ impl Shared {
         }
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-
-    fn emit(&self, kind: EventKind) {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        // Nobody may be listening.
-        let _ = self.events.send(Event { sequence, kind });
-    }
-
     pub(super) fn set_health(&self, health: Health) {
         let mut present = lock(&self.health);
         if *present != health {
             *present = health.clone();
             drop(present);
-            self.emit(EventKind::Health { health });
+            self.events.emit(EventKind::Health { health });
+            self.refresh();
         }
     }
 
+    pub(super) fn health(&self) -> Health {
+        lock(&self.health).clone()
+    }
+
     /// Something that an operator should know, also in the log.
-    pub(super) fn notice(&self, text: String) {
+    pub(crate) fn notice(&self, text: String) {
         eprintln!("notice: {text}");
         let mut notices = lock(&self.notices);
         if !notices.contains(&text) {
             notices.push(text);
+            drop(notices);
+            self.refresh();
         }
     }
 
-    pub(super) fn status(&self) -> Result<HostStatus> {
-        let ledger = operations::ledger_store().load();
-        let boot_state = match self.host.booted() {
+    pub(super) fn notices(&self) -> Vec<String> {
+        lock(&self.notices).clone()
+    }
+
+    /// What was last seen of the host.
+    pub(crate) fn status(&self) -> Arc<HostStatus> {
+        lock(&self.status).clone()
+    }
+
+    /// Looks at the host again; those who follow it hear of what has changed.
+    pub(crate) fn refresh(&self) {
+        let now = Arc::new(snapshot::look(self));
+        let mut present = lock(&self.status);
+        if **present != *now {
+            *present = now.clone();
+            drop(present);
+            self.events.emit(EventKind::Status { status: Box::new((*now).clone()) });
+        }
+    }
+
+    pub(super) fn booted_state(&self) -> BootState {
+        match self.host.booted() {
             Ok(booted) => booted.state(),
             Err(error) => {
-                self.notice(format!("the boot loader's state cannot be read: {error}"));
+                let text = format!("the boot loader's state cannot be read: {error}");
+                let mut notices = lock(&self.notices);
+                if !notices.contains(&text) {
+                    eprintln!("notice: {text}");
+                    notices.push(text);
+                }
                 BootState::Committed
             }
-        };
-        Ok(HostStatus {
-            agent_version: env!("CARGO_PKG_VERSION").into(),
-            host_name: facts::host_name()?,
-            host_id: facts::host_id(),
-            network: self.network(),
-            mode: self.host.record.mode,
-            boot_state,
-            health: lock(&self.health).clone(),
-            image: self.host.image.clone(),
-            slot: self.host.record.slot,
-            slot_a: ledger.slot_a.clone(),
-            slot_b: ledger.slot_b.clone(),
-            addresses: network::addresses(),
-            last_event: ledger.history.last().cloned(),
-            failed: ledger.failed,
-            notices: lock(&self.notices).clone(),
-            operation: lock(&self.operation).clone(),
-        })
+        }
     }
 
     /// Starts an operation in a thread of its own.
     ///
     /// # Errors
-    /// [`edge_model::Class::Rejected`] while another one runs.
-    pub(super) fn start(self: &Arc<Self>, request: OperationRequest) -> Result<OperationStatus> {
-        let mut present = lock(&self.operation);
-        if let Some(running) = present.as_ref().filter(|running| running.state == OperationState::Running) {
-            return Err(Error::rejected(format!("the operation {:?} is running", running.operation))
-                .help("wait for its end; edge-agent status shows it"));
-        }
-        if matches!(request, OperationRequest::Upgrade(_) | OperationRequest::Rollback)
-            && matches!(self.network(), NetworkState::Trial { .. })
-        {
+    /// [`edge_model::Class::Rejected`] while another one runs that does not give way.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        request: OperationRequest,
+        started_by: &str,
+    ) -> Result<OperationStatus> {
+        let changes_image = matches!(request, OperationRequest::Upgrade(_) | OperationRequest::Rollback);
+        if changes_image && matches!(self.network(), NetworkState::Trial { .. }) {
             return Err(Error::rejected("a change of the network is on trial")
                 .help("wait for its end, or keep it with edge-agent config confirm"));
         }
-        let status = OperationStatus {
-            id: present.as_ref().map_or(1, |last| last.id + 1),
-            operation: request.name().into(),
-            state: OperationState::Running,
-            step: String::new(),
-            done: 0,
-            total: 0,
-        };
-        *present = Some(status.clone());
-        drop(present);
-        self.cancel.store(false, Ordering::Relaxed);
+        let admission = self.operations.admit(request.kind(), started_by)?;
+        let status = admission.status.clone();
+        eprintln!("{} {} was asked for by {started_by}", status.operation, status.id);
+        self.tell(Some(status.clone()));
         let shared = self.clone();
-        std::thread::spawn(move || shared.run(&request));
+        std::thread::spawn(move || shared.run(&request, &admission));
         Ok(status)
     }
 
-    /// Asks the running operation to stop at its next safe point.
-    pub(super) fn cancel(&self) {
-        self.cancel.store(true, Ordering::Relaxed);
-    }
-
-    fn run(&self, request: &OperationRequest) {
-        let mut reporter = Reporter { shared: self, told: Instant::now() };
-        let result = operations::run(request, &self.host, &self.settings(), &mut reporter);
-        let restart = result.as_ref().is_ok_and(|outcome| outcome.afterwards == Afterwards::Restart);
-        self.restarting.store(restart, Ordering::Release);
+    fn run(self: &Arc<Self>, request: &OperationRequest, admission: &Admission) {
+        let id = admission.status.id;
+        let mut reporter = Reporter { shared: self, id, stop: admission.stop.clone(), told: Instant::now() };
+        let waited = admission.before.map_or(Ok(()), |before| {
+            reporter.step("waiting for another operation to stop", 0);
+            self.operations.wait_for(before)
+        });
+        let result = waited.and_then(|()| self.perform(request, admission, &mut reporter));
+        let afterwards = result.as_ref().map_or(Afterwards::Stay, |outcome| outcome.afterwards);
+        self.restarting.store(afterwards == Afterwards::Restart, Ordering::Release);
         let state = match result {
             Ok(outcome) => OperationState::Done { message: outcome.message },
             Err(error) => {
-                eprintln!("{} failed: {error}", request.name());
+                eprintln!("{} failed: {error}", request.kind());
                 OperationState::Failed { error }
             }
         };
-        self.update(|status| status.state = state);
-        if restart && let Err(error) = power::restart() {
+        self.tell(self.operations.update(id, |status| status.state = state));
+        self.refresh();
+        self.leave(afterwards, request.kind(), &admission.status.started_by);
+    }
+
+    fn perform(
+        self: &Arc<Self>,
+        request: &OperationRequest,
+        admission: &Admission,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Outcome> {
+        match request {
+            OperationRequest::Configure(document) => {
+                local_configuration::take(self, document, reporter, &admission.stop).map(Outcome::stay)
+            }
+            OperationRequest::SupportBundle { stick } => {
+                support::make(self, *stick, reporter).map(Outcome::stay)
+            }
+            other => operations::run(other, &self.host, &self.settings(), reporter),
+        }
+    }
+
+    /// Restarts or switches off, with the reason in the black box.
+    fn leave(&self, afterwards: Afterwards, kind: OperationKind, by: &str) {
+        let reason = format!("{kind}, asked for by {by}");
+        let (ending, leave): (_, fn() -> Result<()>) = match afterwards {
+            Afterwards::Stay => return,
+            Afterwards::Restart => (Ending::Restarted { reason }, power::restart),
+            Afterwards::SwitchOff => (Ending::SwitchedOff { reason }, power::switch_off),
+        };
+        if self.host.record.mode != Mode::Live
+            && let Err(error) = black_box::intend(ending)
+        {
+            self.notice(format!("the reason of the restart was not recorded: {error}"));
+        }
+        if let Err(error) = leave() {
             self.notice(error.to_string());
         }
     }
@@ -245,19 +292,20 @@ impl Shared {
         self.restarting.load(Ordering::Acquire)
     }
 
-    /// The present or last operation.
-    pub(super) fn operation(&self) -> Option<OperationStatus> {
-        lock(&self.operation).clone()
+    /// News of an operation, which is part of the status too.
+    fn tell(&self, status: Option<OperationStatus>) {
+        let Some(status) = status else { return };
+        let mut present = lock(&self.status);
+        let mut changed = (**present).clone();
+        changed.operation = self.operations.last();
+        *present = Arc::new(changed);
+        drop(present);
+        self.events.emit(EventKind::Operation(status));
     }
 
-    fn update(&self, change: impl FnOnce(&mut OperationStatus)) {
-        let mut present = lock(&self.operation);
-        if let Some(status) = present.as_mut() {
-            change(status);
-            let status = status.clone();
-            drop(present);
-            self.emit(EventKind::Operation(status));
-        }
+    /// Whether administrators may open a shell on the console.
+    pub(super) fn shell_is_allowed(&self) -> bool {
+        self.host.record.mode == Mode::Main && std::path::Path::new(paths::IMAGE_CONSOLE_SHELL).exists()
     }
 }
 
@@ -271,27 +319,55 @@ fn complaints(record: &StageRecord) -> Vec<String> {
 
 struct Reporter<'a> {
     shared: &'a Shared,
+    id: u64,
+    stop: StopSign,
     told: Instant,
 }
 
 impl Report for Reporter<'_> {
     fn step(&mut self, title: &str, total: u64) {
         eprintln!("{title}");
-        self.shared.update(|status| {
-            status.step = title.to_owned();
-            status.done = 0;
-            status.total = total;
-        });
+        self.shared.tell(self.shared.operations.step(self.id, title, total));
     }
 
     fn progress(&mut self, done: u64) -> Result<()> {
-        if self.shared.cancel.load(Ordering::Relaxed) {
+        if self.stop.read() != Stop::Not {
             return Err(cancelled());
         }
         if self.told.elapsed() >= PROGRESS_INTERVAL {
             self.told = Instant::now();
-            self.shared.update(|status| status.done = done);
+            self.shared.tell(self.shared.operations.update(self.id, |status| status.done = done));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Shared {
+    /// Of a host that is not there.
+    pub(crate) fn of_test(mode: Mode) -> Arc<Self> {
+        use edge_model::api::{BootRecord, ImageIdentity};
+        use edge_model::ids::RootHash;
+        use edge_model::ledger::ImageRecord;
+        let root_hash = RootHash([7; 32]);
+        let record = BootRecord {
+            mode,
+            root_hash,
+            data_blocks: 1,
+            slot: None,
+            disk: "/dev/not-there".into(),
+            reasons: Vec::new(),
+        };
+        let image = ImageIdentity { name: "edge".into(), version: "1.0.0".into(), root_hash };
+        let image_record = ImageRecord {
+            name: image.name.clone(),
+            version: image.version.clone(),
+            root_hash,
+            created: 0,
+            data_blocks: 1,
+            signed: true,
+        };
+        let host = Host { record, image, image_record, variables: None };
+        Arc::new(Self::new(host, Settings::from(&[], Vec::new())))
     }
 }

@@ -21,12 +21,14 @@ use edge_host::efivars::{EfiVars, Variable};
 use edge_host::watchdog::Watchdog;
 use edge_host::{child, console, files, firmware, power};
 use edge_model::api::BootRecord;
+use edge_model::api::black_box::Ending;
 use edge_model::cmdline::Mode;
 use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, error, paths};
 
 use crate::configuration::{Settings, site};
 use crate::stages::{self, Moment, plug_ins};
+use crate::{accounts, black_box};
 
 const SERVICE_MANAGER: &str = "/usr/lib/systemd/systemd";
 /// Longest time that one step of early boot, or the service manager's start, may take.
@@ -49,6 +51,9 @@ pub(crate) fn run() -> Result<Infallible> {
     console::say("edge: restarting in 10 seconds, into recovery if this was the normal system.");
     if let Err(second) = arrange_recovery(&error) {
         console::say(&format!("edge: recovery cannot be arranged: {second}"));
+    }
+    if let Err(second) = black_box::end_now(Ending::Restarted { reason: error.to_string() }) {
+        console::say(&format!("edge: the reason is not recorded: {second}"));
     }
     std::thread::sleep(READING_TIME);
     power::restart_now()
@@ -76,6 +81,7 @@ fn start() -> Result<Infallible> {
 fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
     guard.while_feeding(|| file_systems::mount_oem(&disk, &mut record.reasons))?;
+    black_box::begin(record);
     guard.while_feeding(|| adopt_site(&disk, &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Main));
     guard.while_feeding(|| file_systems::mount_persistent(&disk, &mut record.reasons))?;
@@ -86,6 +92,7 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     guard.while_feeding(|| host::apply(&settings, &mut record.reasons))?;
     guard.while_feeding(|| {
         run_stage("initramfs", Mode::Main);
+        restore_accounts(&mut record.reasons);
         record.reasons.extend(plug_ins::notify("agent.boot", &settings));
     });
     Ok(())
@@ -98,9 +105,19 @@ fn prepare_recovery(record: &mut BootRecord) -> Result<()> {
     if let Err(error) = mounted {
         record.reasons.push(format!("the host's configuration is not readable: {error}"));
     }
+    black_box::begin(record);
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Recovery)?;
-    host::apply(&Settings::load(Mode::Recovery), &mut record.reasons)
+    host::apply(&Settings::load(Mode::Recovery), &mut record.reasons)?;
+    restore_accounts(&mut record.reasons);
+    Ok(())
+}
+
+/// What people changed about their accounts holds in this boot too.
+fn restore_accounts(reasons: &mut Vec<String>) {
+    if let Err(error) = accounts::restore() {
+        reasons.push(format!("changed accounts not restored: {error}"));
+    }
 }
 
 fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {

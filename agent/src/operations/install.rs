@@ -16,6 +16,7 @@ use edge_host::mount::{MountFlags, ScopedMount};
 use edge_host::slot::{ImageReader, ImageWriter};
 use edge_host::{device_mapper, files, firmware};
 use edge_model::api::InstallRequest;
+use edge_model::api::installer::{DiskContent, InstallDisk};
 use edge_model::cmdline::Mode;
 use edge_model::ids::{InstallationId, Slot};
 use edge_model::layout::{MIB, PARTITIONS, Role};
@@ -84,6 +85,40 @@ impl Medium {
 pub(crate) fn plan(host: &Host, request: &InstallRequest) -> Result<InstallDecision> {
     let medium = Medium::open(host)?;
     plan_for(host, &medium, request)
+}
+
+/// The machine's disks as a person chooses among them.
+///
+/// # Errors
+/// When this is not the live system of a medium.
+pub(crate) fn survey(host: &Host) -> Result<Vec<InstallDisk>> {
+    let medium = Medium::open(host)?;
+    let needed = medium.manifest.root.size();
+    let disks = block::disks();
+    let facts = disks.iter().map(|disk| look_at(disk, &host.record.disk));
+    Ok(facts
+        .filter(|disk| !disk.optical && !disk.is_medium)
+        .map(|disk| view(disk, needed, &medium.id))
+        .collect())
+}
+
+fn view(disk: DiskFacts, image_size: u64, medium: &InstallationId) -> InstallDisk {
+    let holds = match &disk.installation {
+        Some(found) if !found.finished => DiskContent::UnfinishedInstallation,
+        Some(found) if found.id == *medium => DiskContent::ThisInstallation,
+        Some(_) => DiskContent::OtherInstallation,
+        None if disk.has_data => DiskContent::Data,
+        None => DiskContent::Nothing,
+    };
+    InstallDisk {
+        unsuitable: install::why_unsuitable(&disk, image_size, medium),
+        path: disk.path,
+        model: disk.model,
+        serial: disk.serial,
+        size: disk.size,
+        rotational: disk.rotational,
+        holds,
+    }
 }
 
 fn plan_for(host: &Host, medium: &Medium, request: &InstallRequest) -> Result<InstallDecision> {

@@ -7,7 +7,7 @@ pub(crate) mod verify;
 mod write_image;
 
 use edge_model::api::OperationRequest;
-use edge_model::{Result, paths};
+use edge_model::{Error, Result, paths};
 use std::path::Path;
 
 use crate::configuration::Settings;
@@ -20,6 +20,7 @@ use crate::report::Report;
 pub(crate) enum Afterwards {
     Stay,
     Restart,
+    SwitchOff,
 }
 
 /// How an operation ended.
@@ -30,7 +31,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn stay(message: impl Into<String>) -> Self {
+    pub(crate) fn stay(message: impl Into<String>) -> Self {
         Self { message: message.into(), afterwards: Afterwards::Stay }
     }
 
@@ -61,5 +62,11 @@ pub(crate) fn run(
         OperationRequest::Commit => slot_switch::commit_now(host),
         OperationRequest::Verify => verify::run(host, report),
         OperationRequest::Reboot { recovery } => slot_switch::reboot(host, *recovery),
+        OperationRequest::PowerOff => {
+            Ok(Outcome { message: "switching off".into(), afterwards: Afterwards::SwitchOff })
+        }
+        OperationRequest::Configure(_) | OperationRequest::SupportBundle { .. } => {
+            Err(Error::internal("this operation needs the daemon"))
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! Where images come from: a registry, an OCI layout folder, or one file.
+//! Where images come from: a registry, an OCI layout folder, one file, or a stick.
 
 mod archive;
 mod layout;
 mod registry;
+mod stick;
 
 use std::io::Read;
 use std::path::Path;
@@ -35,7 +36,7 @@ pub(crate) struct SourceImage {
     pub(crate) provenance: Provenance,
 }
 
-/// Opens `oci:REF`, `oci-layout:DIR` or `file:PATH`.
+/// Opens `oci:REF`, `oci-layout:DIR`, `file:PATH` or `stick:`.
 ///
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for another form.
@@ -44,8 +45,9 @@ fn open_blobs(source: &str, plain_http: bool) -> Result<Box<dyn BlobSource>> {
         Some(("oci", reference)) => Ok(Box::new(registry::Registry::open(reference, plain_http)?)),
         Some(("oci-layout", path)) => Ok(Box::new(layout::Layout::open(Path::new(path))?)),
         Some(("file", path)) => Ok(Box::new(archive::ArchiveFile::open(Path::new(path))?)),
+        Some(("stick", "")) => Ok(Box::new(stick::Stick::open()?)),
         _ => Err(Error::invalid(format!("{source:?} is not a source of images"))
-            .help("use oci:REGISTRY/NAME:TAG, oci-layout:FOLDER or file:PATH")),
+            .help("use oci:REGISTRY/NAME:TAG, oci-layout:FOLDER, file:PATH or stick:")),
     }
 }
 

@@ -52,7 +52,7 @@ fn once(url: &str, timeout: Duration) -> Result<Vec<u8>> {
 }
 
 /// The chain of causes: the outermost alone says only that a request failed.
-fn describe(error: &reqwest::Error) -> String {
+pub(crate) fn describe(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -1,0 +1,191 @@
+//! Who did what: appended to a file in `/oem` that no upgrade and no rollback touches, and that cannot fill the disk.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use edge_host::files;
+use edge_model::api::audit::{AuditFilters, AuditPage, AuditRecord};
+use edge_model::{Context, Result};
+
+/// Bytes of the present file and of the one before it, each.
+const SIZE_LIMIT: u64 = 2 << 20;
+/// Longest page.
+const PAGE: usize = 50;
+
+/// Which records are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AuditQuery {
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+    pub(crate) actor: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) action: Option<String>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) after: Option<u64>,
+}
+
+pub(crate) struct AuditLog {
+    path: PathBuf,
+    last: Mutex<u64>,
+}
+
+impl AuditLog {
+    pub(crate) fn open(path: &Path) -> Self {
+        let log = Self { path: path.to_owned(), last: Mutex::new(0) };
+        let last = log.records().last().map_or(0, |record| record.sequence);
+        *log.last() = last;
+        log
+    }
+
+    fn last(&self) -> MutexGuard<'_, u64> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn earlier(&self) -> PathBuf {
+        self.path.with_extension("1.jsonl")
+    }
+
+    /// Appends a record under the next number.
+    ///
+    /// # Errors
+    /// When the disk cannot be written.
+    pub(crate) fn append(&self, mut record: AuditRecord) -> Result<()> {
+        let mut last = self.last();
+        record.sequence = *last + 1;
+        let mut line = serde_json::to_vec(&record).context("cannot write an audit record")?;
+        line.push(b'\n');
+        let size = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        if size + line.len() as u64 > SIZE_LIMIT {
+            fs::rename(&self.path, self.earlier()).context("cannot turn the audit record over")?;
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder).context("cannot make the folder of the audit record")?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&self.path)
+            .context("cannot open the audit record")?;
+        file.write_all(&line).and_then(|()| file.sync_data()).context("cannot write the audit record")?;
+        *last = record.sequence;
+        Ok(())
+    }
+
+    /// All records that are kept, oldest first. A line that a power cut has broken is passed over.
+    pub(crate) fn records(&self) -> impl Iterator<Item = AuditRecord> + use<> {
+        let open = |path: PathBuf| fs::File::open(path).ok().map(BufReader::new);
+        [self.earlier(), self.path.clone()]
+            .into_iter()
+            .filter_map(open)
+            .flat_map(|file| file.lines().map_while(std::io::Result::ok))
+            .filter_map(|line| serde_json::from_str(&line).ok())
+    }
+
+    /// A page of records, newest first.
+    pub(crate) fn page(&self, query: &AuditQuery) -> AuditPage {
+        let is_wanted = |record: &AuditRecord| {
+            let equals =
+                |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
+            query.from.is_none_or(|from| record.at >= from)
+                && query.to.is_none_or(|to| record.at <= to)
+                && query.after.is_none_or(|after| record.sequence < after)
+                && equals(&query.actor, &record.actor)
+                && equals(&query.kind, &record.resource_kind)
+                && equals(&query.action, &record.action)
+        };
+        let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let mut items: Vec<AuditRecord> = self.records().filter(is_wanted).collect();
+        items.reverse();
+        let next = (items.len() > limit).then(|| items[limit - 1].sequence);
+        items.truncate(limit);
+        AuditPage { items, next }
+    }
+
+    pub(crate) fn filters(&self) -> AuditFilters {
+        let (mut actors, mut actions, mut kinds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for record in self.records() {
+            actors.insert(record.actor);
+            actions.insert(record.action);
+            kinds.insert(record.resource_kind);
+        }
+        AuditFilters {
+            actors: actors.into_iter().collect(),
+            action_types: actions.into_iter().collect(),
+            resource_kinds: kinds.into_iter().collect(),
+        }
+    }
+
+    /// Everything that is kept, as it is written.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn text(&self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        for path in [self.earlier(), self.path.clone()] {
+            if let Some(part) = files::read_text_if_there(&path)? {
+                text.extend_from_slice(part.as_bytes());
+            }
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edge_model::api::audit::Outcome;
+
+    fn record(actor: &str, size: usize) -> AuditRecord {
+        AuditRecord {
+            sequence: 0,
+            at: 7,
+            clock_is_set: false,
+            edge_host_id: "edge-1".into(),
+            actor: actor.into(),
+            actor_type: "admin".into(),
+            from: "uid 0".into(),
+            action: "POST /v1/operations".into(),
+            resource_kind: "operation".into(),
+            resource_id: "1".into(),
+            resource_name: "upgrade".into(),
+            content_msg: "x".repeat(size),
+            before: None,
+            after: None,
+            outcome: Outcome::Accepted { status: 202 },
+        }
+    }
+
+    #[test]
+    fn records_are_numbered_kept_and_limited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::open(&path);
+        log.append(record("site", 10)).unwrap();
+        log.append(record("root", 10)).unwrap();
+        // The power fails in the middle of a line.
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"sequence\": 3").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\n").unwrap();
+        let log = AuditLog::open(&path);
+        log.append(record("site", 10)).unwrap();
+        let numbers: Vec<u64> = log.records().map(|record| record.sequence).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        let page =
+            log.page(&AuditQuery { actor: Some("site".into()), limit: Some(1), ..AuditQuery::default() });
+        assert_eq!((page.items[0].sequence, page.next), (3, Some(3)));
+        let page =
+            log.page(&AuditQuery { actor: Some("site".into()), after: page.next, ..AuditQuery::default() });
+        assert_eq!((page.items[0].sequence, page.next), (1, None));
+        assert_eq!(log.filters().actors, ["root", "site"]);
+        for _ in 0..60 {
+            log.append(record("site", 100 << 10)).unwrap();
+        }
+        let kept: u64 =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        assert!(kept <= 2 * SIZE_LIMIT, "{kept}");
+        assert_eq!(log.records().last().map(|record| record.sequence), Some(63));
+    }
+}

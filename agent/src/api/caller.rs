@@ -1,0 +1,149 @@
+//! Who is at the other end of the socket, and what they may do.
+
+use edge_model::api::access::Role;
+use edge_model::api::routes::{Access, Route};
+use edge_model::cmdline::Mode;
+use edge_model::{Class, Error, Result};
+
+use super::sessions::Session;
+
+/// Our own unprivileged surface on the console; its number is in the image's recipe.
+const CONSOLE_UID: u32 = 990;
+/// The first number of a person's account.
+const FIRST_PERSON: u32 = 1000;
+
+/// What the kernel says about the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) uid: u32,
+    pub(crate) pid: Option<i32>,
+}
+
+/// Somebody who calls, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) peer: Peer,
+    pub(crate) session: Option<Session>,
+    /// The token of the session.
+    pub(crate) token: Option<String>,
+    pub(crate) role: Option<Role>,
+}
+
+/// What decides about a caller besides itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct House {
+    pub(crate) mode: Mode,
+    pub(crate) view_without_login: bool,
+}
+
+/// The most that somebody with this number can be, however they log in: services that have nothing to do with the
+/// host's care cannot use a password that they have learnt.
+fn ceiling(uid: u32) -> Role {
+    if uid == 0 || uid == CONSOLE_UID || uid >= FIRST_PERSON { Role::Admin } else { Role::Viewer }
+}
+
+/// The role of a caller: that of its session, else what its number is worth by itself.
+pub(crate) fn role_of(peer: Peer, session: Option<&Session>, house: House) -> Option<Role> {
+    let own = match session {
+        Some(session) => Some(session.role),
+        None if peer.uid == 0 => Some(Role::Admin),
+        // Whoever is in front of a machine that boots from a medium can do anything with it.
+        None if peer.uid == CONSOLE_UID && house.mode == Mode::Live => Some(Role::Admin),
+        None => house.view_without_login.then_some(Role::Viewer),
+    };
+    own.map(|role| role.min(ceiling(peer.uid)))
+}
+
+impl Caller {
+    /// How audit records and "busy" answers call this caller.
+    pub(crate) fn name(&self) -> String {
+        match &self.session {
+            Some(session) => session.user.clone(),
+            None => match self.peer.uid {
+                0 => "root".into(),
+                CONSOLE_UID => "console".into(),
+                uid => crate::accounts::name_of(uid),
+            },
+        }
+    }
+
+    /// # Errors
+    /// [`Class::Unauthenticated`] where a login would help, [`Class::Forbidden`] where it would not.
+    pub(crate) fn may_call(&self, route: &Route) -> Result<()> {
+        match (route.access, self.role) {
+            (Access::Anybody, _) => Ok(()),
+            (Access::AtLeast(needed), Some(role)) if role >= needed => Ok(()),
+            (Access::Session, _) if self.session.is_some() => Ok(()),
+            (Access::AtLeast(needed), _) if self.session.is_some() || ceiling(self.peer.uid) < needed => {
+                Err(Error::new(Class::Forbidden, format!("this takes the role {needed}"))
+                    .help("an account's groups decide about its role: sudo makes an administrator, edge-operator an operator"))
+            }
+            (Access::AtLeast(_) | Access::Session, _) => {
+                Err(Error::new(Class::Unauthenticated, "this takes a login")
+                    .help("POST /v1/users/default/login, or as root: sudo edge-agent …"))
+            }
+        }
+    }
+
+    /// Whether a password would do this caller any good.
+    pub(crate) fn may_hold_a_session(&self) -> bool {
+        ceiling(self.peer.uid) == Role::Admin
+    }
+
+    /// # Errors
+    /// [`Class::Unauthenticated`] without one.
+    pub(crate) fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or_else(|| Error::new(Class::Unauthenticated, "this takes a login"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edge_model::api::routes::ROUTES;
+
+    const HOUSE: House = House { mode: Mode::Main, view_without_login: true };
+
+    fn caller(uid: u32, session: Option<Role>, house: House) -> Caller {
+        let session = session.map(Session::of_test);
+        let peer = Peer { uid, pid: None };
+        Caller { role: role_of(peer, session.as_ref(), house), peer, session, token: None }
+    }
+
+    /// Every route for every role, over every kind of peer.
+    #[test]
+    fn the_matrix_of_routes_and_roles_holds() {
+        for route in ROUTES {
+            for (uid, most) in [(0, Role::Admin), (990, Role::Admin), (1000, Role::Admin), (33, Role::Viewer)]
+            {
+                for role in Role::ALL {
+                    let allowed = caller(uid, Some(role), HOUSE).may_call(route).is_ok();
+                    let expected = match route.access {
+                        Access::Anybody | Access::Session => true,
+                        Access::AtLeast(needed) => role.min(most) >= needed,
+                    };
+                    assert_eq!(allowed, expected, "{} {} uid {uid} {role}", route.method.name(), route.path);
+                }
+                let without = caller(uid, None, HOUSE).may_call(route);
+                let expected = match route.access {
+                    Access::Anybody => true,
+                    Access::Session => false,
+                    Access::AtLeast(needed) => uid == 0 || needed == Role::Viewer,
+                };
+                assert_eq!(without.is_ok(), expected, "{} {} uid {uid}", route.method.name(), route.path);
+            }
+        }
+    }
+
+    #[test]
+    fn looking_can_be_forbidden_and_the_installer_trusts_its_console() {
+        let closed = House { view_without_login: false, ..HOUSE };
+        assert_eq!(caller(990, None, closed).role, None);
+        assert_eq!(caller(1000, None, closed).role, None);
+        assert_eq!(caller(0, None, closed).role, Some(Role::Admin));
+        let live = House { mode: Mode::Live, ..HOUSE };
+        assert_eq!(caller(990, None, live).role, Some(Role::Admin));
+        assert_eq!(caller(1000, None, live).role, Some(Role::Viewer));
+        assert_eq!(caller(990, None, House { mode: Mode::Recovery, ..HOUSE }).role, Some(Role::Viewer));
+    }
+}

@@ -1,0 +1,258 @@
+//! What every call passes on its way in and out: size and rate limits, the role, the idempotency key, the audit record.
+//! Handlers are reached only through here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use edge_model::api::audit::{AuditRecord, Outcome};
+use edge_model::api::routes::Route;
+use edge_model::{Class, Error, Result};
+use edge_slot_image::sha256;
+
+use super::answer::{AuditDetail, Refusal};
+use super::caller::{Caller, Peer, role_of};
+use super::{BODY_LIMIT, Door};
+use crate::{clock, facts};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const LONGEST_KEY: usize = 128;
+/// Answers that are kept for repeated requests.
+const ANSWERS_KEPT: usize = 128;
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+/// An answer that is longer is not one of a changing call.
+const ANSWER_LIMIT: usize = 256 << 10;
+/// Calls that one user may make at once, and each second after that. The host's own root is not limited.
+const BURST: f64 = 200.0;
+const EACH_SECOND: f64 = 50.0;
+
+#[derive(Clone)]
+struct KeptAnswer {
+    request: [u8; 32],
+    status: StatusCode,
+    body: Bytes,
+    at: Instant,
+}
+
+#[derive(Default)]
+pub(crate) struct Limits {
+    answers: Mutex<VecDeque<((String, String), KeptAnswer)>>,
+    buckets: Mutex<BTreeMap<u32, (f64, Instant)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Limits {
+    fn admit(&self, uid: u32, now: Instant) -> Result<()> {
+        if uid == 0 {
+            return Ok(());
+        }
+        let mut buckets = lock(&self.buckets);
+        let (left, at) = buckets.entry(uid).or_insert((BURST, now));
+        *left = (*left + now.duration_since(*at).as_secs_f64() * EACH_SECOND).min(BURST);
+        *at = now;
+        if *left < 1.0 {
+            return Err(Error::new(Class::TooMany, "too many calls").help("try again in a second"));
+        }
+        *left -= 1.0;
+        Ok(())
+    }
+
+    /// The answer that was given to this key before.
+    ///
+    /// # Errors
+    /// When the key came with another request.
+    fn repeated(&self, key: &(String, String), request: &[u8; 32]) -> Result<Option<Response>> {
+        let mut answers = lock(&self.answers);
+        answers.retain(|(_, answer)| answer.at.elapsed() < KEPT_FOR);
+        let Some((_, answer)) = answers.iter().find(|(kept, _)| kept == key) else { return Ok(None) };
+        if answer.request != *request {
+            return Err(Error::rejected("this idempotency key came with another request before")
+                .help("use a new key for each request"));
+        }
+        let body = answer.body.clone();
+        Ok(Some((answer.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()))
+    }
+
+    fn keep(&self, key: (String, String), answer: KeptAnswer) {
+        let mut answers = lock(&self.answers);
+        answers.push_back((key, answer));
+        if answers.len() > ANSWERS_KEPT {
+            answers.pop_front();
+        }
+    }
+}
+
+/// The middleware of one route.
+pub(super) async fn guard(
+    door: Arc<Door>,
+    route: &'static Route,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        return Refusal(Error::internal("a connection without a peer")).into_response();
+    };
+    if let Err(error) = door.limits.admit(peer.uid, Instant::now()) {
+        return Refusal(error).into_response();
+    }
+    let caller = identify(&door, peer, request.headers());
+    if let Err(error) = caller.may_call(route) {
+        let response = Refusal(error).into_response();
+        return record(&door, route, &caller, response).await;
+    }
+    request.extensions_mut().insert(caller.clone());
+    if !route.changes() {
+        return next.run(request).await;
+    }
+    match repeatable(&door, route, &caller, request).await {
+        Ok(Repeatable::Answered(response)) => response,
+        Ok(Repeatable::New(request, key)) => {
+            let response = record(&door, route, &caller, next.run(request).await).await;
+            match key {
+                Some((key, digest)) => keep_answer(&door, key, digest, response).await,
+                None => response,
+            }
+        }
+        Err(error) => Refusal(error).into_response(),
+    }
+}
+
+fn identify(door: &Door, peer: Peer, headers: &HeaderMap) -> Caller {
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.strip_prefix("Bearer ").unwrap_or(value).to_owned());
+    let session = token.as_deref().and_then(|token| door.sessions.find(token, clock::seconds()));
+    Caller { role: role_of(peer, session.as_ref(), door.house()), peer, session, token }
+}
+
+enum Repeatable {
+    /// The same request was answered before.
+    Answered(Response),
+    New(Request, Option<((String, String), [u8; 32])>),
+}
+
+/// Reads the whole request, which is small, and looks for an earlier answer to it.
+async fn repeatable(door: &Door, route: &Route, caller: &Caller, request: Request) -> Result<Repeatable> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| too_large())?;
+    let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(Repeatable::New(Request::from_parts(parts, Body::from(body)), None));
+    };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY);
+    let key =
+        key.ok_or_else(|| Error::invalid("the idempotency key is not a text of up to 128 characters"))?;
+    let key = (caller.name(), key.to_owned());
+    let mut whole = format!("{} {}\n", route.method.name(), parts.uri).into_bytes();
+    whole.extend_from_slice(&body);
+    let digest = sha256(&whole).0;
+    if let Some(response) = door.limits.repeated(&key, &digest)? {
+        return Ok(Repeatable::Answered(response));
+    }
+    Ok(Repeatable::New(Request::from_parts(parts, Body::from(body)), Some((key, digest))))
+}
+
+fn too_large() -> Error {
+    Error::invalid(format!("the request is larger than {} MiB", BODY_LIMIT >> 20))
+}
+
+async fn keep_answer(door: &Door, key: (String, String), request: [u8; 32], response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let Ok(body) = to_bytes(body, ANSWER_LIMIT).await else {
+        return Refusal(Error::internal("an answer was too large to be kept")).into_response();
+    };
+    // What failed may be tried again.
+    if parts.status.is_success() {
+        door.limits
+            .keep(key, KeptAnswer { request, status: parts.status, body: body.clone(), at: Instant::now() });
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// Writes a changing call down, and every one that was refused.
+async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: Response) -> Response {
+    let status = response.status();
+    let detail = response.extensions_mut().remove::<AuditDetail>().unwrap_or_default();
+    if !route.changes() {
+        return response;
+    }
+    let outcome = if status.is_success() {
+        Outcome::Accepted { status: status.as_u16() }
+    } else {
+        Outcome::Refused { status: status.as_u16(), reason: detail.reason.clone() }
+    };
+    let record = AuditRecord {
+        sequence: 0,
+        at: facts::now(),
+        clock_is_set: clock::is_set(),
+        edge_host_id: facts::host_id(),
+        actor: if detail.actor.is_empty() { caller.name() } else { detail.actor },
+        actor_type: caller.role.map_or_else(|| "nobody".into(), |role| role.to_string()),
+        from: match caller.peer.pid {
+            Some(pid) => format!("uid {} pid {pid}", caller.peer.uid),
+            None => format!("uid {}", caller.peer.uid),
+        },
+        action: format!("{} {}", route.method.name(), route.path),
+        resource_kind: resource_kind(route),
+        resource_id: detail.resource_id,
+        resource_name: detail.resource_name,
+        content_msg: if detail.message.is_empty() { route.summary.to_owned() } else { detail.message },
+        before: detail.before,
+        after: detail.after,
+        outcome,
+    };
+    let log = door.clone();
+    // The disk may be slow; the serving thread is not.
+    let written = tokio::task::spawn_blocking(move || log.audit.append(record)).await;
+    if let Ok(Err(error)) = written {
+        door.shared.notice(format!("an audit record was not written: {error}"));
+    }
+    response
+}
+
+/// The part of a path that names what is changed.
+fn resource_kind(route: &Route) -> String {
+    let mut segments =
+        route.path.split('/').filter(|segment| !segment.is_empty() && !segment.starts_with('{'));
+    let passed_over = ["v1", "edge-mgmt", "current", "default", "config", "actions"];
+    segments.rfind(|segment| !passed_over.contains(segment)).unwrap_or("host").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_who_calls_too_often_waits_and_root_does_not() {
+        let limits = Limits::default();
+        let now = Instant::now();
+        let admitted = (0..1000).filter(|_| limits.admit(1000, now).is_ok()).count();
+        assert_eq!(admitted, BURST as usize);
+        assert!(limits.admit(1001, now).is_ok() && limits.admit(0, now).is_ok());
+        assert!(limits.admit(1000, now + Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_request() {
+        let limits = Limits::default();
+        let key = ("site".to_owned(), "k1".to_owned());
+        let answer = KeptAnswer {
+            request: [1; 32],
+            status: StatusCode::ACCEPTED,
+            body: Bytes::from_static(b"{}"),
+            at: Instant::now(),
+        };
+        limits.keep(key.clone(), answer);
+        assert_eq!(limits.repeated(&key, &[1; 32]).unwrap().unwrap().status(), StatusCode::ACCEPTED);
+        assert!(limits.repeated(&key, &[2; 32]).is_err());
+        assert!(limits.repeated(&("root".into(), "k1".into()), &[1; 32]).unwrap().is_none());
+    }
+}

@@ -1,0 +1,261 @@
+//! What the host is configured to be, and changing it. Every change is a change of one document, the one that was told
+//! to this host, and goes through the same operation: it is checked as a whole, and a changed network is on trial.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use edge_host::files;
+use edge_model::api::host::{
+    ConfigurationView, ConfigurationsState, ConfigurationsStatus, HostConfigurations, SiteSettings,
+};
+use edge_model::api::installer::Message;
+use edge_model::api::{
+    ConfigurationRequest, OperationKind, OperationRequest, OperationState, OperationStatus,
+};
+use edge_model::document::{print, problem, tree};
+use edge_model::{Error, Result, paths};
+use edge_planner::configuration::edit::{self, Change};
+use edge_planner::configuration::{self, Form, origin};
+use serde_json::json;
+
+use super::{blocking, parse};
+use crate::api::Door;
+use crate::api::answer::{Answer, AuditDetail, accepted, ok, with_detail};
+use crate::api::caller::Caller;
+use crate::configuration::Settings;
+
+/// How the document is called in messages.
+const NAME: &str = "local.yaml";
+
+fn local_text() -> Result<String> {
+    Ok(files::read_text_if_there(Path::new(paths::OEM_LOCAL))?.unwrap_or_default())
+}
+
+fn without_secrets(text: &str) -> String {
+    match tree::read(NAME, text) {
+        Ok(mut document) => {
+            origin::redact(&mut document);
+            if document.entries().is_empty() {
+                String::new()
+            } else {
+                format!("#cloud-config\n{}", print::to_yaml(&document))
+            }
+        }
+        Err(problem) => problem.to_string(),
+    }
+}
+
+pub(super) async fn view(State(door): State<Arc<Door>>) -> Answer {
+    let settings = door.shared.settings();
+    let values = origin::list(&settings.configuration.tree, "");
+    let effective = values
+        .iter()
+        .map(|value| format!("{} = {}  # {}", value.key, first_line(&value.value), value.origin));
+    ok(ConfigurationView {
+        local: without_secrets(&local_text()?),
+        effective: effective.collect(),
+        findings: settings.complaints(),
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+pub(super) async fn check(body: Bytes) -> Answer {
+    let request: ConfigurationRequest = parse(&body)?;
+    let problems = configuration::examine(Form::UserData, &request.name, &request.text, None);
+    if let Some(error) = problem::as_error(&request.name, &problems) {
+        return Err(error.into());
+    }
+    let findings = problems.iter().map(ToString::to_string).collect();
+    ok(Message { message: format!("{} can be used", request.name), findings })
+}
+
+pub(super) async fn confirm(State(door): State<Arc<Door>>) -> Answer {
+    door.shared.confirm_network()?;
+    ok(Message { message: "the network is kept".into(), findings: Vec::new() })
+}
+
+pub(super) async fn restore(State(door): State<Arc<Door>>) -> Answer {
+    door.shared.give_network_up()?;
+    ok(Message { message: "the last network that worked returns".into(), findings: Vec::new() })
+}
+
+/// Changes single values of the document that was told to this host.
+pub(super) fn change(
+    door: &Door,
+    caller: &Caller,
+    changes: &[Change],
+    before: String,
+) -> Result<(OperationStatus, AuditDetail)> {
+    let text = edit::change(NAME, &local_text()?, changes)?;
+    let request = OperationRequest::Configure(ConfigurationRequest { name: NAME.into(), text });
+    let status = door.shared.start(request, &caller.name())?;
+    let after: Vec<String> = changes.iter().map(describe).collect();
+    let detail = AuditDetail {
+        resource_id: status.id.to_string(),
+        resource_name: changes.first().map(|change| change.path.join(".")).unwrap_or_default(),
+        before: Some(before),
+        after: Some(after.join("; ")),
+        ..AuditDetail::default()
+    };
+    Ok((status, detail))
+}
+
+fn describe(change: &Change) -> String {
+    let value = change.value.as_ref().map_or_else(|| "(removed)".into(), ToString::to_string);
+    format!("{} = {value}", change.path.join("."))
+}
+
+pub(super) fn answer(outcome: Result<(OperationStatus, AuditDetail)>) -> Answer {
+    let (status, detail) = outcome?;
+    with_detail(accepted(status), detail)
+}
+
+pub(super) async fn site(State(door): State<Arc<Door>>) -> Answer {
+    ok(site_settings(&door.shared.settings()))
+}
+
+fn site_settings(settings: &Settings) -> SiteSettings {
+    let site = &settings.edge().site;
+    let servers = site.network.nameserver.clone().unwrap_or_default();
+    SiteSettings {
+        host_name: site.host_name.clone().or_else(|| settings.data.hostname.clone()),
+        ntp_servers: Some(site.ntp_servers.clone()),
+        time_zone: site.time_zone.clone(),
+        name_servers: Some(
+            servers.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        ),
+        http_proxy: site.network.http_proxy.clone(),
+        https_proxy: site.network.https_proxy.clone(),
+        no_proxy: site.network.no_proxy.clone(),
+        ca_certs: Some(site.ca_certs.clone()),
+    }
+}
+
+pub(super) async fn change_site(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let wanted: SiteSettings = parse(&body)?;
+    let before = serde_json::to_string(&site_settings(&door.shared.settings())).unwrap_or_default();
+    let changes = changes_of(&wanted);
+    if changes.is_empty() {
+        return Err(Error::invalid("the request changes nothing").into());
+    }
+    answer(blocking(move || Ok(change(&door, &caller, &changes, before))).await?)
+}
+
+/// What is not named stays; what is named and empty goes.
+fn changes_of(wanted: &SiteSettings) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut text = |path: &[&str], value: &Option<String>| {
+        if let Some(value) = value {
+            changes.push(if value.is_empty() {
+                Change::remove(path)
+            } else {
+                Change::set(path, value.as_str())
+            });
+        }
+    };
+    text(&["edge", "site", "hostName"], &wanted.host_name);
+    text(&["edge", "site", "timeZone"], &wanted.time_zone);
+    text(&["edge", "site", "network", "httpProxy"], &wanted.http_proxy);
+    text(&["edge", "site", "network", "httpsProxy"], &wanted.https_proxy);
+    text(&["edge", "site", "network", "noProxy"], &wanted.no_proxy);
+    text(
+        &["edge", "site", "network", "nameserver"],
+        &wanted.name_servers.as_ref().map(|names| names.join(",")),
+    );
+    let mut list = |path: &[&str], value: &Option<Vec<String>>| {
+        if let Some(value) = value {
+            changes.push(if value.is_empty() {
+                Change::remove(path)
+            } else {
+                Change::set(path, json!(value))
+            });
+        }
+    };
+    list(&["edge", "site", "ntpServers"], &wanted.ntp_servers);
+    list(&["edge", "site", "caCerts"], &wanted.ca_certs);
+    changes
+}
+
+pub(super) async fn configurations(State(door): State<Arc<Door>>) -> Answer {
+    ok(host_configurations(&door.shared.settings()))
+}
+
+fn host_configurations(settings: &Settings) -> HostConfigurations {
+    let site = site_settings(settings);
+    HostConfigurations {
+        ca_certs: site.ca_certs.unwrap_or_default(),
+        http_proxy: site.http_proxy,
+        https_proxy: site.https_proxy,
+        no_proxy: site.no_proxy,
+    }
+}
+
+pub(super) async fn change_configurations(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let wanted: HostConfigurations = parse(&body)?;
+    let before = serde_json::to_string(&host_configurations(&door.shared.settings())).unwrap_or_default();
+    // The whole is replaced: what is not named goes.
+    let changes = changes_of(&SiteSettings {
+        ca_certs: Some(wanted.ca_certs),
+        http_proxy: Some(wanted.http_proxy.unwrap_or_default()),
+        https_proxy: Some(wanted.https_proxy.unwrap_or_default()),
+        no_proxy: Some(wanted.no_proxy.unwrap_or_default()),
+        ..SiteSettings::default()
+    });
+    answer(blocking(move || Ok(change(&door, &caller, &changes, before))).await?)
+}
+
+pub(super) async fn configurations_status(State(door): State<Arc<Door>>) -> Answer {
+    let last = door.shared.operations.last_of(OperationKind::Configure).map(|last| last.state);
+    let status = match last {
+        Some(OperationState::Running) => ConfigurationsState::InProgress,
+        Some(OperationState::Failed { .. }) => ConfigurationsState::Failed,
+        Some(OperationState::Done { .. }) => ConfigurationsState::Configured,
+        None if host_configurations(&door.shared.settings()) == HostConfigurations::default() => {
+            ConfigurationsState::NotConfigured
+        }
+        None => ConfigurationsState::Configured,
+    };
+    ok(ConfigurationsStatus { status })
+}
+
+pub(super) async fn user_data() -> Answer {
+    ok(ConfigurationRequest { name: NAME.into(), text: without_secrets(&local_text()?) })
+}
+
+pub(super) async fn change_user_data(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let mut request: ConfigurationRequest = parse(&body)?;
+    let outcome = blocking(move || {
+        let old = local_text()?;
+        let before = without_secrets(&old);
+        // Whoever sends back what they were shown means the secrets that were hidden from them.
+        request.text = edit::fill_hidden(&request.name, &request.text, &old)?;
+        let detail = AuditDetail {
+            resource_name: request.name.clone(),
+            before: Some(before),
+            after: Some(without_secrets(&request.text)),
+            ..AuditDetail::default()
+        };
+        let status = door.shared.start(OperationRequest::Configure(request), &caller.name())?;
+        Ok((status, detail))
+    })
+    .await?;
+    answer(Ok(outcome))
+}

@@ -1,0 +1,127 @@
+//! Logins and one's own account.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use edge_model::api::access::{CurrentUser, LoginAnswer, LoginRequest, PasswordChange, Token, UserChange};
+use edge_model::{Class, Error};
+use edge_planner::login::Limits;
+
+use super::{blocking, parse};
+use crate::api::Door;
+use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
+use crate::api::caller::Caller;
+use crate::{accounts, clock};
+
+fn limits(door: &Door) -> Limits {
+    let settings = door.shared.settings();
+    Limits::of(settings.edge().local_ui.as_ref().and_then(|surface| surface.login.as_ref()))
+}
+
+pub(super) async fn log_in(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let request: LoginRequest = parse(&body)?;
+    if !caller.may_hold_a_session() {
+        return Err(Error::new(Class::Forbidden, "this service cannot log anybody in").into());
+    }
+    let detail = AuditDetail { actor: printable(&request.username), ..AuditDetail::default() };
+    let limits = limits(&door);
+    let logged_in = blocking(move || {
+        let (user, password) = (&request.username, request.password.reveal());
+        door.sessions.log_in(user, password, request.extended_session, &limits, clock::seconds())
+    })
+    .await
+    .map_err(|mut refusal| {
+        refusal.0.message = format!("{} ({})", refusal.0.message, detail.actor);
+        refusal
+    })?;
+    let answer = LoginAnswer {
+        token: Token { authorization: logged_in.token },
+        is_first_login: false,
+        role: logged_in.role,
+        expires_in: logged_in.expires_in,
+    };
+    with_detail(ok(answer), detail)
+}
+
+/// A name that somebody typed, as far as a record can hold it.
+fn printable(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(64).collect()
+}
+
+pub(super) async fn log_out(State(door): State<Arc<Door>>, Extension(caller): Extension<Caller>) -> Answer {
+    door.sessions.end(&caller.token.unwrap_or_default());
+    nothing()
+}
+
+pub(super) async fn renew(State(door): State<Arc<Door>>, Extension(caller): Extension<Caller>) -> Answer {
+    let authorization = door.sessions.renew(&caller.token.unwrap_or_default(), clock::seconds())?;
+    ok(Token { authorization })
+}
+
+pub(super) async fn reset_password(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let change: PasswordChange = parse(&body)?;
+    let user = caller.session()?.user.clone();
+    let limits = limits(&door);
+    let name = user.clone();
+    blocking(move || {
+        door.sessions.check(&name, change.old_password.reveal(), &limits, clock::seconds()).map_err(
+            |error| {
+                // The session is a good one: only the old password is not.
+                if error.class == Class::Unauthenticated {
+                    Error::rejected("the old password is wrong")
+                } else {
+                    error
+                }
+            },
+        )?;
+        accounts::set_password(&name, change.new_password.reveal())?;
+        door.sessions.end_others(&name, &caller.token.unwrap_or_default());
+        Ok(())
+    })
+    .await?;
+    with_detail(nothing(), AuditDetail { resource_name: user, ..AuditDetail::default() })
+}
+
+pub(super) async fn current(State(door): State<Arc<Door>>, Extension(caller): Extension<Caller>) -> Answer {
+    ok(describe(&door, &caller)?)
+}
+
+fn describe(door: &Door, caller: &Caller) -> edge_model::Result<CurrentUser> {
+    let session = caller.session()?;
+    Ok(CurrentUser {
+        user_name: session.user.clone(),
+        role: caller.role.unwrap_or(session.role),
+        ssh_keys: accounts::ssh_keys(&session.user),
+        disable_password_update: door.shared.settings().edge().disable_password_update.unwrap_or(false),
+    })
+}
+
+pub(super) async fn change(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let change: UserChange = parse(&body)?;
+    let user = caller.session()?.user.clone();
+    let before = accounts::ssh_keys(&user).len();
+    let after = change.ssh_keys.len();
+    let name = user.clone();
+    blocking(move || accounts::set_ssh_keys(&name, &change.ssh_keys)).await?;
+    let detail = AuditDetail {
+        resource_name: user,
+        before: Some(format!("{before} SSH keys")),
+        after: Some(format!("{after} SSH keys")),
+        ..AuditDetail::default()
+    };
+    with_detail(ok(describe(&door, &caller)?), detail)
+}

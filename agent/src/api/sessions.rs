@@ -1,0 +1,174 @@
+//! Sessions: who has logged in, until when, and with which role. They live in memory and end with the agent.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use edge_host::gpt::random_bytes;
+use edge_model::api::access::Role;
+use edge_model::ids::to_hex;
+use edge_model::{Class, Error, Result};
+use edge_planner::login::{Limits, LoginGuard, has_password, password_fits, role_of};
+
+use crate::accounts::{self, Person};
+
+const SESSION: Duration = Duration::from_secs(2 * 3600);
+const EXTENDED_SESSION: Duration = Duration::from_secs(24 * 3600);
+/// More than people and surfaces of one host need.
+const SESSIONS: usize = 64;
+/// A hash of nothing, so that a name that is not there takes as long as a wrong password.
+const NOBODY: &str = "$6$0000000000000000$0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
+/// Somebody who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) user: String,
+    pub(crate) role: Role,
+    /// Seconds of the clock that never jumps.
+    pub(crate) ends: u64,
+    lasts: Duration,
+}
+
+#[derive(Default)]
+pub(crate) struct Sessions {
+    by_token: Mutex<BTreeMap<String, Session>>,
+    guard: Mutex<LoginGuard>,
+}
+
+/// What a login gives.
+pub(crate) struct LoggedIn {
+    pub(crate) token: String,
+    pub(crate) role: Role,
+    pub(crate) expires_in: u64,
+}
+
+impl Sessions {
+    fn by_token(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
+        self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn guard(&self) -> MutexGuard<'_, LoginGuard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks a password and begins a session. Takes as long as hashing does: not for the serving thread.
+    ///
+    /// # Errors
+    /// [`Class::Unauthenticated`] for a wrong name or password, [`Class::TooMany`] while tries must wait.
+    pub(crate) fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        extended: bool,
+        limits: &Limits,
+        now: u64,
+    ) -> Result<LoggedIn> {
+        self.check(user, password, limits, now)?;
+        let person = accounts::person(user)?.ok_or_else(wrong)?;
+        let lasts = if extended { EXTENDED_SESSION } else { SESSION };
+        let role = role_of(user, &person.groups);
+        let token =
+            self.begin(Session { user: user.to_owned(), role, ends: now + lasts.as_secs(), lasts }, now)?;
+        Ok(LoggedIn { token, role, expires_in: lasts.as_secs() })
+    }
+
+    /// Whether a password opens an account now; wrong ones are counted.
+    ///
+    /// # Errors
+    /// As [`Sessions::log_in`].
+    pub(crate) fn check(&self, user: &str, password: &str, limits: &Limits, now: u64) -> Result<()> {
+        self.guard().may_try(user, now).map_err(|wait| {
+            Error::new(Class::TooMany, format!("too many wrong passwords for {user:?}"))
+                .help(format!("try again in {}", duration(wait)))
+        })?;
+        let person = accounts::person(user)?;
+        let entry = person.as_ref().map_or(NOBODY, |person| &person.password);
+        let fits = password_fits(entry, password);
+        if fits && person.as_ref().is_some_and(Person::may_log_in) {
+            self.guard().succeeded(user);
+            return Ok(());
+        }
+        self.guard().failed(user, limits, now);
+        Err(wrong())
+    }
+
+    fn begin(&self, session: Session, now: u64) -> Result<String> {
+        let token = to_hex(&random_bytes::<32>()?);
+        let mut sessions = self.by_token();
+        sessions.retain(|_, session| session.ends > now);
+        if sessions.len() >= SESSIONS {
+            let first =
+                sessions.iter().min_by_key(|(_, session)| session.ends).map(|(token, _)| token.clone());
+            first.and_then(|first| sessions.remove(&first));
+        }
+        sessions.insert(token.clone(), session);
+        Ok(token)
+    }
+
+    pub(crate) fn find(&self, token: &str, now: u64) -> Option<Session> {
+        self.by_token().get(token).filter(|session| session.ends > now).cloned()
+    }
+
+    /// A new token for a session; the old one ends.
+    ///
+    /// # Errors
+    /// When there is no randomness, or the session has ended.
+    pub(crate) fn renew(&self, token: &str, now: u64) -> Result<String> {
+        let session = self.by_token().remove(token).filter(|session| session.ends > now);
+        let session = session.ok_or_else(|| Error::new(Class::Unauthenticated, "the session has ended"))?;
+        let ends = now + session.lasts.as_secs();
+        self.begin(Session { ends, ..session }, now)
+    }
+
+    pub(crate) fn end(&self, token: &str) {
+        self.by_token().remove(token);
+    }
+
+    /// Ends all sessions of an account, but for one.
+    pub(crate) fn end_others(&self, user: &str, but: &str) {
+        self.by_token().retain(|token, session| session.user != user || token == but);
+    }
+}
+
+/// Whether anybody on this host could log in with a password.
+pub(crate) fn somebody_can_log_in() -> bool {
+    accounts::people()
+        .is_ok_and(|people| people.iter().any(|person| person.may_log_in() && has_password(&person.password)))
+}
+
+fn wrong() -> Error {
+    Error::new(Class::Unauthenticated, "wrong name or password")
+}
+
+fn duration(seconds: u64) -> String {
+    if seconds < 120 { format!("{seconds} seconds") } else { format!("{} minutes", seconds.div_ceil(60)) }
+}
+
+#[cfg(test)]
+impl Session {
+    pub(crate) fn of_test(role: Role) -> Self {
+        Self { user: "somebody".into(), role, ends: u64::MAX, lasts: SESSION }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_end_are_renewed_and_do_not_pile_up() {
+        let sessions = Sessions::default();
+        let session = |ends| Session { ends, ..Session::of_test(Role::Operator) };
+        let token = sessions.begin(session(100), 0).unwrap();
+        assert!(sessions.find(&token, 99).is_some());
+        assert!(sessions.find(&token, 100).is_none());
+        let renewed = sessions.renew(&token, 50).unwrap();
+        assert!(sessions.find(&token, 50).is_none() && sessions.find(&renewed, 200).is_some());
+        sessions.end(&renewed);
+        assert!(sessions.find(&renewed, 60).is_none());
+        for ends in 1000..1200 {
+            sessions.begin(session(ends), 0).unwrap();
+        }
+        assert_eq!(sessions.by_token().len(), SESSIONS);
+    }
+}

@@ -1,0 +1,22 @@
+//! Answers that were given at the installer's console: a source like every other, and the last word.
+
+use std::path::Path;
+
+use edge_model::Result;
+use edge_planner::configuration::{Form, Kind, Source};
+
+use super::{site, sources};
+
+/// Puts an unattended file beside what the installer has fetched, in place of the one before.
+///
+/// # Errors
+/// When `/run` cannot be written.
+pub(crate) fn store(text: &str) -> Result<()> {
+    let source = Source {
+        kind: Kind::Unattended,
+        form: Form::Unattended,
+        name: "console:unattended.yaml".into(),
+        text: text.to_owned(),
+    };
+    site::store(&[source], Path::new(sources::FETCHED))
+}

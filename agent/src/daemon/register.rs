@@ -1,0 +1,229 @@
+//! The operations of this run of the agent: one at a time, each with its steps, its progress and its end.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use edge_model::api::{OperationKind, OperationState, OperationStatus, StepRecord};
+use edge_model::{Error, Result};
+use edge_planner::take_over::{self, TakeOver};
+
+use crate::facts;
+
+/// So many are kept for those who ask what became of one.
+const KEPT: usize = 32;
+/// How long an interrupted operation may take to its next safe point.
+const INTERRUPTION: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Why an operation is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Not,
+    /// Somebody wants it undone.
+    Cancelled,
+    /// Another operation needs the host; what was begun may go on later.
+    TakenOver,
+}
+
+/// How an operation hears that it is to stop.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopSign(Arc<AtomicU8>);
+
+impl StopSign {
+    pub(crate) fn read(&self) -> Stop {
+        match self.0.load(Ordering::Acquire) {
+            0 => Stop::Not,
+            1 => Stop::Cancelled,
+            _ => Stop::TakenOver,
+        }
+    }
+
+    fn raise(&self, stop: Stop) {
+        self.0.store(stop as u8, Ordering::Release);
+    }
+}
+
+struct Entry {
+    status: OperationStatus,
+    stop: StopSign,
+    begun: Instant,
+}
+
+#[derive(Default)]
+pub(crate) struct Register {
+    entries: Mutex<VecDeque<Entry>>,
+}
+
+/// What a new operation has to do first.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) status: OperationStatus,
+    pub(crate) stop: StopSign,
+    /// The operation that gives way, to be waited for.
+    pub(crate) before: Option<u64>,
+}
+
+impl Register {
+    fn entries(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes room for an operation.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] while another one runs that does not give way.
+    pub(crate) fn admit(&self, kind: OperationKind, started_by: &str) -> Result<Admission> {
+        let mut entries = self.entries();
+        let mut before = None;
+        if let Some(running) = entries.iter().rev().find(|entry| entry.status.is_running()) {
+            let status = &running.status;
+            if take_over::decide(status.operation, kind) == TakeOver::Refuse {
+                return Err(Error::rejected(format!(
+                    "busy with {}, started by {} {} s ago",
+                    status.operation,
+                    status.started_by,
+                    running.begun.elapsed().as_secs()
+                ))
+                .help(
+                    "wait for its end, or stop it with DELETE /v1/operations/ID; edge-agent status shows it",
+                ));
+            }
+            running.stop.raise(Stop::TakenOver);
+            before = Some(status.id);
+        }
+        // Never one that an earlier run of the agent gave away, as far as the clock can be trusted.
+        let id = entries.back().map_or_else(facts::now, |last| last.status.id + 1);
+        let status = OperationStatus {
+            id,
+            operation: kind,
+            started_by: started_by.to_owned(),
+            started_at: facts::now(),
+            state: OperationState::Running,
+            step: String::new(),
+            done: 0,
+            total: 0,
+            steps: Vec::new(),
+        };
+        let stop = StopSign::default();
+        entries.push_back(Entry { status: status.clone(), stop: stop.clone(), begun: Instant::now() });
+        if entries.len() > KEPT {
+            entries.pop_front();
+        }
+        Ok(Admission { status, stop, before })
+    }
+
+    /// Waits until an operation has given way.
+    ///
+    /// # Errors
+    /// When it does not reach a safe point in time.
+    pub(crate) fn wait_for(&self, id: u64) -> Result<()> {
+        let end = Instant::now() + INTERRUPTION;
+        while self.get(id).is_some_and(|status| status.is_running()) {
+            if Instant::now() >= end {
+                return Err(Error::rejected("the operation before this one does not stop")
+                    .help("wait for its end; edge-agent status shows it"));
+            }
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Asks an operation to stop at its next safe point.
+    ///
+    /// # Errors
+    /// When there is none with this number, or it has ended.
+    pub(crate) fn cancel(&self, id: u64) -> Result<OperationStatus> {
+        let entries = self.entries();
+        let entry = entries.iter().find(|entry| entry.status.id == id).ok_or_else(|| no_such(id))?;
+        if !entry.status.is_running() {
+            return Err(Error::rejected(format!("{} has ended already", entry.status.operation)));
+        }
+        entry.stop.raise(Stop::Cancelled);
+        Ok(entry.status.clone())
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<OperationStatus> {
+        self.entries().iter().find(|entry| entry.status.id == id).map(|entry| entry.status.clone())
+    }
+
+    /// # Errors
+    /// When there is none with this number.
+    pub(crate) fn find(&self, id: u64) -> Result<OperationStatus> {
+        self.get(id).ok_or_else(|| no_such(id))
+    }
+
+    /// The present or last one.
+    pub(crate) fn last(&self) -> Option<OperationStatus> {
+        let entries = self.entries();
+        let running = entries.iter().find(|entry| entry.status.is_running());
+        running.or(entries.back()).map(|entry| entry.status.clone())
+    }
+
+    pub(crate) fn all(&self) -> Vec<OperationStatus> {
+        self.entries().iter().map(|entry| entry.status.clone()).collect()
+    }
+
+    /// The last one of a kind.
+    pub(crate) fn last_of(&self, kind: OperationKind) -> Option<OperationStatus> {
+        self.entries()
+            .iter()
+            .rev()
+            .find(|entry| entry.status.operation == kind)
+            .map(|entry| entry.status.clone())
+    }
+
+    /// Changes one; returns what it is then.
+    pub(crate) fn update(
+        &self,
+        id: u64,
+        change: impl FnOnce(&mut OperationStatus),
+    ) -> Option<OperationStatus> {
+        let mut entries = self.entries();
+        let entry = entries.iter_mut().find(|entry| entry.status.id == id)?;
+        change(&mut entry.status);
+        Some(entry.status.clone())
+    }
+
+    /// Begins a step of one.
+    pub(crate) fn step(&self, id: u64, title: &str, total: u64) -> Option<OperationStatus> {
+        let mut entries = self.entries();
+        let entry = entries.iter_mut().find(|entry| entry.status.id == id)?;
+        let after_seconds = entry.begun.elapsed().as_secs();
+        entry.status.step = title.to_owned();
+        entry.status.done = 0;
+        entry.status.total = total;
+        entry.status.steps.push(StepRecord { title: title.to_owned(), after_seconds });
+        Some(entry.status.clone())
+    }
+}
+
+fn no_such(id: u64) -> Error {
+    Error::new(edge_model::Class::NotFound, format!("there is no operation {id}"))
+        .help("GET /v1/operations lists the last ones")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_runs_at_a_time_and_the_answer_says_who_is_in_the_way() {
+        let register = Register::default();
+        let upgrade = register.admit(OperationKind::Upgrade, "site").unwrap();
+        let refusal = register.admit(OperationKind::Configure, "root").unwrap_err();
+        assert!(refusal.message.starts_with("busy with upgrade, started by site"), "{refusal}");
+        register.cancel(upgrade.status.id).unwrap();
+        assert_eq!(upgrade.stop.read(), Stop::Cancelled);
+        let done = OperationState::Done { message: "ok".into() };
+        register.update(upgrade.status.id, |status| status.state = done);
+        assert!(register.cancel(upgrade.status.id).is_err());
+        let verify = register.admit(OperationKind::Verify, "root").unwrap();
+        let next = register.admit(OperationKind::Upgrade, "site").unwrap();
+        assert_eq!((next.before, verify.stop.read()), (Some(verify.status.id), Stop::TakenOver));
+        assert!(next.status.id > verify.status.id);
+        assert_eq!(register.last().map(|last| last.id), Some(verify.status.id), "it still runs");
+    }
+}

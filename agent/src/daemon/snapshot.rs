@@ -1,0 +1,114 @@
+//! One look at the host: everything that its status says.
+
+use edge_host::{kernel, network};
+use edge_model::api::{BootState, ConsoleRules, Health, HostStatus, Management, NetworkState, Possibility};
+use edge_model::cmdline::Mode;
+use edge_model::ledger::Ledger;
+
+use super::Shared;
+use crate::api::sessions;
+use crate::configuration::{Settings, site};
+use crate::facts::{self, Host};
+use crate::{network_trial, operations};
+
+/// What is known before the first look.
+pub(super) fn blank(host: &Host) -> HostStatus {
+    HostStatus {
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+        host_name: String::new(),
+        host_id: String::new(),
+        network: NetworkState::default(),
+        mode: host.record.mode,
+        boot_state: BootState::Committed,
+        health: Health::Checking,
+        image: host.image.clone(),
+        slot: host.record.slot,
+        slot_a: None,
+        slot_b: None,
+        addresses: Vec::new(),
+        last_event: None,
+        failed: Vec::new(),
+        notices: Vec::new(),
+        operation: None,
+        trial_seconds_left: None,
+        claimed: false,
+        management: Management::default(),
+        console: ConsoleRules::default(),
+        possible: Vec::new(),
+        web_ui: None,
+    }
+}
+
+pub(super) fn look(shared: &Shared) -> HostStatus {
+    let ledger = operations::ledger_store().load();
+    let settings = shared.settings();
+    let boot_state = shared.booted_state();
+    HostStatus {
+        host_name: facts::host_name().unwrap_or_default(),
+        host_id: facts::host_id(),
+        network: shared.network(),
+        boot_state,
+        health: shared.health(),
+        slot_a: ledger.slot_a.clone(),
+        slot_b: ledger.slot_b.clone(),
+        addresses: network::addresses(),
+        last_event: ledger.history.last().cloned(),
+        notices: shared.notices(),
+        operation: shared.operations.last(),
+        trial_seconds_left: trial_seconds_left(&settings, boot_state),
+        claimed: site::is_claimed(),
+        management: management(&settings),
+        console: console(shared, &settings),
+        possible: possible(shared, boot_state, &ledger),
+        failed: ledger.failed,
+        ..blank(&shared.host)
+    }
+}
+
+fn trial_seconds_left(settings: &Settings, state: BootState) -> Option<u64> {
+    let deadline = settings.edge().health.deadline_seconds;
+    (state == BootState::Trial).then(|| deadline.saturating_sub(kernel::up_time().as_secs()))
+}
+
+fn management(settings: &Settings) -> Management {
+    let site = &settings.edge().site;
+    Management {
+        mode: settings.edge().management_mode,
+        endpoint: site.palette_endpoint.clone(),
+        registration_url: site.registration_url.clone(),
+    }
+}
+
+fn console(shared: &Shared, settings: &Settings) -> ConsoleRules {
+    let console = &settings.edge().console;
+    ConsoleRules {
+        view_without_login: console.view_without_login(),
+        lock_after_seconds: console.lock_after_seconds(),
+        shell: shared.shell_is_allowed(),
+        somebody_can_log_in: sessions::somebody_can_log_in(),
+    }
+}
+
+fn possible(shared: &Shared, state: BootState, ledger: &Ledger) -> Vec<Possibility> {
+    let mut possible = vec![Possibility::SupportBundle, Possibility::Reboot, Possibility::PowerOff];
+    match shared.host.record.mode {
+        Mode::Live => possible.push(Possibility::Install),
+        Mode::Recovery => possible.push(Possibility::Verify),
+        Mode::Main => {
+            possible.extend([Possibility::Verify, Possibility::Configure, Possibility::RebootIntoRecovery]);
+            match state {
+                BootState::Trial => possible.push(Possibility::Commit),
+                _ => possible.push(Possibility::Upgrade),
+            }
+            let other = shared.host.record.slot.map(|slot| slot.other());
+            if other.is_some_and(|slot| ledger.slot(slot).is_some()) {
+                possible.push(Possibility::Rollback);
+            }
+            let on_trial = matches!(shared.network(), NetworkState::Trial { .. });
+            if on_trial && network_trial::memory().proven.is_some() {
+                possible.push(Possibility::RestoreNetwork);
+            }
+        }
+    }
+    possible
+}
