@@ -1,33 +1,17 @@
-//! The site operator's console on tty1: what this machine is, where it is reached, and how it is.
-//!
-//! It holds no truth of its own: everything shown comes from the agent.
+//! Starts the console, or plays a recorded session back.
 
-mod view;
-
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use edge_client::Client;
-use edge_model::api::HostStatus;
 use edge_model::{Context, Result};
-use ratatui::crossterm::event;
-
-/// Between two looks at the agent. Short enough for progress, long enough to cost nothing.
-const REFRESH: Duration = Duration::from_secs(2);
-
-/// What the screen shows.
-#[derive(Debug)]
-enum Shown {
-    Status(Box<HostStatus>),
-    /// The agent does not answer.
-    Nothing(String),
-}
+use edge_tui::event::Size;
+use edge_tui::options::{Options, USAGE};
+use edge_tui::record::replay;
+use edge_tui::runner;
+use edge_tui::view::look::{Glyphs, Look};
 
 fn main() -> ExitCode {
-    let mut terminal = ratatui::init();
-    let ended = run(&mut terminal);
-    ratatui::restore();
-    match ended {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", edge_model::error::render(&error));
@@ -36,18 +20,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Draws until the terminal is taken away.
-fn run(terminal: &mut ratatui::DefaultTerminal) -> Result<()> {
-    let client = Client::new()?;
-    loop {
-        let shown = match client.status() {
-            Ok(status) => Shown::Status(Box::new(status)),
-            Err(error) => Shown::Nothing(error.to_string()),
-        };
-        terminal.draw(|frame| view::draw(frame, &shown)).context("cannot draw on the terminal")?;
-        // Keys do nothing yet, but a resize must be drawn at once.
-        if event::poll(REFRESH).context("cannot read the terminal")? {
-            event::read().context("cannot read the terminal")?;
-        }
+fn run() -> Result<()> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    let mut look = Look::of(|name| std::env::var(name).ok());
+    look.colours &= !options.no_colour;
+    if options.ascii {
+        look.glyphs = Glyphs::Ascii;
     }
+    match &options.replay {
+        _ if options.help => println!("{USAGE}"),
+        Some(recording) => print_replay(recording, options.size, look)?,
+        None => runner::run(&options, look)?,
+    }
+    Ok(())
+}
+
+fn print_replay(recording: &Path, size: Option<Size>, look: Look) -> Result<()> {
+    let text =
+        std::fs::read_to_string(recording).with_context(|| format!("cannot read {}", recording.display()))?;
+    for frame in replay(&text, size, look)? {
+        println!("--- event {}\n{}", frame.number, frame.text);
+    }
+    Ok(())
 }

@@ -1,0 +1,546 @@
+//! Every word that the console shows. Short, without paths and error numbers, and with the next step: they are read
+//! over the telephone by people who do not know Linux. Letters beyond ASCII are left out, so that every console has them.
+
+pub mod installer;
+
+pub const PRODUCT: &str = "edge appliance";
+pub const DONE: &str = "Done";
+pub const REFUSED: &str = "That was not possible";
+pub const WAITING: &str = "One moment...";
+pub const HELP_LABEL: &str = "What to do: ";
+pub const BECAUSE: &str = "Because: ";
+pub const YES: &str = "Yes";
+pub const NO: &str = "No";
+pub const CLOSE: &str = "ENTER  close";
+pub const TOO_SMALL: &str = "This screen is too small. 80 columns and 24 lines are needed.";
+pub const CRASHED: &str = "The console program has stopped because of a defect. It starts again by itself.";
+
+pub mod frame {
+    pub const CONNECTING: &str = "connecting...";
+    pub const LOST: &str = "NO ANSWER";
+    pub const STARTING: [&str; 2] =
+        ["The system is starting.", "This screen changes by itself when it is ready."];
+    pub const AGENT_LOST: [&str; 3] = [
+        "The system's agent does not answer.",
+        "The console keeps trying. Nothing needs to be done for a few minutes.",
+        "If this stays, restart the machine.",
+    ];
+    pub const AGENT_LOST_LINE: &str = "The agent does not answer. What is shown may be old. Trying again.";
+    /// Behind each other in the footer; the first ones are the most important.
+    pub const KEYS: &str = "ENTER choose  ESC back  F1/^G help  F5/^R refresh";
+    pub const KEYS_FORM: &str = "TAB next  ENTER choose  ESC back  F1/^G help";
+    pub const KEY_LOCK: &str = "F10/^X lock";
+    pub const KEY_HOME: &str = "F10/^X home";
+    pub const KEY_LEAVE: &str = "F10/^X leave";
+    pub const KEYS_DIALOG: &str = "ENTER choose  ESC back";
+    pub const KEYS_WORD: &str = "Type the word, then ENTER.  ESC back";
+    pub const INSTALLER: &str = "INSTALLER";
+    pub const RECOVERY: &str = "RECOVERY";
+    pub fn logged_in(name: &str, role: &str) -> String {
+        format!("{name} ({role})")
+    }
+    pub const STRANGER: &str = "not logged in";
+}
+
+pub mod help {
+    pub const TITLE: &str = "Help";
+    pub const LINES: [&str; 14] = [
+        "TAB, arrows     move",
+        "ENTER           choose, or go to the next field",
+        "ESC             back, nothing is changed",
+        "SPACE, < >      change a choice",
+        "PgUp, PgDn      scroll a text",
+        "Ctrl-U          empty a field",
+        "",
+        "F1  or Ctrl-G   this help",
+        "F5  or Ctrl-R   read everything again",
+        "F10 or Ctrl-X   log out and go to the first screen",
+        "Ctrl-L          draw the screen again",
+        "",
+        "Support asks for the host ID, the version and the notices",
+        "in red. All of them are on the first screen.",
+    ];
+}
+
+pub mod home {
+    pub const MENU: &str = "Menu";
+    pub const WORK: &str = "Work in progress";
+    pub const NETWORK: &str = "Network";
+    pub const NAMES: &str = "Names and time";
+    pub const PROXY: &str = "Proxy, certificates";
+    pub const ACCOUNT: &str = "Account";
+    pub const SYSTEM: &str = "System, upgrade";
+    pub const DIAGNOSIS: &str = "Diagnosis";
+    pub const LOGS: &str = "Logs";
+    pub const BUNDLE: &str = "Support bundle";
+    pub const BLACK_BOX: &str = "Last boots";
+    pub const CODES: &str = "Host ID, addresses";
+    pub const POWER: &str = "Power";
+    pub const SHELL: &str = "Shell";
+    pub const LOG_IN: &str = "Log in";
+    pub const LOG_OUT: &str = "Log out";
+    pub const START_MAIN: &str = "Start the system";
+    pub const ROLLBACK: &str = "Previous version";
+    pub const RESTORE_NETWORK: &str = "Last good network";
+    pub const POWER_OFF: &str = "Power off";
+}
+
+pub mod status {
+    pub const TITLE: &str = "This host";
+    pub const NAME: &str = "Name";
+    pub const HOST_ID: &str = "Host ID";
+    pub const SYSTEM: &str = "System";
+    pub const SLOT: &str = "Slot";
+    pub const OTHER_SLOT: &str = "Other slot";
+    pub const TRIAL: &str = "On trial";
+    pub const HEALTH: &str = "Health";
+    pub const ADDRESS: &str = "Address";
+    pub const NETWORK: &str = "Network";
+    pub const MANAGEMENT: &str = "Management";
+    pub const CLUSTER: &str = "Cluster";
+    pub const DISK: &str = "Disk";
+    pub const MEMORY: &str = "Memory";
+    pub const LOAD: &str = "Load";
+    pub const TIME: &str = "Time";
+    pub const LAST_CHANGE: &str = "Last change";
+    pub const WORK: &str = "Working";
+    pub const NO_CLUSTER: &str = "no cluster yet";
+    pub const NO_ADDRESS: &str = "none: check the network cable";
+    pub const STANDALONE: &str = "standalone";
+    pub const EMPTY: &str = "empty";
+    pub const CHECKING: &str = "being checked";
+    pub const HEALTHY: &str = "healthy";
+    pub const IN_USE: &str = "in use";
+    pub const TRIED: &str = "new, being tried";
+    pub const RECOVERY: &str = "recovery";
+    pub const LIVE: &str = "installer";
+    pub const UNSIGNED: &str = "not signed";
+    pub const TIME_SET: &str = "set by a time server";
+    pub const TIME_NOT_SET: &str = "not yet set by a time server";
+    pub const RETURNED: &str = "the last change did not work and was taken back";
+    pub const RECOVERY_TITLE: &str = "Why this host is in recovery";
+    pub const RECOVERY_INTRO: [&str; 3] = [
+        "The normal system did not come up, so the built-in rescue system was",
+        "started. Nothing was erased. First try: \"Start the system\".",
+        "If recovery comes back, make a support bundle and call support.",
+    ];
+    pub const RECOVERY_NO_REASON: &str = "Somebody has asked for it.";
+    pub fn not_healthy(reasons: &str) -> String {
+        format!("not healthy: {reasons}")
+    }
+    pub fn trial(left: &str) -> String {
+        format!("the old version returns in {left}")
+    }
+    pub fn network_trial(left: &str) -> String {
+        format!("on trial, the old one returns in {left}")
+    }
+    pub fn central(endpoint: &str) -> String {
+        format!("managed by {endpoint}")
+    }
+    pub fn disk(path: &str, free: &str, total: &str) -> String {
+        format!("{free} of {total} free ({path})")
+    }
+    pub fn memory(free: &str, total: &str) -> String {
+        format!("{free} of {total} free")
+    }
+    pub fn load(load: f64, processors: u32) -> String {
+        let percent = if processors == 0 { 0.0 } else { 100.0 * load / f64::from(processors) };
+        format!("{percent:.0} %, {processors} processors")
+    }
+    pub fn temperature(degrees: f64) -> String {
+        format!(", {degrees:.0} C")
+    }
+    pub const RUNNING: &str = "Running for";
+    pub fn failed(version: &str, reason: &str) -> String {
+        format!("Version {version} failed on this host: {reason}")
+    }
+    pub const INSTALLED: &str = "installed";
+    pub const UPGRADE_STARTED: &str = "upgrade begun";
+    pub const UPGRADE_ARMED: &str = "upgrade ready, restart to try it";
+    pub const COMMITTED: &str = "upgrade kept";
+    pub const TRIAL_FAILED: &str = "upgrade failed, previous version kept";
+    pub const ROLLED_BACK: &str = "went back";
+}
+
+pub mod login {
+    pub const TITLE: &str = "Log in";
+    pub const NAME: &str = "Name";
+    pub const PASSWORD: &str = "Password";
+    pub const LOG_IN: &str = "Log in";
+    pub const NAME_MISSING: &str = "Who are you?";
+    pub const PASSWORD_MISSING: &str = "The password is missing.";
+    pub const CHECKING: &str = "The password is being checked...";
+    pub const NOBODY: [&str; 4] = [
+        "No account of this host has a password, so nobody can log in here.",
+        "With an SSH key, from another machine:",
+        "",
+        "Or give the operator a password with user data.",
+    ];
+    pub fn ssh(address: &str) -> String {
+        format!("    ssh NAME@{address}")
+    }
+    pub const NO_ADDRESS: &str = "ADDRESS";
+    pub fn closed(host: &str) -> String {
+        format!("{host}: this console is closed. Please log in.")
+    }
+    pub fn needs(role: &str) -> String {
+        format!("This needs an account with the role {role}.")
+    }
+    pub const NEEDS_ANY: &str = "This needs a login.";
+}
+
+pub mod confirm {
+    use crate::confirm::Destructive;
+
+    pub fn title(asks: &Destructive) -> &'static str {
+        match asks {
+            Destructive::Install { erases: true, .. } => "Erase this disk?",
+            Destructive::Install { erases: false, .. } => "Install now?",
+            Destructive::Rollback => "Return to the previous version?",
+            Destructive::Restart => "Restart now?",
+            Destructive::RestartIntoRecovery => "Restart into recovery?",
+            Destructive::PowerOff => "Power off?",
+            Destructive::UpgradeAndRestart(_) => "Upgrade, and restart when it is ready?",
+        }
+    }
+
+    pub fn lines(asks: &Destructive) -> Vec<String> {
+        let lines: &[&str] = match asks {
+            Destructive::Install { disk, erases: true } => {
+                return vec![
+                    format!("{disk} is not empty. Everything on it will be lost."),
+                    "It is erased when the installation starts, not before.".to_owned(),
+                ];
+            }
+            Destructive::Install { disk, erases: false } => {
+                return vec![format!("The system will be installed on {disk}, which is empty.")];
+            }
+            Destructive::Rollback => &[
+                "The host restarts with the previous version. Settings and data stay.",
+                "The version that runs now can be started again later.",
+            ],
+            Destructive::Restart => &["The host is away for some minutes."],
+            Destructive::RestartIntoRecovery => &[
+                "The host starts its rescue system and does no work there.",
+                "Restart it once more to come back.",
+            ],
+            Destructive::PowerOff => {
+                &["The host stays off until somebody switches it on, by hand and on site."]
+            }
+            Destructive::UpgradeAndRestart(_) => &[
+                "The host restarts by itself when the new version is ready.",
+                "If the new version does not prove healthy, this one comes back.",
+            ],
+        };
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    pub fn type_word(word: &str) -> String {
+        format!("Type {word} and press ENTER:")
+    }
+    pub const WRONG_WORD: &str = "That is not the word.";
+}
+
+pub mod network {
+    pub const TITLE: &str = "Network";
+    pub const NO_INTERFACES: &str = "This host has no network interface.";
+    pub const CABLE: &str = "cable";
+    pub const NO_CABLE: &str = "no cable";
+    pub const MISSING: &str = "not there";
+    pub const DEFAULT: &str = "automatic";
+    pub const KEEP: &str = "Keep the new network";
+    pub const GO_BACK: &str = "Return to the last network that worked";
+    pub const HINT: &str = "Choose an interface to change it.";
+    pub const APPLY: &str = "Try these settings";
+    pub const NOT_NOW: &str = "The settings cannot be changed now.";
+    pub const TRIAL_NOTE: &str =
+        "New settings are on trial at first: if the host is not reached, the old ones return by themselves.";
+    pub const ADDRESSING: &str = "Addresses";
+    pub const ADDRESSINGS: [&str; 3] = ["automatic (DHCP)", "static", "none"];
+    pub const ADDRESSING_HINT: &str = "SPACE or arrows change it. None: only carries VLANs.";
+    pub const ADDRESS: &str = "Address";
+    pub const ADDRESS_HINT: &str = "With the length of the network: 192.0.2.17/24";
+    pub const ADDRESS_MISSING: &str = "An address is needed, like 192.0.2.17/24.";
+    pub const GATEWAY: &str = "Gateway";
+    pub const GATEWAY_HINT: &str = "The router, like 192.0.2.1";
+    pub const NAME_SERVERS: &str = "Name servers";
+    pub const NAME_SERVERS_HINT: &str = "DNS, like 192.0.2.53, 192.0.2.54";
+    pub const SEARCH: &str = "Search domains";
+    pub const SEARCH_HINT: &str = "Where short names are looked for; usually empty";
+    pub const MTU: &str = "MTU";
+    pub const MTU_HINT: &str = "Usually empty";
+    pub const MTU_WRONG: &str = "A number from 576 to 65535, or nothing.";
+    pub const VLAN: &str = "VLAN";
+    pub const VLAN_HINT: &str = "A number from 1 to 4094; usually empty";
+    pub const VLAN_WRONG: &str = "A number from 1 to 4094, or nothing.";
+    pub fn on_trial(left: &str) -> String {
+        format!("On trial: in {left} the old network returns. Does everything work? Then keep it.")
+    }
+    pub fn interface(name: &str) -> String {
+        format!("Network: {name}")
+    }
+    pub fn on_vlan(what: &str, id: u16) -> String {
+        format!("{what}, VLAN {id}")
+    }
+    pub fn now(addresses: &str) -> String {
+        format!("Now: {addresses}")
+    }
+    pub const NO_ADDRESS: &str = "no address";
+    pub fn bond_of(members: &str) -> String {
+        format!("A bond of {members}, which stays.")
+    }
+    pub fn bridge_of(members: &str) -> String {
+        format!("A bridge of {members}, which stays.")
+    }
+    pub fn routes(count: usize) -> String {
+        format!("{count} more routes, which stay.")
+    }
+}
+
+pub mod site {
+    pub const NAMES_TITLE: &str = "Names and time";
+    pub const PROXY_TITLE: &str = "Proxy and certificates";
+    pub const HOST_NAME: &str = "Host name";
+    pub const HOST_NAME_HINT: &str = "Letters, digits and hyphens";
+    pub const NAME_SERVERS: &str = "Name servers";
+    pub const TIME_SERVERS: &str = "Time servers";
+    pub const LIST_HINT: &str = "Several with commas";
+    pub const TIME_ZONE: &str = "Time zone";
+    pub const TIME_ZONE_HINT: &str = "Like Europe/Zurich or UTC";
+    pub const HTTP_PROXY: &str = "HTTP proxy";
+    pub const HTTPS_PROXY: &str = "HTTPS proxy";
+    pub const PROXY_HINT: &str = "Like http://proxy.example:3128";
+    pub const NO_PROXY: &str = "Without proxy";
+    pub const NO_PROXY_HINT: &str = "Hosts, domains and networks, with commas";
+    pub const SAVE: &str = "Save";
+    pub const NOTHING_CHANGED: &str = "Nothing was changed.";
+    pub const NOT_NOW: &str = "The settings cannot be changed now.";
+    pub fn certificates(count: usize) -> String {
+        format!("{count} own certificates are trusted. They are added with user data.")
+    }
+}
+
+pub mod account {
+    pub const TITLE: &str = "Account";
+    pub const OLD: &str = "Old password";
+    pub const NEW: &str = "New password";
+    pub const AGAIN: &str = "Once more";
+    pub const CHANGE_PASSWORD: &str = "Change the password";
+    pub const MISSING: &str = "This is missing.";
+    pub const DIFFERENT: &str = "The two passwords differ.";
+    pub const PASSWORD_CHANGED: &str = "The password was changed.";
+    pub const KEY_HINT: &str = "Empty it (Ctrl-U) to take the key away";
+    pub const NEW_KEY: &str = "New SSH key";
+    pub const NEW_KEY_HINT: &str = "The public key: ssh-ed25519 AAAA... somebody";
+    pub const NO_KEY: &str = "This is not a public SSH key.";
+    pub const SAVE_KEYS: &str = "Save the SSH keys";
+    pub const KEYS_SAVED: &str = "The SSH keys were saved.";
+    pub fn key(number: usize) -> String {
+        format!("SSH key {number}")
+    }
+    pub fn who(name: &str, role: &str) -> String {
+        format!("{name}, role {role}")
+    }
+}
+
+pub mod system {
+    pub const TITLE: &str = "System";
+    pub const FROM: &str = "New version from";
+    pub const SOURCES: [&str; 3] = ["a registry", "a file", "a USB stick"];
+    pub const FROM_HINT: &str = "SPACE or arrows change it. From a stick, the newest version is taken.";
+    pub const REFERENCE: &str = "Address";
+    pub const REGISTRY_HINT: &str = "Like registry.example/edge/shop:1.3.0";
+    pub const FILE_HINT: &str = "Where the file is on this host";
+    pub const REFERENCE_MISSING: &str = "Say where the new version is.";
+    pub const PLAIN_HTTP: &str = "Without TLS";
+    pub const PLAIN_HTTP_HINT: &str = "Only for a registry in a closed network";
+    pub const ALLOW_DOWNGRADE: &str = "Also an older one";
+    pub const RETRY_FAILED: &str = "Also a failed one";
+    pub const RETRY_FAILED_HINT: &str = "A version that has failed on this host before";
+    pub const RESTART: &str = "Restart when ready";
+    pub const RESTART_HINT: &str = "Otherwise the next restart tries the new version";
+    pub const UPGRADE: &str = "Upgrade";
+    pub const KEEP: &str = "Keep the version on trial";
+    pub const KEEP_HINT: &str = "Ends the trial now";
+    pub const GO_BACK: &str = "Return to the previous version";
+    pub const GO_BACK_HINT: &str = "Restarts the host; settings and data stay";
+    pub const VERIFY: &str = "Check both versions";
+    pub const VERIFY_HINT: &str = "Reads every block; takes minutes";
+    pub const NOTHING: &str = "Nothing can be changed about the system now.";
+}
+
+pub mod diagnosis {
+    pub const TITLE: &str = "Diagnosis";
+    pub const WHAT: &str = "Find out";
+    pub const CHECKS: [&str; 8] = [
+        "does a host answer (ping)",
+        "the way to a host",
+        "what a name stands for (DNS)",
+        "does a port answer (TCP)",
+        "does a web address answer",
+        "is the time right",
+        "how are the disks",
+        "temperatures, fans, voltages",
+    ];
+    pub const WHAT_HINT: &str = "SPACE or arrows change it.";
+    pub const TARGET: &str = "Of";
+    pub const TARGET_HINTS: [&str; 5] = [
+        "Like gateway.example or 10.0.0.1",
+        "Like gateway.example or 10.0.0.1",
+        "Like registry.example",
+        "Like registry.example:443",
+        "Like https://registry.example/v2/",
+    ];
+    pub const TARGET_MISSING: &str = "Of which host?";
+    pub const RUN: &str = "Find out";
+    pub const ASKING: &str = "Asking...";
+    pub const NO_SENSORS: &str = "This machine shows no sensors.";
+    pub const SILENT: &str = "does not answer";
+    pub const NO_ANSWER: &str = "No answer.";
+    pub const NO_PROXY: &str = "Reached directly, without a proxy.";
+    pub const TIME_SET: &str = "The time was set by a time server.";
+    pub const TIME_NOT_SET: &str = "No time server has set the time.";
+    pub const DISK_HEALTHY: &str = "healthy";
+    pub fn disk_failing(reasons: &str) -> String {
+        format!("FAILING: {reasons}")
+    }
+    pub fn disk_unknown(reason: &str) -> String {
+        format!("unknown: {reason}")
+    }
+    pub fn answers(received: u32, sent: u32) -> String {
+        match received {
+            0 => format!("No answer to {sent} questions."),
+            _ => format!("{received} answers to {sent} questions."),
+        }
+    }
+    pub fn round_trip(minimum: f64, average: f64, maximum: f64) -> String {
+        format!("It takes {average:.1} ms there and back ({minimum:.1} to {maximum:.1} ms).")
+    }
+    pub fn asked(server: &str, milliseconds: f64) -> String {
+        format!("by {server}, in {milliseconds:.1} ms")
+    }
+    pub fn connected(address: &str, milliseconds: f64) -> String {
+        format!("{address} answers, in {milliseconds:.1} ms.")
+    }
+    pub fn status(status: u16, milliseconds: f64) -> String {
+        format!("It answers with status {status}, in {milliseconds:.0} ms.")
+    }
+    pub fn through_proxy(proxy: &str) -> String {
+        format!("Through the proxy {proxy}.")
+    }
+    pub fn time_server(server: &str) -> String {
+        format!("Time server: {server}")
+    }
+    pub fn offset(milliseconds: f64) -> String {
+        format!("The clock is off by {milliseconds:.1} ms.")
+    }
+    pub fn wear(percent: u32) -> String {
+        format!("{percent} % of its life used")
+    }
+    pub fn temperature(degrees: f64) -> String {
+        format!("{degrees:.0} degrees Celsius")
+    }
+    pub fn hours(hours: u64) -> String {
+        format!("{hours} hours of work")
+    }
+}
+
+pub mod logs {
+    pub const TITLE: &str = "Logs";
+    pub const SHOW: &str = "Show";
+    pub const SHOW_HINT: &str = "ENTER reads again, arrows scroll";
+    pub const FILTER: &str = "Only lines with";
+    pub const FILTER_HINT: &str = "A word; then TAB to Show and ENTER";
+    pub const UNIT: &str = "Only of service";
+    pub const UNIT_HINT: &str = "Like edge-agent";
+    pub const BOOT: &str = "Of boot";
+    pub const BOOTS: [&str; 5] = ["this one", "the one before", "two before", "three before", "four before"];
+    pub const BOOT_HINT: &str = "SPACE or arrows change it.";
+    pub const NOTHING: &str = "There are no such lines.";
+}
+
+pub mod bundle {
+    pub const TITLE: &str = "Support bundle";
+    pub const INTRO: [&str; 2] = [
+        "A file with logs and settings for support. It holds no passwords.",
+        "Put a USB stick in, then choose. F5 looks for sticks again.",
+    ];
+    pub const TARGETS: [&str; 2] = ["Write it to the USB stick", "Keep it on the host, for a download"];
+    pub const NO_STICK: &str = "No stick was found.";
+    pub const STICKS: &str = "Sticks:";
+}
+
+pub mod export {
+    pub const TITLE: &str = "Export the answers";
+    pub const INTRO: [&str; 2] = [
+        "Writes the answers as unattended.yaml, to install more machines the same way.",
+        "Put a USB stick in and choose it. F5 looks for sticks again.",
+    ];
+    pub const NO_STICK: &str = "No stick was found.";
+}
+
+pub mod black_box {
+    pub const TITLE: &str = "How the last boots ended";
+    pub const NOTHING: &str = "Nothing is known of earlier boots.";
+    pub const UNKNOWN_TIME: &str = "at an unknown time";
+    pub fn about(time: &str) -> String {
+        format!("about {time}")
+    }
+    pub fn slot(slot: &str) -> String {
+        format!("slot {slot}")
+    }
+    pub const RUNNING: &str = "running now";
+    pub const RESTARTED: &str = "restarted";
+    pub const SWITCHED_OFF: &str = "switched off";
+    pub const CRASHED: &str = "CRASHED";
+    pub const LOST_POWER: &str = "LOST POWER, or was reset";
+    pub fn with_reason(what: &str, reason: &str) -> String {
+        if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") }
+    }
+}
+
+pub mod codes {
+    pub const TITLE: &str = "Host ID and addresses";
+    pub const HOST_ID: &str = "Host ID";
+    pub const REGISTRATION: &str = "Register this host";
+    pub const WEB_UI: &str = "Web interface";
+    pub const HINT: &str = "Arrows show the next code. Scan it with a telephone.";
+    pub const NO_ROOM: &str = "This screen is too small for the code.";
+    pub const NOTHING: &str = "This host has no identifier yet.";
+}
+
+pub mod power {
+    pub const TITLE: &str = "Power";
+    pub const RESTART: &str = "Restart";
+    pub const RECOVERY: &str = "Restart into recovery";
+    pub const POWER_OFF: &str = "Power off";
+    pub const INTRO: &str = "Everything here asks once more before it does anything.";
+    pub const NOTHING: &str = "Nothing of this is possible now.";
+}
+
+pub mod progress {
+    use edge_model::api::OperationKind;
+
+    pub const LEAVE: &str = "Go on, and leave this screen";
+    pub const BACK: &str = "Back";
+    pub const STOP: &str = "Stop it at the next safe point";
+    pub const STOPPING: &str = "It stops at the next safe point.";
+    pub const DONE: &str = "Done.";
+    pub const FAILED: &str = "It did not work.";
+    pub fn title(kind: OperationKind) -> &'static str {
+        match kind {
+            OperationKind::Install => "Installation",
+            OperationKind::Upgrade => "Upgrade",
+            OperationKind::Rollback => "Return to the previous version",
+            OperationKind::Commit => "Keeping the version",
+            OperationKind::Verify => "Check of both versions",
+            OperationKind::Configure => "Change of settings",
+            OperationKind::SupportBundle => "Support bundle",
+            OperationKind::Reboot => "Restart",
+            OperationKind::PowerOff => "Power off",
+        }
+    }
+    pub fn started_by(name: &str) -> String {
+        format!("Started by {name}.")
+    }
+}

@@ -1,0 +1,26 @@
+//! What a host finds out.
+
+use ratatui::text::Line;
+
+use super::{Canvas, widgets};
+use crate::screens::diagnosis::Diagnosis;
+use crate::strings::diagnosis as words;
+
+pub(super) fn draw(screen: &Diagnosis, canvas: &mut Canvas<'_>) {
+    let inner = widgets::frame(canvas.area, canvas.buffer, words::TITLE);
+    let rest = widgets::form(inner, canvas.buffer, &screen.form);
+    let rest = widgets::lines(rest, canvas.buffer, &[Line::default()]);
+    match (&screen.trouble, canvas.is_waiting) {
+        (_, true) => {
+            widgets::lines(rest, canvas.buffer, &[Line::from(words::ASKING)]);
+        }
+        (Some(error), false) => {
+            widgets::lines(rest, canvas.buffer, &widgets::error(error, inner.width));
+        }
+        (None, false) => {
+            let lines: Vec<Line<'_>> = screen.result.iter().map(|line| Line::from(line.as_str())).collect();
+            let top = screen.scroll.top(lines.len(), usize::from(rest.height));
+            widgets::long_text(rest, canvas.buffer, &lines, top);
+        }
+    }
+}

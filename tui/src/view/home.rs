@@ -1,0 +1,186 @@
+//! The menu, and beside it what this host is and how it is.
+
+use edge_model::api::{BootState, Health, HostStatus, NetworkState};
+use edge_model::cmdline::Mode;
+use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord};
+use edge_model::user_data::edge::ManagementMode;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Stylize};
+use ratatui::text::{Line, Span};
+
+use super::{Canvas, widgets};
+use crate::known::Known;
+use crate::screens::home::{Home, entries};
+use crate::strings::status as words;
+use crate::units::{duration, size};
+
+const MENU: u16 = 25;
+const LABEL: usize = 13;
+
+pub(super) fn draw(home: &Home, status: &HostStatus, known: &Known, canvas: &mut Canvas<'_>) {
+    let area = canvas.area;
+    let menu = Rect { width: MENU, ..area };
+    let inner = widgets::frame(menu, canvas.buffer, crate::strings::home::MENU);
+    let entries = entries(known);
+    let items: Vec<Line<'_>> = entries.iter().map(|entry| Line::from(entry.label)).collect();
+    widgets::list(inner, canvas.buffer, &items, home.cursor.at(items.len()));
+
+    let right = Rect { x: area.x + MENU, width: area.width - MENU, ..area };
+    let inner = widgets::frame(right, canvas.buffer, words::TITLE);
+    // What is wrong comes first: the end of a long list is not seen.
+    let is_recovery = status.mode == Mode::Recovery;
+    let lines = if is_recovery { reasons(status, inner.width) } else { notices(status, inner.width) };
+    let mut rows = Rows { lines, width: usize::from(inner.width) };
+    identity(status, known, &mut rows);
+    if !is_recovery {
+        state(status, known, &mut rows);
+        surroundings(status, known, &mut rows);
+    }
+    widgets::lines(inner, canvas.buffer, &rows.lines);
+}
+
+/// What is known, one thing after the other.
+struct Rows {
+    lines: Vec<Line<'static>>,
+    width: usize,
+}
+
+impl Rows {
+    /// A long value goes on in the lines below.
+    fn push(&mut self, label: &'static str, value: impl Into<Span<'static>>) {
+        let value = value.into();
+        let wrapped = widgets::wrapped(&value.content, self.width.saturating_sub(LABEL));
+        self.lines.extend(wrapped.into_iter().enumerate().map(|(index, part)| {
+            let label = if index == 0 { label } else { "" };
+            let label = Span::from(format!("{label:<LABEL$}")).fg(Color::Cyan);
+            Line::from(vec![label, Span::styled(part, value.style)])
+        }));
+    }
+}
+
+fn identity(status: &HostStatus, known: &Known, rows: &mut Rows) {
+    rows.push(words::NAME, status.host_name.clone().bold());
+    if !status.host_id.is_empty() {
+        rows.push(words::HOST_ID, status.host_id.clone());
+    }
+    rows.push(words::SYSTEM, format!("{} {}", status.image.name, status.image.version));
+    if status.addresses.is_empty() {
+        rows.push(words::ADDRESS, words::NO_ADDRESS.fg(Color::Yellow));
+    }
+    for (index, address) in status.addresses.iter().take(3).enumerate() {
+        let label = if index == 0 { words::ADDRESS } else { "" };
+        rows.push(label, format!("{}  {}", address.address, address.interface));
+    }
+    match (status.network, known.network_seconds_left()) {
+        (NetworkState::Trial { .. }, Some(left)) => {
+            rows.push(words::NETWORK, words::network_trial(&duration(left)).fg(Color::Yellow));
+        }
+        (NetworkState::Returned, _) => rows.push(words::NETWORK, words::RETURNED.fg(Color::Red)),
+        _ => {}
+    }
+}
+
+fn state(status: &HostStatus, known: &Known, rows: &mut Rows) {
+    let slot = status.slot.map_or_else(|| "-".to_owned(), |slot| slot.to_string());
+    rows.push(words::SLOT, format!("{slot} ({})", boot_state(status.boot_state)));
+    let other = match status.slot {
+        Some(edge_model::ids::Slot::A) => Some(&status.slot_b),
+        Some(edge_model::ids::Slot::B) => Some(&status.slot_a),
+        None => None,
+    };
+    if let Some(other) = other {
+        rows.push(words::OTHER_SLOT, image(other.as_ref()));
+    }
+    if let Some(left) = known.image_seconds_left() {
+        rows.push(words::TRIAL, words::trial(&duration(left)).fg(Color::Yellow));
+    }
+    rows.push(words::HEALTH, health(&status.health));
+    if let Some(entry) = &status.last_event {
+        rows.push(words::LAST_CHANGE, history(entry));
+    }
+    if let Some(operation) = status.operation.as_ref().filter(|operation| operation.is_running()) {
+        let title = crate::strings::progress::title(operation.operation);
+        rows.push(words::WORK, format!("{title}: {}", operation.step).fg(Color::Yellow));
+    }
+}
+
+fn surroundings(status: &HostStatus, known: &Known, rows: &mut Rows) {
+    let management = match (&status.management.mode, &status.management.endpoint) {
+        (Some(ManagementMode::Central), Some(endpoint)) => words::central(endpoint),
+        _ => words::STANDALONE.to_owned(),
+    };
+    rows.push(words::MANAGEMENT, management);
+    rows.push(words::CLUSTER, words::NO_CLUSTER);
+    let Some(metrics) = &known.metrics else { return };
+    for (index, disk) in metrics.file_systems.iter().take(2).enumerate() {
+        let label = if index == 0 { words::DISK } else { "" };
+        let text = words::disk(&disk.path, &size(disk.free_bytes), &size(disk.total_bytes));
+        // A twentieth is little on every disk.
+        let is_full = disk.free_bytes < disk.total_bytes / 20;
+        rows.push(label, if is_full { text.fg(Color::Red) } else { text.into() });
+    }
+    let memory = words::memory(&size(metrics.memory_available_bytes), &size(metrics.memory_total_bytes));
+    rows.push(words::MEMORY, memory);
+    let temperature = metrics.temperature_celsius.map(words::temperature).unwrap_or_default();
+    let load = words::load(metrics.load_one_minute, metrics.processors);
+    rows.push(words::LOAD, format!("{load}{temperature}"));
+    rows.push(words::TIME, if metrics.time_synchronized { words::TIME_SET } else { words::TIME_NOT_SET });
+    // Minutes are enough, and do not draw anew every half minute.
+    rows.push(words::RUNNING, duration(metrics.up_time_seconds / 60 * 60));
+}
+
+pub(super) fn notices(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
+    let failed = status.failed.iter().map(|failed| words::failed(&failed.version, &failed.reason));
+    status.notices.iter().cloned().chain(failed).flat_map(|notice| widgets::red(&notice, width)).collect()
+}
+
+/// In recovery, the notices say why.
+fn reasons(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::from(words::RECOVERY_TITLE.bold())];
+    if status.notices.is_empty() {
+        lines.extend(widgets::text(words::RECOVERY_NO_REASON, width));
+    }
+    lines.extend(notices(status, width));
+    lines.push(Line::default());
+    lines.extend(widgets::text(&words::RECOVERY_INTRO.join(" "), width));
+    lines.push(Line::default());
+    lines
+}
+
+pub(super) fn image(image: Option<&ImageRecord>) -> String {
+    match image {
+        None => words::EMPTY.to_owned(),
+        Some(image) if image.signed => format!("{} {}", image.name, image.version),
+        Some(image) => format!("{} {}, {}", image.name, image.version, words::UNSIGNED),
+    }
+}
+
+fn boot_state(state: BootState) -> &'static str {
+    match state {
+        BootState::Committed => words::IN_USE,
+        BootState::Trial => words::TRIED,
+        BootState::Recovery => words::RECOVERY,
+        BootState::Live => words::LIVE,
+    }
+}
+
+fn health(health: &Health) -> Span<'static> {
+    match health {
+        Health::Checking => words::CHECKING.fg(Color::Yellow),
+        Health::Healthy => words::HEALTHY.fg(Color::Green),
+        Health::Unhealthy(reasons) => words::not_healthy(&reasons.join("; ")).fg(Color::Red),
+    }
+}
+
+fn history(entry: &HistoryEntry) -> String {
+    let event = match entry.event {
+        HistoryEvent::Installed => words::INSTALLED,
+        HistoryEvent::UpgradeStarted => words::UPGRADE_STARTED,
+        HistoryEvent::UpgradeArmed => words::UPGRADE_ARMED,
+        HistoryEvent::Committed => words::COMMITTED,
+        HistoryEvent::TrialFailed => words::TRIAL_FAILED,
+        HistoryEvent::RolledBack => words::ROLLED_BACK,
+    };
+    let reason = entry.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    format!("{} {event}{reason}", entry.version)
+}

@@ -1,0 +1,507 @@
+//! Every screen, and every way in which it can go wrong.
+
+use edge_model::Error;
+use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
+use edge_model::cmdline::Mode;
+use edge_tui::action::Answer;
+use edge_tui::event::Event;
+use serde_json::json;
+
+use crate::agent::{done, failed, operation, status};
+use crate::driver::Console;
+
+const STEPS: [&str; 3] = ["Read the image", "Write the slot", "Read it back"];
+
+fn scene(mut console: Console, script: impl FnOnce(&mut Console)) -> Console {
+    script(&mut console);
+    console
+}
+
+fn typed(console: Console, keys: &str) -> Console {
+    scene(console, |console| console.keys(keys))
+}
+
+fn host(change: impl FnOnce(&mut HostStatus)) -> Console {
+    let mut status = status(Mode::Main);
+    change(&mut status);
+    Console::with(status)
+}
+
+/// The keys to the line of the menu with this number.
+pub fn menu(line: usize) -> String {
+    format!("<home>{}<enter>", "<down>".repeat(line))
+}
+
+fn in_menu(line: usize) -> Console {
+    typed(Console::logged_in(), &menu(line))
+}
+
+pub fn all() -> Vec<(&'static str, Console)> {
+    let mut scenes = frames();
+    scenes.extend(dashboards());
+    scenes.extend(logins());
+    scenes.extend(networks());
+    scenes.extend(settings());
+    scenes.extend(systems());
+    scenes.extend(finding_out());
+    scenes.extend(installers());
+    scenes.extend(installations());
+    scenes
+}
+
+fn frames() -> Vec<(&'static str, Console)> {
+    vec![
+        ("starting", Console::starting()),
+        (
+            "agent-never-came",
+            scene(Console::starting(), |console| {
+                console.clock(61);
+                console.event(Event::AgentLost);
+            }),
+        ),
+        ("agent-lost", scene(Console::of(Mode::Main), |console| console.event(Event::AgentLost))),
+        ("help", typed(Console::of(Mode::Main), "<f1>")),
+    ]
+}
+
+fn dashboards() -> Vec<(&'static str, Console)> {
+    vec![
+        ("home", Console::of(Mode::Main)),
+        ("home-logged-in", Console::logged_in()),
+        (
+            "home-troubled",
+            host(|status| {
+                status.health = Health::Unhealthy(vec!["containerd does not answer".into()]);
+                status.notices = vec!["A firmware entry was missing and was restored.".into()];
+                status.addresses.clear();
+                status.network = NetworkState::Returned;
+                let failed = json!({ "root_hash": status.image.root_hash, "version": "1.3.0",
+                                 "reason": "it did not prove healthy in 600 seconds", "at": 1 });
+                status.failed = vec![serde_json::from_value(failed).unwrap()];
+            }),
+        ),
+        (
+            "home-on-trial",
+            host(|status| {
+                status.boot_state = BootState::Trial;
+                status.trial_seconds_left = Some(432);
+                status.health = Health::Checking;
+                status.network = NetworkState::Trial { seconds_left: 87 };
+            }),
+        ),
+        ("home-working", host(|status| status.operation = Some(operation("upgrade", &STEPS)))),
+        (
+            "recovery",
+            scene(Console::of(Mode::Recovery), |console| {
+                console.status(|status| {
+                    status.notices = vec!["The last 6 starts of the normal system did not finish.".into()];
+                });
+            }),
+        ),
+        ("recovery-asked-for", Console::of(Mode::Recovery)),
+        (
+            "recovery-little-possible",
+            scene(Console::of(Mode::Recovery), |console| {
+                console.status(|status| status.possible = vec![Possibility::PowerOff]);
+            }),
+        ),
+        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(11)))),
+        (
+            "shell-refused",
+            scene(Console::logged_in(), |console| {
+                console.will_refuse(
+                    Error::rejected("this image allows no shell").help("ask for an image with one"),
+                );
+                console.keys(&menu(11));
+            }),
+        ),
+    ]
+}
+
+fn logins() -> Vec<(&'static str, Console)> {
+    let login = || typed(Console::of(Mode::Main), "<up><enter>");
+    let wrong = |error: Error| {
+        scene(login(), |console| {
+            console.will_refuse(error);
+            console.keys("site<tab>wrong<enter>");
+        })
+    };
+    let closed = || host(|status| status.console.view_without_login = false);
+    vec![
+        ("login", login()),
+        ("login-incomplete", typed(login(), "<down><down><enter>")),
+        (
+            "login-checking",
+            scene(login(), |console| {
+                console.holds_back = true;
+                console.keys("site<tab>secret<enter>");
+            }),
+        ),
+        ("login-wrong", wrong(Error::rejected("name or password is wrong"))),
+        ("login-waiting", wrong(Error::rejected("too many tries").help("try again in 8 seconds"))),
+        (
+            "login-lockout",
+            wrong(
+                Error::rejected("the account is locked for 15 minutes").help("wait, or use another account"),
+            ),
+        ),
+        (
+            "login-needed",
+            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(4), menu(6))),
+        ),
+        (
+            "login-nobody",
+            scene(Console::of(Mode::Main), |console| {
+                console.status(|status| status.console.somebody_can_log_in = false);
+                console.keys("<up><enter>");
+            }),
+        ),
+        ("console-closed", closed()),
+        (
+            "console-refused",
+            scene(Console::starting(), |console| {
+                console.event(Event::StatusRefused(Error::rejected("log in first")));
+            }),
+        ),
+    ]
+}
+
+fn networks() -> Vec<(&'static str, Console)> {
+    let editor = || typed(in_menu(0), "<enter>");
+    vec![
+        ("network", in_menu(0)),
+        (
+            "network-loading",
+            scene(Console::logged_in(), |console| {
+                console.holds_back = true;
+                console.keys("<enter>");
+            }),
+        ),
+        (
+            "network-on-trial",
+            scene(in_menu(0), |console| {
+                console.status(|status| {
+                    status.network = NetworkState::Trial { seconds_left: 87 };
+                    status.possible.push(Possibility::RestoreNetwork);
+                });
+            }),
+        ),
+        (
+            "network-kept",
+            scene(in_menu(0), |console| {
+                console.status(|status| status.network = NetworkState::Trial { seconds_left: 87 });
+                console.keys("<end><enter>");
+            }),
+        ),
+        (
+            "network-keep-refused",
+            scene(in_menu(0), |console| {
+                console.status(|status| status.network = NetworkState::Trial { seconds_left: 87 });
+                console.will_refuse(
+                    Error::rejected("the gateway does not answer").help("check the cable and the gateway"),
+                );
+                console.keys("<end><enter>");
+            }),
+        ),
+        ("interface", editor()),
+        ("interface-static", typed(in_menu(0), "<down><enter>")),
+        ("interface-bond", typed(in_menu(0), "<down><down><enter>")),
+        (
+            "interface-wrong",
+            typed(editor(), "<right><tab>192.0.2<tab>router<tab><tab><tab>9<tab>x<tab><enter>"),
+        ),
+        (
+            "interface-wrong-address",
+            typed(editor(), "<right><tab>192.0.2<tab>router<tab><tab><tab>9<tab><tab><enter>"),
+        ),
+        (
+            "interface-refused",
+            scene(editor(), |console| {
+                console.will_refuse(
+                    Error::rejected("another operation is running").help("wait until it has ended"),
+                );
+                console.keys("<up><enter>");
+            }),
+        ),
+        (
+            "interface-wrong-by-agent",
+            scene(editor(), |console| {
+                console.will_refuse(Error::invalid(
+                "console:1:1: error: edge.site.network.interfaces.enp1s0.gateway: it is not in the network (help: like 192.0.2.1)",
+            ));
+                console.keys("<right><tab>192.0.2.17/24<tab>10.0.0.1<up><up><up><enter>");
+            }),
+        ),
+        (
+            "interface-not-now",
+            scene(editor(), |console| {
+                console.status(|status| status.possible.clear());
+                console.keys("<up><enter>");
+            }),
+        ),
+        ("interface-applied", typed(editor(), "<up><enter>")),
+    ]
+}
+
+fn settings() -> Vec<(&'static str, Console)> {
+    vec![
+        ("names", in_menu(1)),
+        ("names-wrong", typed(in_menu(1), "<^u>not a name<tab><^u>1.2.3<tab><tab><^u>Zurich<tab><enter>")),
+        ("names-unchanged", typed(in_menu(1), "<up><enter>")),
+        ("proxy", in_menu(2)),
+        ("proxy-wrong", typed(in_menu(2), "<^u>proxy<up><enter>")),
+        ("account", in_menu(3)),
+        ("account-different", typed(in_menu(3), "old<tab>new<tab>other<tab><enter>")),
+        (
+            "account-refused",
+            scene(in_menu(3), |console| {
+                console.will_refuse(Error::rejected("the old password is wrong"));
+                console.keys("old<tab>new<tab>new<tab><enter>");
+            }),
+        ),
+        ("account-password-changed", typed(in_menu(3), "old<tab>new<tab>new<tab><enter>")),
+        ("account-no-key", typed(in_menu(3), "<up><up>nonsense<down><enter>")),
+    ]
+}
+
+fn systems() -> Vec<(&'static str, Console)> {
+    let upgrading = || typed(in_menu(4), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
+    vec![
+        ("system", in_menu(4)),
+        ("system-stick", typed(in_menu(4), "<right><right>")),
+        ("system-without-address", typed(in_menu(4), "<tab><tab><tab><tab><tab><tab><enter>")),
+        (
+            "system-on-trial",
+            scene(in_menu(4), |console| {
+                console.status(|status| {
+                    status.boot_state = BootState::Trial;
+                    status.trial_seconds_left = Some(432);
+                    status.possible = vec![Possibility::Commit, Possibility::Rollback];
+                });
+                console.keys("<tab>");
+            }),
+        ),
+        (
+            "system-refused",
+            scene(in_menu(4), |console| {
+                console.will_refuse(
+                    Error::rejected("version 1.1.0 is older than 1.2.0").help("allow an older one"),
+                );
+                console.keys("<tab>registry.example/edge/shop:1.1.0<up><up><up><up><enter>");
+            }),
+        ),
+        ("upgrade-restart", typed(in_menu(4), "<right><right><tab><tab><tab><right><tab><enter>")),
+        ("upgrade", scene(upgrading(), |console| console.news(operation("upgrade", &STEPS)))),
+        ("upgrade-stopping", typed(upgrading(), "<down><enter>")),
+        (
+            "upgrade-failed",
+            scene(upgrading(), |console| {
+                let error = Error::integrity("block 7 differs")
+                    .context("the image is damaged")
+                    .help("publish it again");
+                console.news(failed("upgrade", &STEPS, error));
+            }),
+        ),
+        (
+            "upgrade-done",
+            scene(upgrading(), |console| {
+                console.news(done("upgrade", &STEPS, "Version 1.3.0 is ready. The next restart tries it."));
+            }),
+        ),
+        ("power", in_menu(10)),
+        ("power-restart", typed(in_menu(10), "<enter>")),
+        ("power-recovery", typed(in_menu(10), "<down><enter>rec")),
+        ("power-off", typed(in_menu(10), "<down><down><enter>")),
+        ("power-off-wrong-word", typed(in_menu(10), "<down><down><enter>on<enter>")),
+        (
+            "power-refused",
+            scene(in_menu(10), |console| {
+                console.will_refuse(
+                    Error::rejected("an upgrade is running").help("wait until it has ended, or stop it"),
+                );
+                console.keys("<enter><right><enter>");
+            }),
+        ),
+        ("rollback", typed(in_menu(4), "<up><up><enter>")),
+    ]
+}
+
+fn finding_out() -> Vec<(&'static str, Console)> {
+    let diagnosis = |kind: usize, target: &str| {
+        let kind = "<right>".repeat(kind);
+        let target = if target.is_empty() { String::new() } else { format!("<tab>{target}") };
+        typed(in_menu(5), &format!("{kind}{target}<tab><enter>"))
+    };
+    vec![
+        ("diagnosis", in_menu(5)),
+        ("diagnosis-ping", diagnosis(0, "gateway.example")),
+        ("diagnosis-route", diagnosis(1, "registry.example")),
+        ("diagnosis-web", diagnosis(4, "https://registry.example/v2/")),
+        ("diagnosis-time", diagnosis(5, "")),
+        ("diagnosis-disks", diagnosis(6, "")),
+        ("diagnosis-of-nothing", typed(in_menu(5), "<tab><tab><enter>")),
+        (
+            "diagnosis-failed",
+            scene(in_menu(5), |console| {
+                console.will_refuse(
+                    Error::environment("no such name: nowhere.example").help("check the name servers"),
+                );
+                console.keys("<right><right><tab>nowhere.example<tab><enter>");
+            }),
+        ),
+        ("logs", in_menu(6)),
+        (
+            "logs-filtered",
+            scene(in_menu(6), |console| {
+                console.will_say(
+                    serde_json::from_value(json!({ "answer": "logs", "with": { "lines": [] } })).unwrap(),
+                );
+                console.keys("<tab>nothing<back-tab><enter>");
+            }),
+        ),
+        ("bundle", in_menu(7)),
+        (
+            "bundle-no-stick",
+            scene(Console::logged_in(), |console| {
+                console.will_say(Answer::Volumes(Vec::new()));
+                console.keys(&menu(7));
+            }),
+        ),
+        ("bundle-writing", typed(in_menu(7), "<enter>")),
+        ("black-box", in_menu(8)),
+        (
+            "black-box-empty",
+            scene(Console::logged_in(), |console| {
+                console.will_say(Answer::BlackBox(Default::default()));
+                console.keys(&menu(8));
+            }),
+        ),
+        ("codes", in_menu(9)),
+        (
+            "codes-registration",
+            scene(in_menu(9), |console| {
+                console.status(|status| {
+                    status.management.registration_url = Some("https://manage.example/register".into());
+                    status.web_ui = Some("https://192.0.2.17:5080".into());
+                });
+                console.keys("<down>");
+            }),
+        ),
+    ]
+}
+
+/// From the first screen to the summary, on an empty disk.
+pub const TO_SUMMARY: &str = "<enter><down><enter><end><enter><up><enter><up><enter><up><enter>";
+
+fn installers() -> Vec<(&'static str, Console)> {
+    let live = || Console::of(Mode::Live);
+    vec![
+        ("installer", live()),
+        ("installer-disks", typed(live(), "<enter>")),
+        (
+            "installer-no-disk",
+            scene(live(), |console| {
+                console.holds_back = true;
+                console.keys("<enter>");
+                console.settle();
+                let installer = &mut console.state.base;
+                if let edge_tui::state::Base::Installer(wizard) = installer {
+                    wizard.disks = Some(Vec::new());
+                }
+            }),
+        ),
+        ("installer-unsuitable", typed(live(), "<enter><end><enter>")),
+        ("installer-erase", typed(live(), "<enter><enter>")),
+        ("installer-erase-wrong", typed(live(), "<enter><enter>yes<enter>")),
+        ("installer-network", typed(live(), "<enter><down><enter>")),
+        ("installer-interface", typed(live(), "<enter><down><enter><enter><right>")),
+        (
+            "installer-interface-wrong",
+            typed(live(), "<enter><down><enter><enter><right><tab>192.0.2.17/99<up><up><enter>"),
+        ),
+        ("installer-identity", typed(live(), "<enter><down><enter><end><enter>")),
+        (
+            "installer-identity-wrong",
+            typed(live(), "<enter><down><enter><end><enter><^u>not a name<up><enter>"),
+        ),
+        ("installer-account", typed(live(), "<enter><down><enter><end><enter><up><enter>")),
+        (
+            "installer-account-different",
+            typed(live(), "<enter><down><enter><end><enter><up><enter><tab>one<tab>other<up><up><up><enter>"),
+        ),
+        (
+            "installer-account-no-name",
+            typed(live(), "<enter><down><enter><end><enter><up><enter><^u><tab>one<tab>one<tab><tab><enter>"),
+        ),
+        ("installer-management", typed(live(), "<enter><down><enter><end><enter><up><enter><up><enter>")),
+        (
+            "installer-management-central",
+            scene(live(), |console| {
+                console.status(|status| {
+                    status.management.registration_url = Some("https://manage.example/register".into())
+                });
+                console.keys("<enter><down><enter><end><enter><up><enter><up><enter><right>");
+            }),
+        ),
+        (
+            "installer-management-no-endpoint",
+            typed(live(), "<enter><down><enter><end><enter><up><enter><up><enter><right><up><enter>"),
+        ),
+        ("installer-summary", typed(live(), TO_SUMMARY)),
+        (
+            "installer-summary-wrong",
+            scene(live(), |console| {
+                console.will_refuse(Error::invalid("answers:1:1: error: hostName: this name is taken"));
+                console.keys(TO_SUMMARY);
+            }),
+        ),
+    ]
+}
+
+fn installations() -> Vec<(&'static str, Console)> {
+    let install =
+        || scene(typed(Console::of(Mode::Live), TO_SUMMARY), |console| console.keys("<enter><right><enter>"));
+    let steps = ["Write the partition table", "Write slot a", "Read slot a back"];
+    let installed = || {
+        scene(install(), |console| {
+            console.news(done("install", &steps, "edge 1.2.0 is installed on /dev/sda."))
+        })
+    };
+    vec![
+        ("installer-confirm", typed(Console::of(Mode::Live), &format!("{TO_SUMMARY}<enter>"))),
+        (
+            "installer-start-refused",
+            scene(typed(Console::of(Mode::Live), TO_SUMMARY), |console| {
+                console.will_refuse(Error::environment("the disk /dev/sda is gone").help("check its cable"));
+                console.keys("<enter><right><enter>");
+            }),
+        ),
+        ("installing", scene(install(), |console| console.news(operation("install", &steps)))),
+        (
+            "installing-unattended",
+            scene(Console::starting(), |console| {
+                let mut status = status(Mode::Live);
+                status.operation = Some(operation("install", &steps));
+                console.event(Event::Status(Box::new(status)));
+            }),
+        ),
+        ("installed", installed()),
+        (
+            "install-failed",
+            scene(install(), |console| {
+                let error = Error::environment("the disk cannot be written").help("take another disk");
+                console.news(failed("install", &steps, error));
+            }),
+        ),
+        ("export", typed(installed(), "<end><enter>")),
+        ("export-done", typed(installed(), "<end><enter><enter>")),
+        (
+            "export-failed",
+            scene(installed(), |console| {
+                console.keys("<end><enter>");
+                console.will_refuse(Error::environment("the stick is full").help("take another one"));
+                console.keys("<enter>");
+            }),
+        ),
+    ]
+}
