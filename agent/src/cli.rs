@@ -87,6 +87,9 @@ enum Command {
         /// Restart into the trial boot when the image is ready
         #[arg(long)]
         reboot: bool,
+        /// Check everything, say what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Restart into the image of the other slot
     Rollback,
@@ -173,7 +176,7 @@ pub(crate) fn run() -> Result<()> {
             let configured = daemon::installer::request(&Settings::load(Mode::Live));
             run_install(&InstallRequest { disk, wipe, ..configured }, dry_run)
         }
-        Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot } => {
+        Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot, dry_run } => {
             let source = absolute(&source)?;
             operate(&OperationRequest::Upgrade(UpgradeRequest {
                 source,
@@ -181,6 +184,7 @@ pub(crate) fn run() -> Result<()> {
                 retry_failed,
                 plain_http,
                 reboot,
+                dry_run,
             }))
         }
         Command::Rollback => operate(&OperationRequest::Rollback),

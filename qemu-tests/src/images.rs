@@ -51,6 +51,8 @@ pub struct Site {
     pub operator_key: String,
     pub after: &'static str,
     pub wipe: bool,
+    /// The medium asks the person in front of the machine where to install.
+    pub asks: bool,
     pub user_data: String,
 }
 
@@ -156,12 +158,14 @@ fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Resu
     if !recipe.unsigned {
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }
-    let unattended = format!(
-        "interactive: never\ninstall:\n  wipe: {}\n  after: {}\nhostName: edge-demo\noperator:\n  name: {OPERATOR}\n  sshKeys:\n  - {}\n",
-        if site.wipe { "everything" } else { "never" },
-        site.after,
-        site.operator_key
-    );
+    let mut unattended = format!("operator:\n  name: {OPERATOR}\n  sshKeys:\n  - {}\n", site.operator_key);
+    if !site.asks {
+        unattended.push_str(&format!(
+            "interactive: never\nhostName: edge-demo\ninstall:\n  wipe: {}\n  after: {}\n",
+            if site.wipe { "everything" } else { "never" },
+            site.after
+        ));
+    }
     let put = |name: &str, content: &str, program: bool| {
         use std::os::unix::fs::PermissionsExt;
         let path = folder.join(name);

@@ -43,6 +43,7 @@ pub struct Machine {
     folder: PathBuf,
     bus: Bus,
     second_disk: Option<PathBuf>,
+    stick: Option<PathBuf>,
     medium: Medium,
     ssh_port: u16,
     /// The machine may stay on when this program ends.
@@ -91,6 +92,7 @@ impl Machine {
             folder: folder.to_owned(),
             bus: Bus::Virtio,
             second_disk: None,
+            stick: None,
             medium: Medium::None,
             ssh_port,
             independent: false,
@@ -115,6 +117,13 @@ impl Machine {
     #[must_use]
     pub fn with_second_disk(mut self, image: &Path) -> Self {
         self.second_disk = Some(image.to_owned());
+        self
+    }
+
+    /// Plugs a stick in that the machine may write to.
+    #[must_use]
+    pub fn with_stick(mut self, image: &Path) -> Self {
+        self.stick = Some(image.to_owned());
         self
     }
 
@@ -249,6 +258,12 @@ impl Machine {
                 .arg("-drive")
                 .arg(format!("if=none,id=second,format=raw,snapshot=on,file={}", image.display()))
                 .args(["-device", "virtio-blk-pci,drive=second"]);
+        }
+        if let Some(image) = &self.stick {
+            qemu = qemu
+                .arg("-drive")
+                .arg(format!("if=none,id=stick,format=raw,file={}", image.display()))
+                .args(["-device", "qemu-xhci,id=sticks", "-device", "usb-storage,bus=sticks.0,drive=stick,removable=on"]);
         }
         // Every machine has a CD drive, so that a saved state fits all of them.
         let mut drive = String::from("ide-cd,id=cd,bus=ide.0");

@@ -107,6 +107,7 @@ impl UpgradeSource {
             retry_failed: self.retry_failed,
             plain_http: self.plain_http,
             reboot,
+            dry_run: false,
         })
     }
 }

@@ -10,6 +10,8 @@ use crate::event::{Started, StartedBy};
 
 /// Lines around the text of a screen: title, frame, footer.
 const LINES_AROUND: u16 = 4;
+/// Columns around it: the frame, and a space on both sides.
+const COLUMNS_AROUND: usize = 4;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Known {
@@ -98,6 +100,11 @@ impl Known {
     pub fn may_look(&self) -> bool {
         let is_open = self.agent != Agent::Closed && self.rules().view_without_login;
         is_open || self.session.is_some() || self.mode() == Some(Mode::Live)
+    }
+
+    /// Columns inside the frame of a screen.
+    pub fn width(&self) -> usize {
+        usize::from(self.started.size.width).saturating_sub(COLUMNS_AROUND)
     }
 
     /// Lines of a text that a screen has room for.

@@ -83,6 +83,28 @@ impl Scroll {
     }
 }
 
+/// Lines that are too long go on, a little to the right, in the lines below. Spaces stay as they are.
+pub fn folded<'a>(lines: impl IntoIterator<Item = &'a str>, width: usize) -> Vec<String> {
+    const INDENT: &str = "    ";
+    let mut folded = Vec::new();
+    for line in lines {
+        // Foreign text: what would move the cursor becomes a space.
+        let line: String =
+            line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let mut rest: Vec<char> = line.chars().collect();
+        let mut indent = "";
+        loop {
+            let room = width.saturating_sub(indent.len()).max(1).min(rest.len());
+            folded.push(format!("{indent}{}", rest.drain(..room).collect::<String>()));
+            indent = INDENT;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +116,11 @@ mod tests {
         assert_eq!(cursor.key(Key::Enter, 3), Moved::Chosen(2));
         assert_eq!(cursor.key(Key::Enter, 2), Moved::Chosen(1));
         assert_eq!(cursor.key(Key::Enter, 0), Moved::Ignored);
+    }
+
+    #[test]
+    fn long_lines_are_folded() {
+        assert_eq!(folded(["abcdefghij", "", "a\tb"], 6), ["abcdef", "    gh", "    ij", "", "a b"]);
     }
 
     #[test]

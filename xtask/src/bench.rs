@@ -106,7 +106,7 @@ fn boot_with_steps(ground: &Ground, machine: &Machine, without: f64) -> Result<(
 
 /// An installation, a boot and an upgrade in a virtual machine.
 fn host(ground: &Ground) -> Result<()> {
-    let tools = Recipe { packages: vec!["zstd".into()], ..Recipe::version("2.0.0") };
+    let tools = Recipe { packages: vec!["zstd".into(), "curl".into()], ..Recipe::version("2.0.0") };
     let second = ground.publish("bench-second", &tools)?;
     let machine = ground.new_machine("bench")?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
@@ -127,17 +127,31 @@ fn host(ground: &Ground) -> Result<()> {
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     println!("{}", ssh.run("systemd-analyze | head -1; systemd-analyze blame | grep edge", within)?);
-    row("agent, idle", ssh.run(&memory("VmRSS"), within)?, "mark 12 MB");
+    row("agent, idle", ssh.run(&memory("VmRSS", "edge-agent"), within)?, "mark 12 MB");
+    row("console, idle", ssh.run(&memory("VmRSS", "edge-tui@tty1"), within)?, "aim 8 MB");
     // The peer's tools are in the second image.
     ssh.outcome(&format!("{} --reboot", ground.upgrade_command("2.0.0")), within)?;
     ground.expect_healthy(&mut powered, "b", &second)?;
+    status_under_load(&ssh, within)?;
     upgrade_against_peer(ground, &ssh, within)
 }
 
-fn memory(field: &str) -> String {
-    format!(
-        "sudo sh -c 'grep {field} /proc/$(systemctl show -P MainPID edge-agent)/status' | tr -s ' \\t' ' '"
-    )
+fn memory(field: &str, unit: &str) -> String {
+    format!("sudo sh -c 'grep {field} /proc/$(systemctl show -P MainPID {unit})/status' | tr -s ' \\t' ' '")
+}
+
+/// Status while 50 readers follow the news and another client asks without a pause; seconds in the emulated guest.
+fn status_under_load(ssh: &Ssh<'_>, within: Duration) -> Result<()> {
+    let socket = edge_model::paths::AGENT_SOCKET;
+    let curl = format!("curl -s --unix-socket {socket}");
+    let command = format!(
+        "sudo bash -c 'for i in $(seq 50); do {curl} -N http://a/v1/events > /dev/null & done; \
+         {curl} -o /dev/null \"http://a/v1/ledger?[1-100000]\" & \
+         {curl} -o /dev/null -w \"%{{time_total}}\\n\" \"http://a/v1/status?[1-500]\" | sort -n | sed -n \"250p;495p\"; kill $(jobs -p)'"
+    );
+    let seconds = ssh.run(&command, within)?;
+    row("status under load, median and 99th of 100", seconds.replace('\n', " s, ") + " s", "mark 0.005 s");
+    Ok(())
 }
 
 /// A full upgrade from a local file, and the peer that only decompresses and hashes the same bytes: both on the
@@ -158,7 +172,7 @@ fn upgrade_against_peer(ground: &Ground, ssh: &Ssh<'_>, within: Duration) -> Res
     row("local full upgrade, CPU", format!("{ours:.2} s"), "");
     row("zstd -dc | openssl dgst -sha256, CPU", format!("{peer:.2} s"), "");
     row("ratio", format!("{:.2}", ours / peer), "mark 1.5");
-    row("agent, peak", ssh.run(&memory("VmHWM"), within)?, "mark 32 MiB");
+    row("agent, peak", ssh.run(&memory("VmHWM", "edge-agent"), within)?, "mark 32 MiB");
     Ok(())
 }
 

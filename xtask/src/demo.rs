@@ -43,7 +43,7 @@ fn open_lab() -> Result<Lab> {
 
 fn site(key: &Key) -> Site {
     let user_data = "#cloud-config\nhostname: edge-demo\n".to_owned();
-    Site { operator_key: key.public.clone(), after: "reboot", wipe: true, user_data }
+    Site { operator_key: key.public.clone(), after: "reboot", wipe: true, asks: false, user_data }
 }
 
 /// Builds, installs and starts the appliance.

@@ -1,8 +1,11 @@
 //! Applying the configuration before the service manager starts. A part that cannot be applied is a reason to show,
 //! not a reason to stay down.
 
-use edge_model::Result;
+use std::fs;
+use std::path::Path;
+
 use edge_model::cmdline::Mode;
+use edge_model::{Context, Result};
 use edge_planner::identity::Identity;
 
 use crate::configuration::Settings;
@@ -32,7 +35,18 @@ pub(super) fn apply(settings: &Settings, reasons: &mut Vec<String>) -> Result<()
     if let Some(zone) = &site.time_zone {
         attempt("time zone not set", host_state::set_time_zone(zone));
     }
+    if settings.edge().console_is_off() {
+        attempt("the console was not switched off", mask_console());
+    }
     Ok(())
+}
+
+/// Before the service manager has looked at its units.
+fn mask_console() -> Result<()> {
+    let folder = Path::new("/run/systemd/system");
+    fs::create_dir_all(folder).context("cannot create a folder for units")?;
+    std::os::unix::fs::symlink("/dev/null", folder.join("edge-tui@tty1.service"))
+        .context("cannot mask the console's unit")
 }
 
 /// The installer has no identity of its own; the operator of the medium may come in. What is wrong with the

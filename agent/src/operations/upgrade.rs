@@ -53,6 +53,9 @@ pub(crate) fn run(
     let store = ledger_store();
     let ledger = store.load();
     let plan = decide(host, settings, &ledger, &image, request)?;
+    if request.dry_run {
+        return Ok(Outcome::stay(plan.describe()));
+    }
     let (slot, record) = match plan {
         UpgradePlan::AlreadyInstalled => {
             return Ok(Outcome::stay(format!(

@@ -46,6 +46,22 @@ pub enum UpgradePlan {
     },
 }
 
+impl UpgradePlan {
+    /// What would be done, for a person.
+    pub fn describe(&self) -> String {
+        match self {
+            UpgradePlan::AlreadyInstalled => "nothing to do: this image runs already".into(),
+            UpgradePlan::AlreadyWritten { slot, image } => {
+                format!("version {} is in slot {slot} already: only its trial boot would be armed", image.version)
+            }
+            UpgradePlan::Write { slot, image, first_frame, .. } => {
+                let from = if *first_frame > 0 { ", going on where it stopped" } else { "" };
+                format!("version {} would be written to slot {slot}{from} and tried at the next boot", image.version)
+            }
+        }
+    }
+}
+
 /// Checks everything that can be known before the first write.
 ///
 /// # Errors
@@ -276,6 +292,7 @@ mod tests {
             retry_failed: false,
             plain_http: false,
             reboot: false,
+            dry_run: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod api_contract;
 mod bad_images;
+mod by_hand;
 mod configuration;
 mod installation;
 mod power_cuts;
@@ -34,6 +35,7 @@ pub(crate) const BASE: Scenario = short("install-and-run", installation::install
 /// Longest first, so that two machines finish at about the same time.
 pub(crate) const ALL: &[Scenario] = &[
     short("site-from-a-stick", configuration::site_from_a_stick),
+    short("by-hand-at-the-console", by_hand::by_hand),
     short("upgrade-there-and-back", upgrades::there_and_back),
     short("damage-after-upgrade", bad_images::damaged_on_disk),
     short("refusals-and-broken-downloads", refusals::refusals_and_broken_downloads),

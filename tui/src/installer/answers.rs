@@ -134,11 +134,13 @@ impl Wizard {
         is_said.then_some(mode)
     }
 
-    /// Shows what the agent found at the fields that it is about.
-    pub(super) fn blame(&mut self, error: &Error) {
-        for finding in findings::of_error(error) {
-            self.blame_finding(&finding);
+    /// Shows what the agent found at the fields that it is about; tells whether it found anything.
+    pub(super) fn blame(&mut self, error: &Error) -> bool {
+        let findings = findings::of_error(error);
+        for finding in &findings {
+            self.blame_finding(finding);
         }
+        !findings.is_empty()
     }
 
     pub(super) fn blame_finding(&mut self, finding: &Finding) {

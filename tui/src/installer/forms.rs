@@ -33,6 +33,7 @@ pub enum ManagementField {
     Endpoint,
     Token,
     Continue,
+    ShowCode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +112,7 @@ pub(super) fn management(answers: &Unattended, has_token: bool) -> Form<Manageme
             .fills(&["endpoint", "paletteEndpoint"]),
         Field::secret(Id::Token, words::TOKEN).hint(hint).fills(&["registrationToken", "edgeHostToken"]),
         Field::button(Id::Continue, words::CONTINUE),
+        Field::button(Id::ShowCode, words::SHOW_CODE),
     ]);
     fit_management(&mut form);
     form
@@ -120,6 +122,7 @@ pub(super) fn fit_management(form: &mut Form<ManagementField>) {
     let is_central = form.chosen(ManagementField::Mode) == 1;
     form.show(ManagementField::Endpoint, is_central);
     form.show(ManagementField::Token, is_central);
+    form.show(ManagementField::ShowCode, is_central);
 }
 
 pub(super) fn summary(answers: &Unattended) -> Form<SummaryField> {

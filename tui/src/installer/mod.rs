@@ -48,6 +48,8 @@ pub enum Check {
     Unknown,
     /// Accepted, with warnings and notes.
     Good(Vec<String>),
+    /// Fields say what is wrong with them.
+    Marked,
     Wrong(Error),
 }
 
@@ -225,8 +227,7 @@ impl Wizard {
     pub fn trouble(&mut self, error: Error) {
         self.starts_when_accepted = false;
         if self.step == Step::Summary {
-            self.blame(&error);
-            self.check = Check::Wrong(error);
+            self.check = if self.blame(&error) { Check::Marked } else { Check::Wrong(error) };
         } else if let (Step::Installation, Some(progress)) = (self.step, &mut self.progress) {
             progress.is_cancelled = false;
             progress.trouble = Some(error);

@@ -251,9 +251,10 @@ impl Wizard {
                     self.management.complain(Id::Endpoint, words::ENDPOINT_MISSING);
                 }
                 if !self.management.has_errors() && self.step_is_right(Step::Management) {
-                    return self.to_summary();
+                    return self.summarize();
                 }
             }
+            Pressed::Pushed(Id::ShowCode) => return vec![Wish::Open(Place::Codes)],
             Pressed::Pushed(_) | Pressed::Changed(_) | Pressed::Taken | Pressed::Ignored => {}
         }
         Vec::new()
@@ -269,7 +270,7 @@ impl Wizard {
         findings.is_empty()
     }
 
-    fn to_summary(&mut self) -> Vec<Wish> {
+    fn summarize(&mut self) -> Vec<Wish> {
         self.go(Step::Summary);
         self.describe();
         self.summary.focus(SummaryField::Install);

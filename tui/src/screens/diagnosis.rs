@@ -8,7 +8,7 @@ use crate::action::{Answer, Check, Request};
 use crate::event::Key;
 use crate::form::{Field, Form, Pressed};
 use crate::known::Known;
-use crate::scroll::Scroll;
+use crate::scroll::{Scroll, folded};
 use crate::strings::diagnosis as words;
 use crate::units::size;
 
@@ -58,6 +58,11 @@ impl Diagnosis {
         }
     }
 
+    /// The result as it is shown.
+    pub fn rows(&self, width: usize) -> Vec<String> {
+        folded(self.result.iter().map(String::as_str), width)
+    }
+
     fn fit(&mut self) {
         let what = self.form.chosen(DiagnosisField::What).min(CHECKS.len() - 1);
         let (_, needs_target) = CHECKS[what];
@@ -92,7 +97,7 @@ impl Behaviour for Diagnosis {
     fn key(&mut self, key: Key, known: &Known) -> Vec<Wish> {
         if matches!(key, Key::PageUp | Key::PageDown) {
             let room = known.room().saturating_sub(FORM_LINES);
-            self.scroll.key(key, self.result.len(), room);
+            self.scroll.key(key, self.rows(known.width()).len(), room);
             return Vec::new();
         }
         match self.form.key(key) {

@@ -29,22 +29,21 @@ fn entry(label: &'static str, wish: Wish) -> Entry {
 }
 
 pub fn entries(known: &Known) -> Vec<Entry> {
-    let work = known.status.as_ref().and_then(|status| status.operation.as_ref());
-    let work = work.filter(|operation| operation.is_running());
-    let mut entries: Vec<Entry> = work
-        .map(|operation| entry(words::WORK, Wish::Open(Place::Progress(Box::new(operation.clone())))))
-        .into_iter()
-        .collect();
-    entries.extend(match known.mode() {
+    let mut entries = match known.mode() {
         Some(Mode::Recovery) => of_recovery(known),
         Some(Mode::Main | Mode::Live) => of_host(known),
         None => Vec::new(),
-    });
+    };
     if known.status.is_some() && known.mode() != Some(Mode::Live) {
         entries.push(match known.session {
             Some(_) => entry(words::LOG_OUT, Wish::LogOut),
             None => entry(words::LOG_IN, Wish::LogIn),
         });
+    }
+    // At the end: the other lines stay where a finger is about to choose them.
+    let work = known.status.as_ref().and_then(|status| status.operation.as_ref());
+    if let Some(operation) = work.filter(|operation| operation.is_running()) {
+        entries.push(entry(words::WORK, Wish::Open(Place::Progress(Box::new(operation.clone())))));
     }
     entries
 }

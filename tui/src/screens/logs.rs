@@ -7,7 +7,7 @@ use crate::action::{Answer, LogRequest, Request};
 use crate::event::Key;
 use crate::form::{Field, Form, Pressed};
 use crate::known::Known;
-use crate::scroll::Scroll;
+use crate::scroll::{Scroll, folded};
 use crate::strings::logs as words;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,11 @@ impl Logs {
         }
     }
 
+    /// The lines as they are shown.
+    pub fn rows(&self, width: usize) -> Vec<String> {
+        folded(self.lines.iter().flatten().map(String::as_str), width)
+    }
+
     fn request(&self) -> Request {
         let boot = i32::try_from(self.form.chosen(LogField::Boot)).unwrap_or_default();
         Request::Logs(LogRequest {
@@ -68,7 +73,7 @@ impl Behaviour for Logs {
     }
 
     fn key(&mut self, key: Key, known: &Known) -> Vec<Wish> {
-        let count = self.lines.as_ref().map_or(0, Vec::len);
+        let count = self.rows(known.width()).len();
         let room = known.room().saturating_sub(FORM_LINES);
         let reads = self.form.focused().is_some_and(|field| field.id == LogField::Show);
         let pages = matches!(key, Key::PageUp | Key::PageDown);

@@ -59,7 +59,7 @@ pub enum Wish {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Screen {
     Network(network::Network),
-    Interface(interface::InterfaceEditor),
+    Interface(Box<interface::InterfaceEditor>),
     Names(site::Site),
     Proxy(site::Site),
     Account(account::Account),
@@ -109,7 +109,7 @@ impl Place {
     pub fn screen(self, known: &Known) -> Screen {
         match self {
             Place::Network => Screen::Network(network::Network::default()),
-            Place::Interface(view) => Screen::Interface(interface::InterfaceEditor::new(&view)),
+            Place::Interface(view) => Screen::Interface(Box::new(interface::InterfaceEditor::new(&view))),
             Place::Names => Screen::Names(site::Site::names()),
             Place::Proxy => Screen::Proxy(site::Site::proxy()),
             Place::Account => Screen::Account(account::Account::default()),
@@ -130,7 +130,7 @@ impl Screen {
     pub fn behaviour(&self) -> &dyn Behaviour {
         match self {
             Screen::Network(screen) => screen,
-            Screen::Interface(screen) => screen,
+            Screen::Interface(screen) => screen.as_ref(),
             Screen::Names(screen) | Screen::Proxy(screen) => screen,
             Screen::Account(screen) => screen,
             Screen::System(screen) => screen,
@@ -148,7 +148,7 @@ impl Screen {
     pub fn behaviour_mut(&mut self) -> &mut dyn Behaviour {
         match self {
             Screen::Network(screen) => screen,
-            Screen::Interface(screen) => screen,
+            Screen::Interface(screen) => screen.as_mut(),
             Screen::Names(screen) | Screen::Proxy(screen) => screen,
             Screen::Account(screen) => screen,
             Screen::System(screen) => screen,

@@ -28,9 +28,9 @@ pub fn unsuitable(path: &str, reason: &str) -> String {
 pub fn content(content: DiskContent) -> &'static str {
     match content {
         DiskContent::Nothing => "empty",
-        DiskContent::ThisInstallation => "an installation from this medium",
-        DiskContent::OtherInstallation => "an OLDER INSTALLATION",
-        DiskContent::UnfinishedInstallation => "an unfinished installation",
+        DiskContent::ThisInstallation => "this installation",
+        DiskContent::OtherInstallation => "OLDER INSTALLATION",
+        DiskContent::UnfinishedInstallation => "unfinished install",
         DiskContent::Data => "DATA",
     }
 }
@@ -99,7 +99,8 @@ pub const EXPORT: &str = "Export the answers to a stick";
 pub const EXPORT_HINT: &str = "To install more machines the same way";
 pub const CHECKING: &str = "The answers are being checked...";
 pub const GOOD: &str = "All answers are complete.";
-pub const WRONG: &str = "The answers cannot be used yet:";
+pub const WRONG: &str = "The answers cannot be used yet. Please change what is marked.";
+pub const SHOW_CODE: &str = "Show the code for a telephone";
 pub const NOT_CHOSEN: &str = "not chosen";
 pub const ALL_DHCP: &str = "automatic (DHCP)";
 pub const NAME_BY_MACHINE: &str = "by the machine";

@@ -27,6 +27,8 @@ pub mod frame {
     ];
     pub const AGENT_LOST_LINE: &str = "The agent does not answer. What is shown may be old. Trying again.";
     /// Behind each other in the footer; the first ones are the most important.
+    /// In the installer nobody has logged in, and the way home is the way back.
+    pub const KEY_NONE: &str = "";
     pub const KEYS: &str = "ENTER choose  ESC back  F1/^G help  F5/^R refresh";
     pub const KEYS_FORM: &str = "TAB next  ENTER choose  ESC back  F1/^G help";
     pub const KEY_LOCK: &str = "F10/^X lock";
@@ -119,11 +121,10 @@ pub mod status {
     pub const TIME_NOT_SET: &str = "not yet set by a time server";
     pub const RETURNED: &str = "the last change did not work and was taken back";
     pub const RECOVERY_TITLE: &str = "Why this host is in recovery";
-    pub const RECOVERY_INTRO: [&str; 3] = [
-        "The normal system did not come up, so the built-in rescue system was",
-        "started. Nothing was erased. First try: \"Start the system\".",
-        "If recovery comes back, make a support bundle and call support.",
-    ];
+    pub const RECOVERY_INTRO: &str =
+        "The normal system did not come up, so the built-in rescue system was started. Nothing was erased.";
+    pub const RECOVERY_START: &str = "First try \"Start the system\".";
+    pub const RECOVERY_AGAIN: &str = "If recovery comes back, make a support bundle and call support.";
     pub const RECOVERY_NO_REASON: &str = "Somebody has asked for it.";
     pub fn not_healthy(reasons: &str) -> String {
         format!("not healthy: {reasons}")
@@ -132,7 +133,7 @@ pub mod status {
         format!("the old version returns in {left}")
     }
     pub fn network_trial(left: &str) -> String {
-        format!("on trial, the old one returns in {left}")
+        format!("on trial, undone in {left}")
     }
     pub fn central(endpoint: &str) -> String {
         format!("managed by {endpoint}")
@@ -282,8 +283,10 @@ pub mod network {
     pub fn on_vlan(what: &str, id: u16) -> String {
         format!("{what}, VLAN {id}")
     }
-    pub fn now(addresses: &str) -> String {
-        format!("Now: {addresses}")
+    pub fn now(addresses: &str, gateway: Option<&str>, mac: &str) -> String {
+        let gateway = gateway.map_or_else(String::new, |gateway| format!(", gateway {gateway}"));
+        let mac = if mac.is_empty() { String::new() } else { format!(", plug {mac}") };
+        format!("Now: {addresses}{gateway}{mac}")
     }
     pub const NO_ADDRESS: &str = "no address";
     pub fn bond_of(members: &str) -> String {
@@ -293,7 +296,7 @@ pub mod network {
         format!("A bridge of {members}, which stays.")
     }
     pub fn routes(count: usize) -> String {
-        format!("{count} more routes, which stay.")
+        format!("Further routes: {count}. They stay.")
     }
 }
 
@@ -473,7 +476,7 @@ pub mod bundle {
 pub mod export {
     pub const TITLE: &str = "Export the answers";
     pub const INTRO: [&str; 2] = [
-        "Writes the answers as unattended.yaml, to install more machines the same way.",
+        "Writes unattended.yaml, to install more machines the same way.",
         "Put a USB stick in and choose it. F5 looks for sticks again.",
     ];
     pub const NO_STICK: &str = "No stick was found.";

@@ -10,7 +10,6 @@ use edge_model::cmdline::Mode;
 use crate::action::{Action, Answer, Request, Ticket, access_of};
 use crate::confirm::{Answered, Confirmation, Confirmed, Destructive};
 use crate::event::{Event, Key, StartedBy, Trouble};
-use crate::installer::Wizard;
 use crate::known::Agent;
 use crate::screens::{Place, Screen, Wish};
 use crate::state::{
@@ -79,7 +78,7 @@ fn take_status(state: &mut State, status: Box<HostStatus>, actions: &mut Vec<Act
     if !fits {
         state.screens.clear();
         state.base = match mode {
-            Mode::Live => Base::Installer(Box::new(Wizard::new())),
+            Mode::Live => Base::Installer(Box::default()),
             Mode::Main | Mode::Recovery => Base::Host(crate::screens::home::Home::default()),
         };
     }

@@ -18,7 +18,8 @@ pub(super) fn draw(screen: &Diagnosis, canvas: &mut Canvas<'_>) {
             widgets::lines(rest, canvas.buffer, &widgets::error(error, inner.width));
         }
         (None, false) => {
-            let lines: Vec<Line<'_>> = screen.result.iter().map(|line| Line::from(line.as_str())).collect();
+            let rows = screen.rows(usize::from(rest.width));
+            let lines: Vec<Line<'_>> = rows.iter().map(|row| Line::from(row.as_str())).collect();
             let top = screen.scroll.top(lines.len(), usize::from(rest.height));
             widgets::long_text(rest, canvas.buffer, &lines, top);
         }

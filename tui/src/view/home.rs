@@ -1,6 +1,6 @@
 //! The menu, and beside it what this host is and how it is.
 
-use edge_model::api::{BootState, Health, HostStatus, NetworkState};
+use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
 use edge_model::cmdline::Mode;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord};
 use edge_model::user_data::edge::ManagementMode;
@@ -137,12 +137,16 @@ pub(super) fn notices(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
 /// In recovery, the notices say why.
 fn reasons(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
     let mut lines = vec![Line::from(words::RECOVERY_TITLE.bold())];
+    let can_start = status.possible.contains(&Possibility::Reboot);
+    let start = if can_start { words::RECOVERY_START } else { "" };
     if status.notices.is_empty() {
-        lines.extend(widgets::text(words::RECOVERY_NO_REASON, width));
+        lines.extend(widgets::text(&format!("{} {start}", words::RECOVERY_NO_REASON), width));
+    } else {
+        lines.extend(notices(status, width));
+        lines.push(Line::default());
+        let advice = format!("{} {start} {}", words::RECOVERY_INTRO, words::RECOVERY_AGAIN);
+        lines.extend(widgets::text(&advice, width));
     }
-    lines.extend(notices(status, width));
-    lines.push(Line::default());
-    lines.extend(widgets::text(&words::RECOVERY_INTRO.join(" "), width));
     lines.push(Line::default());
     lines
 }

@@ -98,9 +98,9 @@ fn draw_disks(wizard: &Wizard, canvas: &mut Canvas<'_>) {
 fn disk(disk: &InstallDisk) -> Line<'static> {
     let kind = if disk.rotational { words::ROTATING } else { words::FLASH };
     let text = format!(
-        "{:<13} {:<22} {:>8}  {kind:<9} {}",
+        "{:<13} {:<16} {:>8}  {kind:<9} {}",
         disk.path,
-        disk.model.chars().take(22).collect::<String>(),
+        disk.model.chars().take(16).collect::<String>(),
         size(disk.size),
         words::content(disk.holds)
     );
@@ -154,7 +154,7 @@ fn draw_management(wizard: &Wizard, status: &HostStatus, canvas: &mut Canvas<'_>
     let mut above = vec![Line::default(), Line::from(words::REGISTER)];
     above.extend(widgets::text(&address, rest.width));
     let rest = widgets::lines(rest, canvas.buffer, &above);
-    // Beside the form there is more room than below it.
+    // On 24 lines there is no room; the form has a button for a screen of its own.
     let lines = qr::lines(&address, canvas.glyphs, rest.width, rest.height);
     widgets::lines(rest, canvas.buffer, &lines.unwrap_or_default());
 }
@@ -170,10 +170,8 @@ fn draw_summary(wizard: &Wizard, canvas: &mut Canvas<'_>) {
             below.push(Line::from(words::GOOD.fg(Color::Green)));
             below.extend(notes.iter().flat_map(|note| widgets::text(note, inner.width)));
         }
-        Check::Wrong(error) => {
-            below.push(Line::from(words::WRONG.fg(Color::Red)));
-            below.extend(widgets::error(error, inner.width));
-        }
+        Check::Marked => below.push(Line::from(words::WRONG.fg(Color::Red))),
+        Check::Wrong(error) => below.extend(widgets::error(error, inner.width)),
     }
     widgets::lines(rest, canvas.buffer, &below);
 }

@@ -19,15 +19,11 @@ pub(super) fn draw(screen: &Logs, canvas: &mut Canvas<'_>) {
         (None, Some(lines)) if lines.is_empty() => {
             widgets::lines(rest, canvas.buffer, &[Line::from(words::NOTHING)]);
         }
-        (None, Some(all)) => {
-            let top = screen.scroll.top(all.len(), usize::from(rest.height));
-            let lines: Vec<Line<'_>> = all.iter().map(|line| Line::from(visible(line))).collect();
+        (None, Some(_)) => {
+            let rows = screen.rows(usize::from(rest.width));
+            let top = screen.scroll.top(rows.len(), usize::from(rest.height));
+            let lines: Vec<Line<'_>> = rows.iter().map(|row| Line::from(row.as_str())).collect();
             widgets::long_text(rest, canvas.buffer, &lines, top);
         }
     }
-}
-
-/// Log lines are foreign text: what would move the cursor is left out.
-fn visible(line: &str) -> String {
-    line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

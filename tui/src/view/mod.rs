@@ -95,7 +95,8 @@ fn nothing_known(state: &State, canvas: &mut Canvas<'_>) {
     let inner = widgets::frame(canvas.area, canvas.buffer, strings::PRODUCT);
     let text: &[&str] = match state.known.agent {
         Agent::Lost => &words::AGENT_LOST,
-        Agent::Connecting | Agent::Here | Agent::Closed => &words::STARTING,
+        Agent::Closed => &[],
+        Agent::Connecting | Agent::Here => &words::STARTING,
     };
     let lines: Vec<Line<'_>> = std::iter::once("").chain(text.iter().copied()).map(Line::from).collect();
     widgets::lines(inner, canvas.buffer, &lines);
@@ -186,6 +187,7 @@ fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
         return line.render(area, buffer);
     }
     let leave = match (&known.session, known.started.by) {
+        (None, StartedBy::ServiceManager) if known.mode() == Some(Mode::Live) => words::KEY_NONE,
         (Some(_), _) => words::KEY_LOCK,
         (None, StartedBy::Person) => words::KEY_LEAVE,
         (None, StartedBy::ServiceManager) => words::KEY_HOME,

@@ -66,8 +66,8 @@ pub(super) fn draw_interface(screen: &InterfaceEditor, canvas: &mut Canvas<'_>) 
         true => words::NO_ADDRESS.to_owned(),
         false => screen.view.addresses.join(" "),
     };
-    let gateway = screen.view.gateway.as_ref().map_or_else(String::new, |gateway| format!(", {gateway}"));
-    let mut above = vec![Line::from(format!("{}{gateway}  {}", words::now(&now), screen.view.mac))];
+    let now = words::now(&now, screen.view.gateway.as_deref(), &screen.view.mac);
+    let mut above = vec![Line::from(now)];
     above.extend(screen.kept().into_iter().map(Line::from));
     above.push(Line::default());
     let rest = widgets::lines(inner, canvas.buffer, &above);

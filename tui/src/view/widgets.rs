@@ -131,7 +131,7 @@ pub(super) fn form<F: Copy + PartialEq>(area: Rect, buffer: &mut Buffer, form: &
     let shown: Vec<Line<'static>> = drawn.into_iter().skip(top).take(room).collect();
     let rest = lines(area, buffer, &shown);
     let hint = form.focused().filter(|field| field.shown).map_or("", |field| field.hint);
-    lines(rest, buffer, &[Line::from(format!("{:LABEL$}{hint}", "").fg(Color::Cyan))])
+    lines(rest, buffer, &[Line::from(format!("  {hint}").fg(Color::Cyan))])
 }
 
 fn field_line<F>(field: &Field<F>, has_focus: bool, width: u16) -> Line<'static> {
@@ -180,7 +180,7 @@ fn text_spans(value: &str, cursor: usize, has_focus: bool, width: usize) -> Vec<
 /// A bar of `width` columns that is filled by `done` of `total`.
 pub(super) fn bar(done: u64, total: u64, width: u16) -> Line<'static> {
     let width = u64::from(width.saturating_sub(7));
-    let percent = if total == 0 { 0 } else { done.min(total) * 100 / total };
+    let percent = (done.min(total) * 100).checked_div(total).unwrap_or_default();
     let filled = usize::try_from(width * percent / 100).unwrap_or_default();
     let rest = usize::try_from(width).unwrap_or_default() - filled;
     Line::from(format!("{}{} {percent:>3} %", "█".repeat(filled), "░".repeat(rest)))

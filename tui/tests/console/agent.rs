@@ -15,7 +15,7 @@ fn image(version: &str) -> Value {
     json!({ "name": "edge", "version": version, "root_hash": HASH, "created": 1, "data_blocks": 1, "signed": true })
 }
 
-pub fn status(mode: Mode) -> HostStatus {
+pub(crate) fn status(mode: Mode) -> HostStatus {
     let (boot_state, possible) = match mode {
         Mode::Main => (
             "committed",
@@ -50,7 +50,7 @@ pub fn status(mode: Mode) -> HostStatus {
     .unwrap()
 }
 
-pub fn operation(kind: &str, steps: &[&str]) -> OperationStatus {
+pub(crate) fn operation(kind: &str, steps: &[&str]) -> OperationStatus {
     let records: Vec<Value> = steps
         .iter()
         .enumerate()
@@ -64,14 +64,14 @@ pub fn operation(kind: &str, steps: &[&str]) -> OperationStatus {
     .unwrap()
 }
 
-pub fn done(kind: &str, steps: &[&str], message: &str) -> OperationStatus {
+pub(crate) fn done(kind: &str, steps: &[&str], message: &str) -> OperationStatus {
     OperationStatus {
         state: edge_model::api::OperationState::Done { message: message.into() },
         ..operation(kind, steps)
     }
 }
 
-pub fn failed(kind: &str, steps: &[&str], error: Error) -> OperationStatus {
+pub(crate) fn failed(kind: &str, steps: &[&str], error: Error) -> OperationStatus {
     OperationStatus { state: edge_model::api::OperationState::Failed { error }, ..operation(kind, steps) }
 }
 
@@ -80,7 +80,7 @@ fn answer_of(tag: &str, value: Value) -> Answer {
 }
 
 /// The answer of an agent with which all is well.
-pub fn answer(request: &Request) -> Result<Answer, Trouble> {
+pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
     Ok(match request {
         Request::LogIn { name, .. } => answer_of("logged-in", json!({ "name": name, "role": "admin" })),
         Request::LogOut | Request::ChangePassword { .. } => Answer::Done,

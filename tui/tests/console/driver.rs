@@ -15,53 +15,53 @@ use edge_tui::view::{as_text, render};
 
 use crate::agent;
 
-pub const SMALL: Size = Size { width: 80, height: 24 };
-pub const LARGE: Size = Size { width: 120, height: 40 };
+pub(crate) const SMALL: Size = Size { width: 80, height: 24 };
+pub(crate) const LARGE: Size = Size { width: 120, height: 40 };
 
 #[derive(Debug, Default)]
-pub struct Console {
-    pub state: State,
+pub(crate) struct Console {
+    pub(crate) state: State,
     /// Everything that was asked, in order.
-    pub asked: Vec<Request>,
+    pub(crate) asked: Vec<Request>,
     /// What the agent says instead of the usual, in order, to requests that change something.
     scripted: VecDeque<Result<Answer, Trouble>>,
     unanswered: Vec<(Ticket, Request)>,
     /// The agent takes its time.
-    pub holds_back: bool,
-    pub recording: Vec<String>,
+    pub(crate) holds_back: bool,
+    pub(crate) recording: Vec<String>,
 }
 
 impl Console {
     /// Before the agent answers.
-    pub fn starting() -> Self {
+    pub(crate) fn starting() -> Self {
         let mut console = Self::default();
         let started = Started { size: SMALL, host_name: "shop-17".into(), ..Started::default() };
         console.event(Event::Started(started));
         console
     }
 
-    pub fn of(mode: Mode) -> Self {
+    pub(crate) fn of(mode: Mode) -> Self {
         Self::with(agent::status(mode))
     }
 
-    pub fn with(status: HostStatus) -> Self {
+    pub(crate) fn with(status: HostStatus) -> Self {
         let mut console = Self::starting();
         console.event(Event::Status(Box::new(status)));
         console
     }
 
-    pub fn logged_in() -> Self {
+    pub(crate) fn logged_in() -> Self {
         Self::of(Mode::Main).log_in()
     }
 
-    pub fn log_in(mut self) -> Self {
+    pub(crate) fn log_in(mut self) -> Self {
         self.keys("<up><enter>site<tab>secret<enter>");
         assert!(self.state.known.session.is_some(), "{}", self.frame(SMALL));
         self.keys("<home>");
         self
     }
 
-    pub fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         self.recording.push(record::line(&self.state, &event).unwrap());
         for action in update(&mut self.state, event) {
             if let Action::Ask { ticket, request } = action {
@@ -75,7 +75,7 @@ impl Console {
     }
 
     /// Lets the agent answer everything.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while !self.unanswered.is_empty() {
             let (ticket, request) = self.unanswered.remove(0);
             let reads = matches!(
@@ -97,20 +97,20 @@ impl Console {
         }
     }
 
-    pub fn will_say(&mut self, answer: Answer) {
+    pub(crate) fn will_say(&mut self, answer: Answer) {
         self.scripted.push_back(Ok(answer));
     }
 
-    pub fn will_refuse(&mut self, error: Error) {
+    pub(crate) fn will_refuse(&mut self, error: Error) {
         self.scripted.push_back(Err(Trouble::Refused(error)));
     }
 
-    pub fn will_have_forgotten_the_login(&mut self) {
+    pub(crate) fn will_have_forgotten_the_login(&mut self) {
         self.scripted.push_back(Err(Trouble::NoSession(Error::rejected("the session has ended"))));
     }
 
     /// Types: letters, and keys between `<` and `>`.
-    pub fn keys(&mut self, keys: &str) {
+    pub(crate) fn keys(&mut self, keys: &str) {
         let mut rest = keys;
         while let Some(letter) = rest.chars().next() {
             let (key, length) = match rest.strip_prefix('<').and_then(|inside| inside.split_once('>')) {
@@ -122,40 +122,40 @@ impl Console {
         }
     }
 
-    pub fn status(&mut self, change: impl FnOnce(&mut HostStatus)) {
+    pub(crate) fn status(&mut self, change: impl FnOnce(&mut HostStatus)) {
         let mut status = self.state.known.status.clone().unwrap();
         change(&mut status);
         self.event(Event::Status(status));
     }
 
-    pub fn news(&mut self, operation: OperationStatus) {
+    pub(crate) fn news(&mut self, operation: OperationStatus) {
         self.event(Event::News(Box::new(EventKind::Operation(operation))));
     }
 
-    pub fn clock(&mut self, now: u64) {
+    pub(crate) fn clock(&mut self, now: u64) {
         self.event(Event::Clock(now));
     }
 
-    pub fn frame(&self, size: Size) -> String {
+    pub(crate) fn frame(&self, size: Size) -> String {
         let mut state = self.state.clone();
         state.known.started.size = size;
         as_text(&render(&state, Look::FULL, size))
     }
 
     #[track_caller]
-    pub fn sees(&self, text: &str) {
+    pub(crate) fn sees(&self, text: &str) {
         let frame = self.frame(SMALL);
         assert!(frame.contains(text), "{text:?} is not on the screen:\n{frame}");
     }
 
     #[track_caller]
-    pub fn sees_not(&self, text: &str) {
+    pub(crate) fn sees_not(&self, text: &str) {
         let frame = self.frame(SMALL);
         assert!(!frame.contains(text), "{text:?} is on the screen:\n{frame}");
     }
 
     /// What was asked that could end or erase something.
-    pub fn destroyed(&self) -> usize {
+    pub(crate) fn destroyed(&self) -> usize {
         self.asked.iter().filter(|request| matches!(request, Request::Destroy(_))).count()
     }
 }

@@ -77,7 +77,7 @@ fn key(random: &mut Random, state: &State) -> Key {
 }
 
 /// What only the answer to a question allows.
-fn may_destroy(before: &State, event: &Event, wanted: &Destructive) -> bool {
+fn may_destroy(dialog: Option<&Dialog>, installs: bool, event: &Event, wanted: &Destructive) -> bool {
     let is_enter = matches!(event, Event::Key(Key::Enter));
     let is_agreed = |confirmation: &Confirmation| {
         confirmation.asks() == wanted
@@ -86,7 +86,7 @@ fn may_destroy(before: &State, event: &Event, wanted: &Destructive) -> bool {
                 Proof::Word { wanted, typed, .. } => wanted == typed,
             }
     };
-    match &before.dialog {
+    match dialog {
         Some(Dialog::Confirm { confirmation, .. }) => is_enter && is_agreed(confirmation),
         // What was agreed to is repeated after a login.
         Some(Dialog::Login(dialog)) => {
@@ -94,9 +94,7 @@ fn may_destroy(before: &State, event: &Event, wanted: &Destructive) -> bool {
         }
         Some(_) => false,
         // The word for a disk is typed three screens before the installation starts.
-        None => {
-            matches!((&before.base, wanted), (Base::Installer(_), Destructive::Install { erases: true, .. }))
-        }
+        None => installs && matches!(wanted, Destructive::Install { erases: true, .. }),
     }
 }
 
@@ -154,12 +152,12 @@ fn play(seed: u64, mode: Mode) -> usize {
             }
             _ => Event::Key(key(&mut random, &state)),
         };
-        let before = state.clone();
+        let (dialog, installs) = (state.dialog.clone(), matches!(state.base, Base::Installer(_)));
         for action in update(&mut state, event.clone()) {
             let Action::Ask { ticket, request } = action else { continue };
             if let Request::Destroy(confirmed) = &request {
                 assert!(
-                    may_destroy(&before, &event, confirmed.get()),
+                    may_destroy(dialog.as_ref(), installs, &event, confirmed.get()),
                     "{seed}/{number}: {event:?} {confirmed:?}"
                 );
                 destroyed += 1;

@@ -28,7 +28,7 @@ fn host(change: impl FnOnce(&mut HostStatus)) -> Console {
 }
 
 /// The keys to the line of the menu with this number.
-pub fn menu(line: usize) -> String {
+pub(crate) fn menu(line: usize) -> String {
     format!("<home>{}<enter>", "<down>".repeat(line))
 }
 
@@ -36,7 +36,7 @@ fn in_menu(line: usize) -> Console {
     typed(Console::logged_in(), &menu(line))
 }
 
-pub fn all() -> Vec<(&'static str, Console)> {
+pub(crate) fn all() -> Vec<(&'static str, Console)> {
     let mut scenes = frames();
     scenes.extend(dashboards());
     scenes.extend(logins());
@@ -391,7 +391,7 @@ fn finding_out() -> Vec<(&'static str, Console)> {
 }
 
 /// From the first screen to the summary, on an empty disk.
-pub const TO_SUMMARY: &str = "<enter><down><enter><end><enter><up><enter><up><enter><up><enter>";
+pub(crate) const TO_SUMMARY: &str = "<enter><down><enter><end><enter><up><enter><up><enter><up><enter>";
 
 fn installers() -> Vec<(&'static str, Console)> {
     let live = || Console::of(Mode::Live);

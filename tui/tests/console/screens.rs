@@ -10,11 +10,11 @@ use edge_tui::view::{as_text, render};
 use crate::driver::{Console, LARGE, SMALL};
 use crate::scenes;
 
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/screens")
 }
 
-pub fn updates() -> bool {
+pub(crate) fn updates() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }
 

@@ -129,7 +129,7 @@ fn a_wrong_gateway_on_trial_comes_back() {
     console.status(|status| status.network = NetworkState::Returned);
     console.sees_not("Keep the new network");
     console.keys("<escape>");
-    console.sees("was taken back");
+    console.sees("the last change did not work");
 }
 
 #[test]

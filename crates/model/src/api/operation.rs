@@ -127,6 +127,9 @@ pub struct UpgradeRequest {
     /// Restart into the trial boot when the image is ready.
     #[serde(default)]
     pub reboot: bool,
+    /// Check everything, say what would be done, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// A document for this host, from its API.

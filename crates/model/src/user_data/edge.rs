@@ -39,9 +39,9 @@ pub struct EdgeSection {
     pub trace: Option<bool>,
     /// Surfaces do not offer to change a password; it can still be changed otherwise.
     pub disable_password_update: Option<bool>,
-    #[schemars(extend("x-not-yet" = true))]
+    /// Leaves the first screen to the kernel, from the next boot on.
     pub disable_tui: Option<bool>,
-    #[schemars(extend("x-not-yet" = true, "x-deprecated" = "disableTui"))]
+    #[schemars(extend("x-deprecated" = "disableTui"))]
     pub include_tui: Option<bool>,
     #[schemars(extend("x-not-yet" = true))]
     pub enable_multi_node: Option<bool>,
@@ -62,6 +62,13 @@ pub struct EdgeSection {
     pub external_registries: Option<ExternalRegistries>,
     #[schemars(extend("x-not-yet" = true))]
     pub image_redirect_webhook: Option<ImageRedirectWebhook>,
+}
+
+impl EdgeSection {
+    /// Whether the console is not to be started.
+    pub fn console_is_off(&self) -> bool {
+        self.disable_tui.or(self.include_tui.map(|include| !include)).unwrap_or(false)
+    }
 }
 
 /// Who sees what on the console, and for how long.
