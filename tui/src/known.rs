@@ -98,7 +98,9 @@ impl Known {
 
     /// Whether the status may be shown to whoever stands in front of the host.
     pub fn may_look(&self) -> bool {
-        let is_open = self.agent != Agent::Closed && self.rules().view_without_login;
+        // Somebody in a shell sees what the agent shows them.
+        let is_person = self.started.by == StartedBy::Person;
+        let is_open = self.agent != Agent::Closed && (is_person || self.rules().view_without_login);
         is_open || self.session.is_some() || self.mode() == Some(Mode::Live)
     }
 

@@ -178,6 +178,8 @@ fn key_of(key: &KeyEvent) -> Option<Key> {
         KeyCode::Char(letter) if key.modifiers.contains(KeyModifiers::CONTROL) => match letter {
             // Some terminals send a backspace like this.
             'h' => Key::Backspace,
+            // And some serial ones an ENTER like this.
+            'j' => Key::Enter,
             other => Key::Control(other.to_ascii_lowercase()),
         },
         KeyCode::Char(letter) => Key::Letter(letter),

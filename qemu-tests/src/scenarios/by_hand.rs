@@ -5,73 +5,118 @@ use qemu_tests::bench_ground::{DISK_GIB, Ground};
 use qemu_tests::console::Console;
 use qemu_tests::images::{self, Recipe, Site};
 use qemu_tests::machine::{Bus, Machine, Medium};
+use qemu_tests::ssh::OPERATOR;
 use qemu_tests::stick;
 
 use super::ensure;
 
 const NAME: &str = "by-hand-at-the-console";
 const PASSWORD: &str = "seven-dwarfs";
+/// A person who waits for a network to come back should not wait long here.
+const SHORT_TRIAL: &str = "edge: {site: {network: {confirmSeconds: 20}}}\n";
 
-/// A whole installation by hand, its answers on a stick, a login, and a network that comes back.
+/// A whole installation by hand with a static address, its answers on a stick; then, on the host, a login and a
+/// gateway that does not answer.
 pub(super) fn by_hand(ground: &Ground) -> Result<()> {
-    let site = Site { asks: true, ..ground.site() };
+    let mut site = Site { asks: true, ..ground.site() };
+    site.user_data.push_str(SHORT_TRIAL);
     let folder = ground.lab.work().join("projects").join(NAME);
-    let medium = images::build_in(&ground.lab, &folder, &Recipe::version("1.0.0"), &site, None, false)?;
+    let recipe = Recipe::version(&ground.first.version);
+    let medium = images::build_in(&ground.lab, &folder, &recipe, &site, None, false)?;
     let stick = stick::make_writable(&ground.lab, NAME, "EDGEDATA")?;
     let machine = Machine::new(&ground.lab, NAME, DISK_GIB, Bus::Virtio)?
         .with_medium(Medium::Cd(medium.iso()))
         .with_stick(&stick);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: installer ready", ground.patience(120))?;
-    explore(&Console { powered: &powered, ssh: ground.ssh(&machine) })?;
-    install(ground, &Console { powered: &powered, ssh: ground.ssh(&machine) })?;
+    let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
+    give_answers(ground, &console)?;
+    export(ground, &console)?;
     let (_, answers) = stick::read(&ground.lab, &stick, "unattended.yaml")?;
-    ensure(answers.contains("hostName: till-4") && answers.contains("path: /dev/vda"), || {
-        format!("the exported answers are not those that were given: {answers}")
-    })?;
+    for expected in ["hostName: till-4", "path: /dev/vda", "10.0.2.15/24", "name: site"] {
+        ensure(answers.contains(expected), || format!("the exported answers lack {expected:?}: {answers}"))?;
+    }
+    console.press(&["esc"])?;
+    console.expect("All answers are complete", ground.patience(60))?;
+    console.press(&["up", "ret"])?;
+    console.expect("Install now?", ground.patience(60))?;
+    console.press(&["right", "ret"])?;
+    console.expect("is installed on /dev/vda", ground.patience(240))?;
+    console.press(&["ret"])?;
+    if console.screen().is_ok_and(|screen| screen.contains("[ Yes ]")) {
+        console.press(&["right", "ret"])?;
+    }
     ground.expect_healthy(&mut powered, "a", &medium)?;
     let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
-    wrong_gateway(ground, &console)?;
-    powered.serial.expect("the last one that did returns", ground.patience(120)).map(drop)
+    try_wrong_gateway(ground, &console)?;
+    powered.serial.expect("a new network is on trial", ground.patience(60))?;
+    powered.serial.expect("the last one that did returns", ground.patience(120))?;
+    let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
+    console.expect("did not prove itself", ground.patience(60)).map(drop)
 }
 
-fn install(ground: &Ground, console: &Console<'_>) -> Result<()> {
+/// The line with the cursor.
+fn chosen(screen: &str) -> &str {
+    screen.lines().find(|line| line.contains(" > ")).unwrap_or_default()
+}
+
+fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
     let within = ground.patience(60);
-    console.expect("Welcome", within)?;
+    console.expect("> Install this machine", within)?;
     console.press(&["ret"])?;
-    console.expect("/dev/vda", within)?;
+    let screen = console.expect("/dev/vda", within)?;
+    if !chosen(&screen).contains("/dev/vda") {
+        console.press(&["down"])?;
+    }
     console.press(&["ret"])?;
     console.expect("2 of 5: Network", within)?;
-    Ok(())
+    console.press(&["ret"])?;
+    console.expect("[ Accept ]", within)?;
+    console.press(&["spc", "tab"])?;
+    console.fill("10.0.2.15/24")?;
+    console.press(&["tab"])?;
+    console.fill("10.0.2.2")?;
+    console.press(&["tab", "tab", "tab", "tab", "tab", "ret"])?;
+    console.expect("10.0.2.15/24", within)?;
+    console.press(&["down", "ret"])?;
+    console.expect("3 of 5", within)?;
+    console.fill("till-4")?;
+    console.press(&["tab"; 7])?;
+    console.press(&["ret"])?;
+    console.expect("4 of 5", within)?;
+    console.press(&["tab"])?;
+    console.type_text(PASSWORD)?;
+    console.press(&["tab"])?;
+    console.type_text(PASSWORD)?;
+    console.press(&["tab", "tab", "ret"])?;
+    console.expect("5 of 5", within)?;
+    console.press(&["tab", "ret"])?;
+    console.expect("All answers are complete", within).map(drop)
 }
 
-fn wrong_gateway(ground: &Ground, console: &Console<'_>) -> Result<()> {
-    console.expect("till-4", ground.patience(60)).map(drop)?;
-    console.type_text(PASSWORD)
+fn export(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    let within = ground.patience(60);
+    console.press(&["down", "ret"])?;
+    console.expect("EDGEDATA", within)?;
+    console.press(&["ret"])?;
+    console.expect("is on the stick", within).map(drop)
 }
 
-fn explore(console: &Console<'_>) -> Result<()> {
-    use std::io::Write;
-    let (input, output) = ("/tmp/hand.in", "/tmp/hand.out");
-    loop {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let Ok(text) = std::fs::read_to_string(input) else { continue };
-        let _ = std::fs::remove_file(input);
-        let mut answer = String::new();
-        for line in text.lines() {
-            let result = match line.split_once(' ') {
-                Some(("keys", keys)) => console.press(&keys.split(' ').collect::<Vec<_>>()).map(|()| String::new()),
-                Some(("type", text)) => console.type_text(text).map(|()| String::new()),
-                Some(("picture", path)) => console.picture(std::path::Path::new(path)).map(|()| String::new()),
-                Some(("ssh", command)) => console.ssh.run(command, std::time::Duration::from_secs(120)),
-                _ if line == "screen" => console.screen(),
-                _ if line == "quit" => return Ok(()),
-                _ => Ok("?".into()),
-            };
-            answer.push_str(&format!("{result:?}\n").replace("\\n", "\n"));
-        }
-        let mut file = std::fs::File::create("/tmp/hand.tmp").map_err(|error| edge_model::Error::internal(error.to_string()))?;
-        let _ = file.write_all(answer.as_bytes());
-        let _ = std::fs::rename("/tmp/hand.tmp", output);
-    }
+fn try_wrong_gateway(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    let within = ground.patience(60);
+    console.expect("healthy", within)?;
+    let screen = console.screen()?;
+    ensure(screen.contains("till-4") && screen.contains("not logged in"), || format!("the host shows:\n{screen}"))?;
+    console.press(&["ret"])?;
+    console.expect("Choose an interface", within)?;
+    console.press(&["ret"])?;
+    console.expect("[ Try these settings ]", within)?;
+    console.press(&["tab", "tab"])?;
+    console.fill("10.0.2.99")?;
+    console.press(&["tab", "tab", "tab", "tab", "tab", "ret"])?;
+    console.expect("Log in", within)?;
+    console.type_text(OPERATOR)?;
+    console.press(&["tab"])?;
+    console.type_text(PASSWORD)?;
+    console.press(&["tab", "ret"])
 }

@@ -1,6 +1,5 @@
 //! Between the forms and the document: filling in what is known, and writing down what was answered.
 
-use edge_model::Error;
 use edge_model::api::installer::{Answers, DiskContent, InstallDisk};
 use edge_model::document;
 use edge_model::unattended::{DiskChoice, InstallAnswers, Operator, Unattended, WipePolicy};
@@ -34,7 +33,8 @@ impl Wizard {
         if !self.summary.any_touched() {
             self.summary = forms::summary(&before);
         }
-        self.networks.retain(|_, form| form.form.any_touched());
+        let editing = self.editing.clone();
+        self.networks.retain(|name, form| form.form.any_touched() || Some(name) == editing.as_ref());
         self.before = before;
         self.answers = Some(answers);
     }
@@ -135,9 +135,8 @@ impl Wizard {
     }
 
     /// Shows what the agent found at the fields that it is about; tells whether it found anything.
-    pub(super) fn blame(&mut self, error: &Error) -> bool {
-        let findings = findings::of_error(error);
-        for finding in &findings {
+    pub(super) fn blame(&mut self, findings: &[Finding]) -> bool {
+        for finding in findings {
             self.blame_finding(finding);
         }
         !findings.is_empty()

@@ -17,6 +17,7 @@ use edge_model::user_data::interface::Interface;
 
 use crate::action::{Answer, Request};
 use crate::confirm::{Confirmed, Destructive};
+use crate::findings;
 use crate::form::Form;
 use crate::network_form::NetworkField;
 use crate::screens::Wish;
@@ -208,14 +209,24 @@ impl Wizard {
             self.erasure = None;
         }
         self.disks = Some(disks);
+        if self.step == Step::Summary {
+            self.describe();
+        }
     }
 
     fn take_answers(&mut self, request: &Request, answers: Answers) -> Vec<Wish> {
         match request {
             Request::GiveAnswers(document) => {
+                let starts = std::mem::take(&mut self.starts_when_accepted);
+                let wrong: Vec<_> =
+                    answers.findings.iter().filter_map(|line| findings::of_line(line)).collect();
+                if self.blame(&wrong) {
+                    self.check = Check::Marked;
+                    return Vec::new();
+                }
                 self.accepted = Some(document.clone());
                 self.check = Check::Good(answers.findings);
-                if std::mem::take(&mut self.starts_when_accepted) {
+                if starts {
                     return self.start();
                 }
             }
@@ -227,7 +238,8 @@ impl Wizard {
     pub fn trouble(&mut self, error: Error) {
         self.starts_when_accepted = false;
         if self.step == Step::Summary {
-            self.check = if self.blame(&error) { Check::Marked } else { Check::Wrong(error) };
+            self.check =
+                if self.blame(&findings::of_error(&error)) { Check::Marked } else { Check::Wrong(error) };
         } else if let (Step::Installation, Some(progress)) = (self.step, &mut self.progress) {
             progress.is_cancelled = false;
             progress.trouble = Some(error);

@@ -342,7 +342,7 @@ impl Wizard {
     }
 
     /// Puts what was answered behind the links of the summary.
-    fn describe(&mut self) {
+    pub(super) fn describe(&mut self) {
         use SummaryField as Id;
         let values = [
             (Id::Disk, self.disk_summary()),

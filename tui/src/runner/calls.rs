@@ -138,16 +138,26 @@ impl Caller {
             other => answer(&self.client, other),
         };
         answer.map_err(|error| {
-            let needs_session = !matches!(request.access(), Access::Anybody | Access::AtLeast(Role::Viewer));
-            let is_logged_in = || self.token.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-            // A refusal by state and one by session look alike, so the session is asked about.
-            let is_over = || self.client.current_user().is_err_and(|error| error.class == Class::Rejected);
-            if error.class == Class::Rejected && needs_session && is_logged_in() && is_over() {
+            if error.class == Class::Rejected && self.lacks_session(request.access()) {
                 Trouble::NoSession(error)
             } else {
                 Trouble::Refused(error)
             }
         })
+    }
+
+    /// Whether a refusal is for want of a login. A refusal by state looks the same, so the session is asked about.
+    fn lacks_session(&self, needs: Access) -> bool {
+        let is_logged_in = self.token.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        match needs {
+            Access::Anybody | Access::AtLeast(Role::Viewer) => false,
+            Access::Session if !is_logged_in => true,
+            // In a shell, the agent has decided by who that person is.
+            Access::AtLeast(_) if !is_logged_in => false,
+            Access::Session | Access::AtLeast(_) => {
+                self.client.current_user().is_err_and(|error| error.class == Class::Rejected)
+            }
+        }
     }
 
     fn log_in(&self, name: &str, password: &Secret) -> Result<Answer> {

@@ -24,6 +24,9 @@ use calls::Calls;
 /// The name that the kernel has for this host.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
+/// Process number of the service manager. A shell that it started has another one.
+const SERVICE_MANAGER: u32 = 1;
+
 /// What ends up in the loop.
 #[derive(Debug)]
 enum Incoming {
@@ -76,10 +79,9 @@ pub fn run(options: &Options, look: Look) -> Result<()> {
 
 fn started() -> Started {
     let host_name = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
-    // The service manager says so to everything that it starts.
-    let by = match std::env::var_os("INVOCATION_ID") {
-        Some(_) => StartedBy::ServiceManager,
-        None => StartedBy::Person,
+    let by = match std::os::unix::process::parent_id() {
+        SERVICE_MANAGER => StartedBy::ServiceManager,
+        _ => StartedBy::Person,
     };
     Started { size: terminal::size(), host_name: host_name.trim().to_owned(), by }
 }

@@ -106,7 +106,7 @@ pub const ALL_DHCP: &str = "automatic (DHCP)";
 pub const NAME_BY_MACHINE: &str = "by the machine";
 pub const NO_ACCOUNT: &str = "none: nobody can log in";
 pub fn disk_summary(path: &str, model: &str, size: &str, content: &str) -> String {
-    format!("{path}, {model}, {size}; holds: {content}")
+    format!("{path}, {size}, {content}, {model}")
 }
 pub fn account(name: &str, has_password: bool, has_key: bool) -> String {
     let means = match (has_password, has_key) {

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::screens::{folder, updates};
+use crate::driver::SMALL;
+use crate::scenes;
+use crate::screens::updates;
 
 const BEGIN: &str = "<!-- screen: ";
 const END: &str = "<!-- end of screen -->";
@@ -14,12 +16,14 @@ fn page() -> PathBuf {
 
 /// The page with every picture as it must be.
 fn with_pictures(page: &str) -> String {
+    let scenes = scenes::all();
     let mut parts = page.split(BEGIN);
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (name, rest) = part.split_once(" -->").unwrap();
         let (_, rest) = rest.split_once(END).unwrap();
-        let screen = fs::read_to_string(folder().join(format!("80x24/{name}.txt"))).unwrap();
+        let (_, console) = scenes.iter().find(|(scene, _)| *scene == name).unwrap();
+        let screen = console.frame(SMALL);
         text.push_str(&format!("{BEGIN}{name} -->\n```text\n{screen}```\n{END}{rest}"));
     }
     text

@@ -41,10 +41,14 @@ pub(crate) fn all() -> Vec<(&'static str, Console)> {
     scenes.extend(dashboards());
     scenes.extend(logins());
     scenes.extend(networks());
+    scenes.extend(interfaces());
     scenes.extend(settings());
     scenes.extend(systems());
+    scenes.extend(powers());
     scenes.extend(finding_out());
+    scenes.extend(reading());
     scenes.extend(installers());
+    scenes.extend(later_questions());
     scenes.extend(installations());
     scenes
 }
@@ -167,7 +171,6 @@ fn logins() -> Vec<(&'static str, Console)> {
 }
 
 fn networks() -> Vec<(&'static str, Console)> {
-    let editor = || typed(in_menu(0), "<enter>");
     vec![
         ("network", in_menu(0)),
         (
@@ -203,6 +206,12 @@ fn networks() -> Vec<(&'static str, Console)> {
                 console.keys("<end><enter>");
             }),
         ),
+    ]
+}
+
+fn interfaces() -> Vec<(&'static str, Console)> {
+    let editor = || typed(in_menu(0), "<enter>");
+    vec![
         ("interface", editor()),
         ("interface-static", typed(in_menu(0), "<down><enter>")),
         ("interface-bond", typed(in_menu(0), "<down><down><enter>")),
@@ -308,6 +317,11 @@ fn systems() -> Vec<(&'static str, Console)> {
                 console.news(done("upgrade", &STEPS, "Version 1.3.0 is ready. The next restart tries it."));
             }),
         ),
+    ]
+}
+
+fn powers() -> Vec<(&'static str, Console)> {
+    vec![
         ("power", in_menu(10)),
         ("power-restart", typed(in_menu(10), "<enter>")),
         ("power-recovery", typed(in_menu(10), "<down><enter>rec")),
@@ -349,6 +363,11 @@ fn finding_out() -> Vec<(&'static str, Console)> {
                 console.keys("<right><right><tab>nowhere.example<tab><enter>");
             }),
         ),
+    ]
+}
+
+fn reading() -> Vec<(&'static str, Console)> {
+    vec![
         ("logs", in_menu(6)),
         (
             "logs-filtered",
@@ -424,6 +443,12 @@ fn installers() -> Vec<(&'static str, Console)> {
             "installer-identity-wrong",
             typed(live(), "<enter><down><enter><end><enter><^u>not a name<up><enter>"),
         ),
+    ]
+}
+
+fn later_questions() -> Vec<(&'static str, Console)> {
+    let live = || Console::of(Mode::Live);
+    vec![
         ("installer-account", typed(live(), "<enter><down><enter><end><enter><up><enter>")),
         (
             "installer-account-different",

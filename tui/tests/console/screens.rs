@@ -10,7 +10,7 @@ use edge_tui::view::{as_text, render};
 use crate::driver::{Console, LARGE, SMALL};
 use crate::scenes;
 
-pub(crate) fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/screens")
 }
 
