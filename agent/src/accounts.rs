@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use edge_host::{accounts, files};
+use edge_model::unattended::Operator;
 use edge_model::{Context, Error, Result, paths};
 use serde::{Deserialize, Serialize};
 
 use crate::configuration::hash_password;
 
+/// Numbers of people's accounts; beyond them are `nobody` and services that systemd makes up.
+pub(crate) const PEOPLE: std::ops::RangeInclusive<u32> = 1000..=59_999;
 const NO_SHELLS: [&str; 4] = ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false"];
 
 /// An account with what decides about its login.
@@ -29,7 +33,7 @@ impl Person {
     /// Services' accounts and closed ones stay out, whatever their password is.
     pub(crate) fn may_log_in(&self) -> bool {
         let today = crate::facts::now() / 86_400;
-        let is_person = self.uid == 0 || self.uid >= 1000;
+        let is_person = self.uid == 0 || PEOPLE.contains(&self.uid);
         is_person && !NO_SHELLS.contains(&self.shell.as_str()) && self.expires.is_none_or(|day| today < day)
     }
 }
@@ -88,17 +92,51 @@ fn parse(passwd: &str, shadow: &str, group: &str) -> Vec<Person> {
 struct Kept {
     password_hash: Option<String>,
     ssh_keys: Option<Vec<String>>,
+    /// What the configuration said then about the operator: another word from there has the last word again.
+    configured: Option<Configured>,
+}
+
+/// What the configuration says about the operator's account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Configured {
+    name: String,
+    password_hash: Option<String>,
+    ssh_keys: Vec<String>,
+}
+
+impl Configured {
+    pub(crate) fn of(operator: Option<&Operator>) -> Option<Self> {
+        operator.map(|operator| Self {
+            name: operator.name.clone(),
+            password_hash: operator.password_hash.as_ref().map(|hash| hash.reveal().to_owned()),
+            ssh_keys: operator.ssh_keys.clone(),
+        })
+    }
 }
 
 type KeptAccounts = BTreeMap<String, Kept>;
 
-fn kept() -> KeptAccounts {
-    let read = files::read(Path::new(paths::OEM_ACCOUNTS), 1 << 20);
-    read.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+/// Two people may change their accounts at once.
+static KEEPING: Mutex<()> = Mutex::new(());
+const KEPT_LIMIT: u64 = 4 << 20;
+const MOST_KEYS: usize = 32;
+const LONGEST_KEY: usize = 8 << 10;
+
+fn kept() -> Result<KeptAccounts> {
+    let path = Path::new(paths::OEM_ACCOUNTS);
+    if !path.exists() {
+        return Ok(KeptAccounts::new());
+    }
+    serde_json::from_slice(&files::read(path, KEPT_LIMIT)?)
+        .context("the accounts that were changed cannot be read")
 }
 
-fn keep(name: &str, change: impl FnOnce(&mut Kept)) -> Result<()> {
-    let mut all = kept();
+fn keep(name: &str, configured: Option<Configured>, change: impl FnOnce(&mut Kept)) -> Result<()> {
+    let _one_at_a_time = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = kept()?;
+    all.entry(name.to_owned()).or_default().configured =
+        configured.filter(|configured| configured.name == name);
     change(all.entry(name.to_owned()).or_default());
     let bytes = serde_json::to_vec(&all).context("cannot write the accounts that were changed")?;
     files::write_durably(Path::new(paths::OEM_ACCOUNTS), &bytes, 0o600)
@@ -108,9 +146,10 @@ fn keep(name: &str, change: impl FnOnce(&mut Kept)) -> Result<()> {
 ///
 /// # Errors
 /// When a file cannot be written.
-pub(crate) fn restore() -> Result<()> {
-    for (name, kept) in kept() {
-        if person(&name)?.is_none() {
+pub(crate) fn restore(configured: Option<&Configured>) -> Result<()> {
+    for (name, kept) in kept()? {
+        let configured = configured.filter(|configured| configured.name == name);
+        if person(&name)?.is_none() || kept.configured.as_ref() != configured {
             continue;
         }
         if let Some(hash) = &kept.password_hash {
@@ -127,7 +166,7 @@ pub(crate) fn restore() -> Result<()> {
 ///
 /// # Errors
 /// When it is too simple, or the files cannot be written.
-pub(crate) fn set_password(name: &str, password: &str) -> Result<()> {
+pub(crate) fn set_password(name: &str, password: &str, configured: Option<Configured>) -> Result<()> {
     const SHORTEST: usize = 8;
     if password.chars().count() < SHORTEST {
         return Err(Error::invalid(format!("a password has at least {SHORTEST} characters")));
@@ -137,7 +176,7 @@ pub(crate) fn set_password(name: &str, password: &str) -> Result<()> {
     }
     let hash = hash_password(password)?;
     write_password(name, &hash)?;
-    keep(name, |kept| kept.password_hash = Some(hash))
+    keep(name, configured, |kept| kept.password_hash = Some(hash))
 }
 
 fn write_password(name: &str, hash: &str) -> Result<()> {
@@ -174,14 +213,17 @@ pub(crate) fn ssh_keys(name: &str) -> Vec<String> {
 
 /// # Errors
 /// When a key is not one line, or the file cannot be written.
-pub(crate) fn set_ssh_keys(name: &str, keys: &[String]) -> Result<()> {
+pub(crate) fn set_ssh_keys(name: &str, keys: &[String], configured: Option<Configured>) -> Result<()> {
+    if keys.len() > MOST_KEYS || keys.iter().any(|key| key.len() > LONGEST_KEY) {
+        return Err(Error::invalid(format!("at most {MOST_KEYS} keys of {LONGEST_KEY} characters")));
+    }
     if let Some(wrong) = keys.iter().find(|key| key.contains(['\n', '\r', '\0']) || !looks_like_key(key)) {
         let start: String = wrong.chars().take(20).collect();
         return Err(Error::invalid(format!("{start:?} is not an SSH key"))
             .help("a line of authorized_keys, as in ~/.ssh/id_ed25519.pub"));
     }
     write_ssh_keys(name, keys)?;
-    keep(name, |kept| kept.ssh_keys = Some(keys.to_vec()))
+    keep(name, configured, |kept| kept.ssh_keys = Some(keys.to_vec()))
 }
 
 fn write_ssh_keys(name: &str, keys: &[String]) -> Result<()> {
@@ -198,6 +240,20 @@ fn looks_like_key(text: &str) -> bool {
 
 fn key_file(name: &str) -> std::path::PathBuf {
     Path::new("/etc/ssh/authorized_keys.d").join(name)
+}
+
+#[cfg(test)]
+impl Person {
+    pub(crate) fn of_test(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            uid: 1000,
+            shell: "/bin/sh".into(),
+            password: "!".into(),
+            expires: None,
+            groups: Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use edge_host::child::Child;
 use edge_model::Result;
 use edge_model::user_data::edge::HealthSettings;
+use edge_planner::redaction::redact;
 
 /// A check of the site that takes longer has failed.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
@@ -33,7 +34,8 @@ pub(crate) fn look(settings: &HealthSettings) -> Look {
     }
     for command in &settings.commands {
         if let Err(error) = Child::new("sh").args(["-c", command]).deadline(CHECK_DEADLINE).run() {
-            reasons.push(format!("health check failed: {error}"));
+            // Everybody on the host reads the reason; a command may hold more than its author thought of.
+            reasons.push(format!("health check failed: {}", redact(&error.to_string())));
         }
     }
     if reasons.is_empty() { Look::Healthy } else { Look::Unhealthy(reasons) }

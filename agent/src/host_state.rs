@@ -161,10 +161,10 @@ pub(crate) fn set_time_zone(zone: &str) -> Result<()> {
 /// # Errors
 /// When they cannot be written.
 pub(crate) fn trust_certificates(certificates: &[String]) -> Result<()> {
-    if certificates.is_empty() {
+    let folder = Path::new(SITE_CERTIFICATES);
+    if certificates.is_empty() && !folder.exists() {
         return Ok(());
     }
-    let folder = Path::new(SITE_CERTIFICATES);
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).context("cannot create a folder for certificates")?;
     for (index, certificate) in certificates.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_model::{Error, Result};
+use edge_planner::redaction::redact;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Lines that are looked through for a text.
@@ -57,7 +58,7 @@ fn select(text: &str, query: &JournalQuery) -> Vec<String> {
     let lines: Vec<&str> =
         text.lines().filter(|line| wanted.is_empty() || line.to_lowercase().contains(&wanted)).collect();
     let first = lines.len().saturating_sub(query.lines as usize);
-    lines[first..].iter().map(|line| (*line).to_owned()).collect()
+    lines[first..].iter().map(|line| redact(line)).collect()
 }
 
 #[cfg(test)]

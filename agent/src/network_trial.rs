@@ -58,7 +58,15 @@ fn write_units(site: &Site, reach: &Reach) -> Result<()> {
 
 /// Leaves the state for the agent, which starts after the network.
 fn write_state(choice: &Choice) -> Result<()> {
-    let bytes = serde_json::to_vec(&state_of(choice)).context("cannot write the network's state")?;
+    record_state(state_of(choice))
+}
+
+/// Leaves a state for an agent that is started again.
+///
+/// # Errors
+/// When `/run` cannot be written.
+pub(crate) fn record_state(state: NetworkState) -> Result<()> {
+    let bytes = serde_json::to_vec(&state).context("cannot write the network's state")?;
     files::write_durably(Path::new(paths::NETWORK_STATE), &bytes, 0o644)
 }
 

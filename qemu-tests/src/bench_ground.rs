@@ -193,5 +193,11 @@ impl Ground {
 }
 
 fn site(key: &Key) -> Site {
-    Site { operator_key: key.public.clone(), after: "reboot", wipe: false, asks: false, user_data: USER_DATA.into() }
+    Site {
+        operator_key: key.public.clone(),
+        after: "reboot",
+        wipe: false,
+        asks: false,
+        user_data: USER_DATA.into(),
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use edge_model::ids::from_hex;
 use edge_model::{Error, Result};
 use serde_json::json;
 
@@ -13,7 +14,6 @@ use crate::ssh::Ssh;
 /// An emulated machine takes its time to take a key.
 const BETWEEN_KEYS: Duration = Duration::from_millis(120);
 const LOOK: Duration = Duration::from_secs(60);
-const COLUMNS: &str = "80";
 
 /// The console of a machine. What it shows is read from the kernel's copy of the screen.
 #[derive(Debug)]
@@ -61,9 +61,11 @@ impl Console<'_> {
     /// # Errors
     /// When the machine cannot be reached.
     pub fn screen(&self) -> Result<String> {
-        let command =
-            format!("sudo cat /dev/vcsu1 | iconv -f UTF-32LE -t UTF-8 2>/dev/null | fold -w {COLUMNS}; true");
-        self.ssh.run(&command, LOOK)
+        // Lines and columns, then every character as four bytes.
+        let command = "sudo sh -c 'head -c 2 /dev/vcsa1; cat /dev/vcsu1' | od -An -v -tx1 | tr -d ' \\n'";
+        let bytes = from_hex(&self.ssh.run(command, LOOK)?).unwrap_or_default();
+        let Some((size, cells)) = bytes.split_at_checked(2) else { return Ok(String::new()) };
+        Ok(cells.chunks(4 * usize::from(size[1]).max(1)).map(line_of).collect())
     }
 
     /// Waits until a text is on the screen.
@@ -92,6 +94,12 @@ impl Console<'_> {
         let arguments = json!({ "filename": file, "format": "png" });
         self.powered.control()?.command("screendump", arguments).map(drop)
     }
+}
+
+fn line_of(cells: &[u8]) -> String {
+    let characters = cells.as_chunks::<4>().0.iter().map(|cell| u32::from_le_bytes(*cell));
+    let line: String = characters.map(|code| char::from_u32(code).unwrap_or(' ')).collect();
+    format!("{}\n", line.trim_end())
 }
 
 fn key_of(character: char) -> Result<String> {

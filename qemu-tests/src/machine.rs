@@ -263,7 +263,12 @@ impl Machine {
             qemu = qemu
                 .arg("-drive")
                 .arg(format!("if=none,id=stick,format=raw,file={}", image.display()))
-                .args(["-device", "qemu-xhci,id=sticks", "-device", "usb-storage,bus=sticks.0,drive=stick,removable=on"]);
+                .args([
+                    "-device",
+                    "qemu-xhci,id=sticks",
+                    "-device",
+                    "usb-storage,bus=sticks.0,drive=stick,removable=on",
+                ]);
         }
         // Every machine has a CD drive, so that a saved state fits all of them.
         let mut drive = String::from("ide-cd,id=cd,bus=ide.0");

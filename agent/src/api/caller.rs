@@ -6,11 +6,10 @@ use edge_model::cmdline::Mode;
 use edge_model::{Class, Error, Result};
 
 use super::sessions::Session;
+use crate::accounts::PEOPLE;
 
 /// Our own unprivileged surface on the console; its number is in the image's recipe.
 const CONSOLE_UID: u32 = 990;
-/// The first number of a person's account.
-const FIRST_PERSON: u32 = 1000;
 
 /// What the kernel says about the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +33,13 @@ pub(crate) struct Caller {
 pub(crate) struct House {
     pub(crate) mode: Mode,
     pub(crate) view_without_login: bool,
+    pub(crate) somebody_can_log_in: bool,
 }
 
 /// The most that somebody with this number can be, however they log in: services that have nothing to do with the
 /// host's care cannot use a password that they have learnt.
 fn ceiling(uid: u32) -> Role {
-    if uid == 0 || uid == CONSOLE_UID || uid >= FIRST_PERSON { Role::Admin } else { Role::Viewer }
+    if uid == 0 || uid == CONSOLE_UID || PEOPLE.contains(&uid) { Role::Admin } else { Role::Viewer }
 }
 
 /// The role of a caller: that of its session, else what its number is worth by itself.
@@ -49,6 +49,10 @@ pub(crate) fn role_of(peer: Peer, session: Option<&Session>, house: House) -> Op
         None if peer.uid == 0 => Some(Role::Admin),
         // Whoever is in front of a machine that boots from a medium can do anything with it.
         None if peer.uid == CONSOLE_UID && house.mode == Mode::Live => Some(Role::Admin),
+        // A host that has lost its accounts can still be looked into, restarted and switched off by hand.
+        None if peer.uid == CONSOLE_UID && house.mode == Mode::Recovery && !house.somebody_can_log_in => {
+            Some(Role::Operator)
+        }
         None => house.view_without_login.then_some(Role::Viewer),
     };
     own.map(|role| role.min(ceiling(peer.uid)))
@@ -73,7 +77,10 @@ impl Caller {
         match (route.access, self.role) {
             (Access::Anybody, _) => Ok(()),
             (Access::AtLeast(needed), Some(role)) if role >= needed => Ok(()),
-            (Access::Session, _) if self.session.is_some() => Ok(()),
+            (Access::Session, _) if self.session.is_some() && self.may_hold_a_session() => Ok(()),
+            (Access::Session, _) if !self.may_hold_a_session() => {
+                Err(Error::new(Class::Forbidden, "this service cannot speak for anybody"))
+            }
             (Access::AtLeast(needed), _) if self.session.is_some() || ceiling(self.peer.uid) < needed => {
                 Err(Error::new(Class::Forbidden, format!("this takes the role {needed}"))
                     .help("an account's groups decide about its role: sudo makes an administrator, edge-operator an operator"))
@@ -102,7 +109,7 @@ mod tests {
     use super::*;
     use edge_model::api::routes::ROUTES;
 
-    const HOUSE: House = House { mode: Mode::Main, view_without_login: true };
+    const HOUSE: House = House { mode: Mode::Main, view_without_login: true, somebody_can_log_in: true };
 
     fn caller(uid: u32, session: Option<Role>, house: House) -> Caller {
         let session = session.map(Session::of_test);
@@ -119,7 +126,8 @@ mod tests {
                 for role in Role::ALL {
                     let allowed = caller(uid, Some(role), HOUSE).may_call(route).is_ok();
                     let expected = match route.access {
-                        Access::Anybody | Access::Session => true,
+                        Access::Anybody => true,
+                        Access::Session => most == Role::Admin,
                         Access::AtLeast(needed) => role.min(most) >= needed,
                     };
                     assert_eq!(allowed, expected, "{} {} uid {uid} {role}", route.method.name(), route.path);
@@ -144,6 +152,10 @@ mod tests {
         let live = House { mode: Mode::Live, ..HOUSE };
         assert_eq!(caller(990, None, live).role, Some(Role::Admin));
         assert_eq!(caller(1000, None, live).role, Some(Role::Viewer));
-        assert_eq!(caller(990, None, House { mode: Mode::Recovery, ..HOUSE }).role, Some(Role::Viewer));
+        let recovery = House { mode: Mode::Recovery, ..HOUSE };
+        assert_eq!(caller(990, None, recovery).role, Some(Role::Viewer));
+        let without_accounts = House { somebody_can_log_in: false, ..recovery };
+        assert_eq!(caller(990, None, without_accounts).role, Some(Role::Operator));
+        assert_eq!(caller(1000, None, without_accounts).role, Some(Role::Viewer));
     }
 }

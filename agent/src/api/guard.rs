@@ -10,6 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use edge_model::api::access::Role;
 use edge_model::api::audit::{AuditRecord, Outcome};
 use edge_model::api::routes::Route;
 use edge_model::{Class, Error, Result};
@@ -22,6 +23,11 @@ use crate::{clock, facts};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const LONGEST_KEY: usize = 128;
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Longest text in an audit record: whoever is refused must not fill it.
+const LONGEST_TEXT: usize = 500;
+/// Refused calls of those who have not logged in are written down at most so often.
+const REFUSALS_A_MINUTE: usize = 20;
 /// Answers that are kept for repeated requests.
 const ANSWERS_KEPT: usize = 128;
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -43,6 +49,8 @@ struct KeptAnswer {
 pub(crate) struct Limits {
     answers: Mutex<VecDeque<((String, String), KeptAnswer)>>,
     buckets: Mutex<BTreeMap<u32, (f64, Instant)>>,
+    /// When refusals of strangers were written down.
+    refusals: Mutex<VecDeque<Instant>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,6 +71,18 @@ impl Limits {
         }
         *left -= 1.0;
         Ok(())
+    }
+
+    fn may_record_refusal(&self, now: Instant) -> bool {
+        let mut refusals = lock(&self.refusals);
+        while refusals.front().is_some_and(|at| now.duration_since(*at) > Duration::from_secs(60)) {
+            refusals.pop_front();
+        }
+        let may = refusals.len() < REFUSALS_A_MINUTE;
+        if may {
+            refusals.push_back(now);
+        }
+        may
     }
 
     /// The answer that was given to this key before.
@@ -143,7 +163,9 @@ enum Repeatable {
 /// Reads the whole request, which is small, and looks for an earlier answer to it.
 async fn repeatable(door: &Door, route: &Route, caller: &Caller, request: Request) -> Result<Repeatable> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| too_large())?;
+    let whole = tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_LIMIT)).await;
+    let body =
+        whole.map_err(|_| Error::invalid("the request did not come to its end"))?.map_err(|_| too_large())?;
     let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else {
         return Ok(Repeatable::New(Request::from_parts(parts, Body::from(body)), None));
     };
@@ -184,10 +206,14 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
     if !route.changes() {
         return response;
     }
+    let is_stranger = caller.session.is_none() && caller.role < Some(Role::Admin);
+    if is_stranger && !status.is_success() && !door.limits.may_record_refusal(Instant::now()) {
+        return response;
+    }
     let outcome = if status.is_success() {
         Outcome::Accepted { status: status.as_u16() }
     } else {
-        Outcome::Refused { status: status.as_u16(), reason: detail.reason.clone() }
+        Outcome::Refused { status: status.as_u16(), reason: short(&detail.reason) }
     };
     let record = AuditRecord {
         sequence: 0,
@@ -203,19 +229,30 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
         action: format!("{} {}", route.method.name(), route.path),
         resource_kind: resource_kind(route),
         resource_id: detail.resource_id,
-        resource_name: detail.resource_name,
-        content_msg: if detail.message.is_empty() { route.summary.to_owned() } else { detail.message },
-        before: detail.before,
-        after: detail.after,
+        resource_name: short(&detail.resource_name),
+        content_msg: if detail.message.is_empty() {
+            route.summary.to_owned()
+        } else {
+            short(&detail.message)
+        },
+        before: detail.before.as_deref().map(short),
+        after: detail.after.as_deref().map(short),
         outcome,
     };
     let log = door.clone();
     // The disk may be slow; the serving thread is not.
-    let written = tokio::task::spawn_blocking(move || log.audit.append(record)).await;
+    let written = tokio::task::spawn_blocking(move || log.shared.audit.append(record)).await;
     if let Ok(Err(error)) = written {
         door.shared.notice(format!("an audit record was not written: {error}"));
     }
     response
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The part of a path that names what is changed.

@@ -8,10 +8,11 @@ mod guard;
 mod handlers;
 pub(crate) mod sessions;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,24 +20,23 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use edge_model::api::routes::ROUTES;
-use edge_model::cmdline::Mode;
 use edge_model::{Class, Context, Error, Result, paths};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 
 use crate::daemon::Shared;
 use answer::Refusal;
-use audit::AuditLog;
 use caller::{House, Peer};
 use guard::Limits;
 use sessions::Sessions;
 
 /// Largest request.
 const BODY_LIMIT: usize = 2 << 20;
-/// Connections at one time; each costs some memory. Readers of events are among them.
-const CONNECTIONS: usize = 512;
+/// Connections at one time, of everybody but root; each costs some memory. Readers of events are among them.
+const CONNECTIONS: usize = 600;
+const CONNECTIONS_OF_A_USER: usize = 256;
+const AFTER_TROUBLE: Duration = Duration::from_millis(200);
 /// A connection that does not say what it wants is closed.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 
@@ -44,27 +44,18 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 pub(crate) struct Door {
     pub(crate) shared: Arc<Shared>,
     pub(crate) sessions: Sessions,
-    pub(crate) audit: AuditLog,
     limits: Limits,
 }
 
 impl Door {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let audit = match shared.host.record.mode {
-            Mode::Main | Mode::Recovery => paths::OEM_AUDIT,
-            Mode::Live => paths::RUN_AUDIT,
-        };
-        Self {
-            shared,
-            sessions: Sessions::default(),
-            audit: AuditLog::open(Path::new(audit)),
-            limits: Limits::default(),
-        }
+        Self { shared, sessions: Sessions::default(), limits: Limits::default() }
     }
 
     fn house(&self) -> House {
         House {
             mode: self.shared.host.record.mode,
+            somebody_can_log_in: self.shared.status().console.somebody_can_log_in,
             view_without_login: self.shared.settings().edge().console.view_without_login(),
         }
     }
@@ -82,13 +73,23 @@ pub(crate) async fn serve(door: Arc<Door>, ready: impl FnOnce()) -> Result<()> {
 
 async fn serve_on(listener: UnixListener, door: &Arc<Door>) -> Result<()> {
     let router = router(door);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::default();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let (stream, _) = listener.accept().await.context("the agent's socket failed")?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Too many files are open: some connection will end.
+            Err(error) => {
+                eprintln!("a connection was not taken: {error}");
+                tokio::time::sleep(AFTER_TROUBLE).await;
+                continue;
+            }
+        };
+        let Some(peer) = peer_of(&stream) else { continue };
+        // Whoever has too many is not answered at all; others are.
+        let Some(place) = places.take(peer.uid) else { continue };
         let router = router.clone();
         tokio::spawn(async move {
-            serve_connection(router, stream).await;
+            serve_connection(router, stream, peer).await;
             drop(place);
         });
     }
@@ -111,9 +112,47 @@ fn listen(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve_connection(router: Router, stream: UnixStream) {
-    let Ok(credentials) = stream.peer_cred() else { return };
-    let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
+fn peer_of(stream: &UnixStream) -> Option<Peer> {
+    let credentials = stream.peer_cred().ok()?;
+    Some(Peer { uid: credentials.uid(), pid: credentials.pid() })
+}
+
+/// Connections that are open, by user.
+#[derive(Default, Clone)]
+struct Places(Arc<Mutex<BTreeMap<u32, usize>>>);
+
+struct Place {
+    places: Places,
+    uid: u32,
+}
+
+impl Places {
+    fn take(&self, uid: u32) -> Option<Place> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others: usize = taken.values().sum();
+        let of_user = taken.entry(uid).or_insert(0);
+        // The last places are root's.
+        if uid != 0 && (*of_user >= CONNECTIONS_OF_A_USER || others >= CONNECTIONS) {
+            return None;
+        }
+        *of_user += 1;
+        Some(Place { places: self.clone(), uid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_user) = taken.get_mut(&self.uid) {
+            *of_user = of_user.saturating_sub(1);
+            if *of_user == 0 {
+                taken.remove(&self.uid);
+            }
+        }
+    }
+}
+
+async fn serve_connection(router: Router, stream: UnixStream, peer: Peer) {
     let service = router.layer(axum::Extension(peer));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

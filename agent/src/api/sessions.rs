@@ -17,7 +17,7 @@ const EXTENDED_SESSION: Duration = Duration::from_secs(24 * 3600);
 /// More than people and surfaces of one host need.
 const SESSIONS: usize = 64;
 /// A hash of nothing, so that a name that is not there takes as long as a wrong password.
-const NOBODY: &str = "$6$0000000000000000$0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+const NOBODY: &str = "$6$0000000000000000$00000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
 /// Somebody who has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) struct Session {
 pub(crate) struct Sessions {
     by_token: Mutex<BTreeMap<String, Session>>,
     guard: Mutex<LoginGuard>,
+    /// One hash at a time: each may take 16 MiB, and tries must be counted before the next one is looked at.
+    hashing: Mutex<()>,
 }
 
 /// What a login gives.
@@ -77,18 +79,21 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::log_in`].
     pub(crate) fn check(&self, user: &str, password: &str, limits: &Limits, now: u64) -> Result<()> {
-        self.guard().may_try(user, now).map_err(|wait| {
+        let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
+        let person = accounts::person(user)?;
+        let counted = if person.is_some() { user } else { "" };
+        self.guard().may_try(counted, now).map_err(|wait| {
             Error::new(Class::TooMany, format!("too many wrong passwords for {user:?}"))
                 .help(format!("try again in {}", duration(wait)))
         })?;
-        let person = accounts::person(user)?;
         let entry = person.as_ref().map_or(NOBODY, |person| &person.password);
         let fits = password_fits(entry, password);
         if fits && person.as_ref().is_some_and(Person::may_log_in) {
             self.guard().succeeded(user);
             return Ok(());
         }
-        self.guard().failed(user, limits, now);
+        // Names that nobody has count as one: they push out none that somebody has.
+        self.guard().failed(counted, limits, now);
         Err(wrong())
     }
 
@@ -114,8 +119,11 @@ impl Sessions {
     /// # Errors
     /// When there is no randomness, or the session has ended.
     pub(crate) fn renew(&self, token: &str, now: u64) -> Result<String> {
-        let session = self.by_token().remove(token).filter(|session| session.ends > now);
-        let session = session.ok_or_else(|| Error::new(Class::Unauthenticated, "the session has ended"))?;
+        let ended = || Error::new(Class::Unauthenticated, "the session has ended");
+        let session = self.by_token().remove(token).filter(|session| session.ends > now).ok_or_else(ended)?;
+        // An account that was closed or has lost a role since ends here.
+        let person = person_of(&session)?.filter(Person::may_log_in).ok_or_else(ended)?;
+        let session = Session { role: role_of(&session.user, &person.groups).min(session.role), ..session };
         let ends = now + session.lasts.as_secs();
         self.begin(Session { ends, ..session }, now)
     }
@@ -134,6 +142,18 @@ impl Sessions {
 pub(crate) fn somebody_can_log_in() -> bool {
     accounts::people()
         .is_ok_and(|people| people.iter().any(|person| person.may_log_in() && has_password(&person.password)))
+}
+
+/// The account behind a session, as it is now.
+#[cfg(not(test))]
+fn person_of(session: &Session) -> Result<Option<Person>> {
+    accounts::person(&session.user)
+}
+
+/// Tests have no accounts.
+#[cfg(test)]
+fn person_of(session: &Session) -> Result<Option<Person>> {
+    Ok(Some(Person::of_test(&session.user)))
 }
 
 fn wrong() -> Error {

@@ -24,11 +24,8 @@ struct Server {
 fn serve_in_background(mode: Mode) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent.sock");
-    let shared = Shared::of_test(mode);
-    let door = Arc::new(Door {
-        audit: AuditLog::open(&folder.path().join("audit.jsonl")),
-        ..Door::new(shared.clone())
-    });
+    let shared = Shared::of_test(mode, &folder.path().join("audit.jsonl"));
+    let door = Arc::new(Door::new(shared.clone()));
     let (ready, wait) = std::sync::mpsc::channel();
     let path = socket.clone();
     std::thread::spawn(move || {

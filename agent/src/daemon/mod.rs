@@ -17,10 +17,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use edge_model::cmdline::Mode;
-use edge_model::{Context, Result};
+use edge_model::{Context, Result, paths};
 
+use edge_host::mount;
 use edge_model::api::BootState;
 
+use crate::api::audit::AuditLog;
 use crate::api::{self, Door};
 use crate::configuration::Settings;
 use crate::facts::Host;
@@ -37,7 +39,9 @@ const BETWEEN_LOOKS_ON_TRIAL: Duration = Duration::from_secs(1);
 pub(crate) fn serve() -> Result<()> {
     let host = Host::observe()?;
     let mode = host.record.mode;
-    let shared = Arc::new(Shared::new(host, Settings::load(mode)));
+    let has_oem = mode != Mode::Live && mount::is_mounted(Path::new(paths::OEM));
+    let audit = AuditLog::open(Path::new(if has_oem { paths::OEM_AUDIT } else { paths::RUN_AUDIT }));
+    let shared = Arc::new(Shared::new(host, Settings::load(mode), audit));
     let caretaker = shared.clone();
     std::thread::spawn(move || match mode {
         Mode::Main => boot_care::watch_main(&caretaker),

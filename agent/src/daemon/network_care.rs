@@ -27,8 +27,11 @@ pub(super) fn watch(shared: &Arc<Shared>) {
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    shared.set_network(state);
     let memory = network_trial::memory();
+    // An agent that was started again finds the state that the boot began with, and the trial over.
+    let is_over = matches!(state, NetworkState::Trial { .. }) && memory.trial.is_none();
+    let state = if is_over { NetworkState::Kept } else { state };
+    shared.set_network(state);
     match state {
         NetworkState::Returned => {
             shared.notice(
@@ -84,6 +87,9 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
         if shared.take_confirmation() || network_trial::reaches_its_peers(reach) {
             remember(shared, &prove(reach.clone()));
             shared.set_network(NetworkState::Kept);
+            if let Err(error) = network_trial::record_state(NetworkState::Kept) {
+                shared.notice(format!("the network's state was not recorded: {error}"));
+            }
             console::say("edge: the new network is kept.");
             return Verdict::Kept;
         }
@@ -162,7 +168,8 @@ fn apply_the_rest(shared: &Shared, settings: &Settings) {
     };
     if let Some(operator) = &settings.edge().operator {
         attempt("operator's account not made", host_state::create_operator(operator));
-        attempt("changed accounts not restored", accounts::restore());
+        let configured = accounts::Configured::of(Some(operator));
+        attempt("changed accounts not restored", accounts::restore(configured.as_ref()));
     }
     attempt("certificates not trusted", host_state::trust_certificates(&site.ca_certs));
     if let Some(zone) = &site.time_zone {

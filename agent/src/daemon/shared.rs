@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use edge_host::power;
+use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{
     BootState, EventKind, Health, HostStatus, NetworkState, OperationKind, OperationRequest, OperationState,
@@ -18,12 +19,13 @@ use edge_model::{Error, Result, paths};
 use super::events::EventLog;
 use super::register::{Admission, Register, Stop, StopSign};
 use super::{local_configuration, snapshot, support};
+use crate::api::audit::AuditLog;
 use crate::configuration::{Settings, site};
 use crate::facts::Host;
 use crate::operations::{self, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
-use crate::{black_box, facts, network_trial};
+use crate::{black_box, clock, facts, network_trial};
 
 /// Progress is told at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,9 +34,11 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) operations: Register,
     pub(crate) events: Arc<EventLog>,
+    pub(crate) audit: AuditLog,
     settings: Mutex<Arc<Settings>>,
     /// What was last seen of the host: answers come from here, and not from the disk.
     status: Mutex<Arc<HostStatus>>,
+    looking: Mutex<()>,
     network: Mutex<NetworkState>,
     /// An operator has confirmed the network on trial.
     confirmed: AtomicBool,
@@ -52,7 +56,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(host: Host, settings: Settings) -> Self {
+    pub(super) fn new(host: Host, settings: Settings, audit: AuditLog) -> Self {
         let mut notices = host.record.reasons.clone();
         notices.extend(settings.complaints().iter().map(|problem| format!("configuration: {problem}")));
         notices.extend(stages::read_present().iter().flat_map(complaints));
@@ -64,8 +68,10 @@ impl Shared {
             host,
             operations: Register::default(),
             events: Arc::new(EventLog::new(facts::now())),
+            audit,
             settings: Mutex::new(Arc::new(settings)),
             status: Mutex::new(Arc::new(status)),
+            looking: Mutex::new(()),
             network: Mutex::new(NetworkState::default()),
             confirmed: AtomicBool::new(false),
             surrendered: AtomicBool::new(false),
@@ -183,6 +189,8 @@ impl Shared {
 
     /// Looks at the host again; those who follow it hear of what has changed.
     pub(crate) fn refresh(&self) {
+        // An older look must not take the place of a newer one.
+        let _one_at_a_time = lock(&self.looking);
         let now = Arc::new(snapshot::look(self));
         let mut present = lock(&self.status);
         if **present != *now {
@@ -237,7 +245,10 @@ impl Shared {
             reporter.step("waiting for another operation to stop", 0);
             self.operations.wait_for(before)
         });
-        let result = waited.and_then(|()| self.perform(request, admission, &mut reporter));
+        // It may have been stopped while it waited.
+        let result = waited
+            .and_then(|()| reporter.progress(0))
+            .and_then(|()| self.perform(request, admission, &mut reporter));
         let afterwards = result.as_ref().map_or(Afterwards::Stay, |outcome| outcome.afterwards);
         self.restarting.store(afterwards == Afterwards::Restart, Ordering::Release);
         let state = match result {
@@ -247,7 +258,11 @@ impl Shared {
                 OperationState::Failed { error }
             }
         };
-        self.tell(self.operations.update(id, |status| status.state = state));
+        let ended = self.operations.update(id, |status| status.state = state);
+        if let Some(status) = &ended {
+            self.write_down(status);
+        }
+        self.tell(ended);
         self.refresh();
         self.leave(afterwards, request.kind(), &admission.status.started_by);
     }
@@ -266,6 +281,38 @@ impl Shared {
                 support::make(self, *stick, reporter).map(Outcome::stay)
             }
             other => operations::run(other, &self.host, &self.settings(), reporter),
+        }
+    }
+
+    /// How an operation ended belongs to who began it.
+    fn write_down(&self, status: &OperationStatus) {
+        let (message, outcome) = match &status.state {
+            OperationState::Running => return,
+            OperationState::Done { message } => (message.clone(), audit::Outcome::Accepted { status: 200 }),
+            OperationState::Failed { error } => {
+                let (status, reason) = (error.class.http_status(), error.to_string());
+                (String::new(), audit::Outcome::Refused { status, reason })
+            }
+        };
+        let record = AuditRecord {
+            sequence: 0,
+            at: facts::now(),
+            clock_is_set: clock::is_set(),
+            edge_host_id: facts::host_id(),
+            actor: status.started_by.clone(),
+            actor_type: String::new(),
+            from: "the agent".into(),
+            action: "end of operation".into(),
+            resource_kind: "operations".into(),
+            resource_id: status.id.to_string(),
+            resource_name: status.operation.to_string(),
+            content_msg: message,
+            before: None,
+            after: None,
+            outcome,
+        };
+        if let Err(error) = self.audit.append(record) {
+            self.notice(format!("an audit record was not written: {error}"));
         }
     }
 
@@ -299,7 +346,6 @@ impl Shared {
         let mut changed = (**present).clone();
         changed.operation = self.operations.last();
         *present = Arc::new(changed);
-        drop(present);
         self.events.emit(EventKind::Operation(status));
     }
 
@@ -345,7 +391,7 @@ impl Report for Reporter<'_> {
 #[cfg(test)]
 impl Shared {
     /// Of a host that is not there.
-    pub(crate) fn of_test(mode: Mode) -> Arc<Self> {
+    pub(crate) fn of_test(mode: Mode, audit: &std::path::Path) -> Arc<Self> {
         use edge_model::api::{BootRecord, ImageIdentity};
         use edge_model::ids::RootHash;
         use edge_model::ledger::ImageRecord;
@@ -368,6 +414,6 @@ impl Shared {
             signed: true,
         };
         let host = Host { record, image, image_record, variables: None };
-        Arc::new(Self::new(host, Settings::from(&[], Vec::new())))
+        Arc::new(Self::new(host, Settings::from(&[], Vec::new()), AuditLog::open(audit)))
     }
 }

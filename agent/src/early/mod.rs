@@ -92,7 +92,7 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     guard.while_feeding(|| host::apply(&settings, &mut record.reasons))?;
     guard.while_feeding(|| {
         run_stage("initramfs", Mode::Main);
-        restore_accounts(&mut record.reasons);
+        restore_accounts(&settings, &mut record.reasons);
         record.reasons.extend(plug_ins::notify("agent.boot", &settings));
     });
     Ok(())
@@ -108,14 +108,16 @@ fn prepare_recovery(record: &mut BootRecord) -> Result<()> {
     black_box::begin(record);
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Recovery)?;
-    host::apply(&Settings::load(Mode::Recovery), &mut record.reasons)?;
-    restore_accounts(&mut record.reasons);
+    let settings = Settings::load(Mode::Recovery);
+    host::apply(&settings, &mut record.reasons)?;
+    restore_accounts(&settings, &mut record.reasons);
     Ok(())
 }
 
 /// What people changed about their accounts holds in this boot too.
-fn restore_accounts(reasons: &mut Vec<String>) {
-    if let Err(error) = accounts::restore() {
+fn restore_accounts(settings: &Settings, reasons: &mut Vec<String>) {
+    let configured = accounts::Configured::of(settings.edge().operator.as_ref());
+    if let Err(error) = accounts::restore(configured.as_ref()) {
         reasons.push(format!("changed accounts not restored: {error}"));
     }
 }

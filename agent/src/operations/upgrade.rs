@@ -30,7 +30,7 @@ use crate::configuration::Settings;
 use crate::facts::{self, Host};
 use crate::ledger_store::LedgerStore;
 use crate::report::Report;
-use crate::source::{self, SourceImage};
+use crate::source::{self, SourceImage, Surroundings};
 use crate::stages::{self, Moment, chroot};
 
 /// After so many frames the ledger learns how far the writing has come (64 MiB).
@@ -49,7 +49,8 @@ pub(crate) fn run(
     report: &mut dyn Report,
 ) -> Result<Outcome> {
     report.step("fetching the manifest", 0);
-    let mut image = source::open(&request.source, request.plain_http, &facts::trusted_keys()?)?;
+    let around = Surroundings { own_disk: &host.record.disk, network: &settings.edge().site.network };
+    let mut image = source::open(&request.source, request.plain_http, &facts::trusted_keys()?, &around)?;
     let store = ledger_store();
     let ledger = store.load();
     let plan = decide(host, settings, &ledger, &image, request)?;

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use edge_model::manifest::{ImageManifest, Signature};
+use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor, Manifest};
 use edge_slot_image::signing::{self, MANIFEST_LIMIT, Provenance, TrustedKey};
@@ -28,6 +29,15 @@ pub(crate) trait BlobSource {
     fn open(&mut self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + '_>>;
 }
 
+/// What a source must know about the host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// A disk that is no stick, whatever it is plugged into.
+    pub(crate) own_disk: &'a str,
+    /// Its proxies lead to registries.
+    pub(crate) network: &'a SiteNetwork,
+}
+
 /// A provider image whose manifest has been checked.
 pub(crate) struct SourceImage {
     pub(crate) blobs: Box<dyn BlobSource>,
@@ -40,12 +50,14 @@ pub(crate) struct SourceImage {
 ///
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for another form.
-fn open_blobs(source: &str, plain_http: bool) -> Result<Box<dyn BlobSource>> {
+fn open_blobs(source: &str, plain_http: bool, around: &Surroundings<'_>) -> Result<Box<dyn BlobSource>> {
     match source.split_once(':') {
-        Some(("oci", reference)) => Ok(Box::new(registry::Registry::open(reference, plain_http)?)),
+        Some(("oci", reference)) => {
+            Ok(Box::new(registry::Registry::open(reference, plain_http, around.network)?))
+        }
         Some(("oci-layout", path)) => Ok(Box::new(layout::Layout::open(Path::new(path))?)),
         Some(("file", path)) => Ok(Box::new(archive::ArchiveFile::open(Path::new(path))?)),
-        Some(("stick", "")) => Ok(Box::new(stick::Stick::open()?)),
+        Some(("stick", "")) => Ok(Box::new(stick::Stick::open(around.own_disk)?)),
         _ => Err(Error::invalid(format!("{source:?} is not a source of images"))
             .help("use oci:REGISTRY/NAME:TAG, oci-layout:FOLDER, file:PATH or stick:")),
     }
@@ -55,8 +67,13 @@ fn open_blobs(source: &str, plain_http: bool) -> Result<Box<dyn BlobSource>> {
 ///
 /// # Errors
 /// When the source cannot be reached, or the manifest is wrong or wrongly signed.
-pub(crate) fn open(source: &str, plain_http: bool, trusted: &[TrustedKey]) -> Result<SourceImage> {
-    let mut blobs = open_blobs(source, plain_http)?;
+pub(crate) fn open(
+    source: &str,
+    plain_http: bool,
+    trusted: &[TrustedKey],
+    around: &Surroundings<'_>,
+) -> Result<SourceImage> {
+    let mut blobs = open_blobs(source, plain_http, around)?;
     let oci = Manifest::parse(&blobs.manifest()?)?;
     let bytes = read_small(blobs.as_mut(), oci.layer(oci::MEDIA_IMAGE_MANIFEST)?)?;
     let signature: Option<Signature> = match oci.find(oci::MEDIA_SIGNATURE) {

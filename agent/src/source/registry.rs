@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
+use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{Descriptor, MEDIA_MANIFEST};
 use futures_util::{Stream, StreamExt};
@@ -26,7 +27,7 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn open(reference: &str, plain_http: bool) -> Result<Self> {
+    pub(super) fn open(reference: &str, plain_http: bool, network: &SiteNetwork) -> Result<Self> {
         let parsed: Reference = reference
             .parse()
             .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
@@ -34,6 +35,10 @@ impl Registry {
             protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
             read_timeout: Some(SILENCE),
             connect_timeout: Some(CONNECT),
+            // As they are configured now: the agent's own environment is that of its start.
+            http_proxy: network.http_proxy.clone(),
+            https_proxy: network.https_proxy.clone(),
+            no_proxy: network.no_proxy.clone(),
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|error| {

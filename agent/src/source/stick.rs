@@ -27,9 +27,10 @@ pub(super) struct Stick {
 impl Stick {
     /// # Errors
     /// When no stick holds an image.
-    pub(super) fn open() -> Result<Self> {
-        for volume in sticks::removable("")? {
-            let mount = sticks::look_at(&volume)?;
+    pub(super) fn open(own_disk: &str) -> Result<Self> {
+        for volume in sticks::removable(own_disk)? {
+            // One that cannot be read is not the one with the image.
+            let Ok(mount) = sticks::look_at(&volume) else { continue };
             if let Some(path) = newest(mount.path()) {
                 return Ok(Self { archive: ArchiveFile::open(&path)?, _mount: mount });
             }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::Inputs;
 use super::archive::{Archive, Collected, FILE_LIMIT};
+use crate::report::Report;
 
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
 const READ_DEADLINE: Duration = Duration::from_secs(60);
@@ -36,15 +37,15 @@ struct KnownBoot {
 ///
 /// # Errors
 /// When the archive cannot be written.
-pub(super) fn add(archive: &mut Archive, inputs: &Inputs) -> Result<()> {
-    add_from(archive, "journal", None)?;
+pub(super) fn add(archive: &mut Archive, inputs: &Inputs, report: &mut dyn Report) -> Result<()> {
+    add_from(archive, "journal", None, report)?;
     let in_recovery = inputs.record.as_ref().filter(|record| record.mode == Mode::Recovery);
     let Some(record) = in_recovery.filter(|_| !mount::is_mounted(Path::new(paths::PERSISTENT))) else {
         return Ok(());
     };
     let folder = "journal-of-the-normal-system";
     match mount_persistent(&record.disk) {
-        Ok((_mount, journal)) => add_from(archive, folder, Some(&journal)),
+        Ok((_mount, journal)) => add_from(archive, folder, Some(&journal), report),
         Err(error) => archive.add(&format!("{folder}/boots.json"), Err(error)),
     }
 }
@@ -60,12 +61,18 @@ fn mount_persistent(disk: &str) -> Result<(ScopedMount, PathBuf)> {
     Ok((mount, journal))
 }
 
-fn add_from(archive: &mut Archive, folder: &str, journal: Option<&Path>) -> Result<()> {
+fn add_from(
+    archive: &mut Archive,
+    folder: &str,
+    journal: Option<&Path>,
+    report: &mut dyn Report,
+) -> Result<()> {
     let list = journalctl(journal).args(["--list-boots", "-o", "json"]).deadline(LIST_DEADLINE).run();
     let list = list.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let boots = list.as_deref().map(parse_boots).unwrap_or_default();
     archive.add(&format!("{folder}/boots.json"), list.map(Collected::text))?;
     for boot in boots {
+        report.progress(archive.bytes())?;
         let file = format!("{folder}/boot{}-{}.txt", boot.index, &boot.boot_id[..8]);
         archive.add(&file, read(journal, &boot))?;
     }

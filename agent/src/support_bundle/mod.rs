@@ -60,7 +60,7 @@ pub(crate) fn write(target: &mut dyn Write, inputs: &Inputs, report: &mut dyn Re
         item.add_to(&mut archive, inputs)?;
     }
     report.step("collecting the journal of the last boots", 0);
-    journal::add(&mut archive, inputs)?;
+    journal::add(&mut archive, inputs, report)?;
     report.progress(archive.bytes())?;
     archive.finish()
 }

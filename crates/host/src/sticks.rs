@@ -94,7 +94,12 @@ pub fn use_volume<T>(volume: &Volume, work: impl FnOnce(&Path) -> Result<T>) -> 
         Error::rejected(format!("{} has the file system {}", name(), volume.file_system))
             .help("use a stick with FAT32, exFAT or ext4")
     })?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+    // A link on a stick must not lead a write of root elsewhere.
+    let flags = MountFlags::NOSUID
+        | MountFlags::NODEV
+        | MountFlags::NOEXEC
+        | MountFlags::NOATIME
+        | MountFlags::NOSYMFOLLOW;
     let mount = ScopedMount::new(&volume.device, Path::new(MOUNT_POINT), driver, flags, "")
         .with_context(|| format!("{} cannot be written to", name()))?;
     let result = work(mount.path())?;
@@ -108,7 +113,11 @@ pub fn use_volume<T>(volume: &Volume, work: impl FnOnce(&Path) -> Result<T>) -> 
 /// When it cannot be mounted.
 pub fn look_at(volume: &Volume) -> Result<ScopedMount> {
     let driver = driver_of(&volume.file_system).unwrap_or(&volume.file_system);
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let flags = MountFlags::RDONLY
+        | MountFlags::NOSUID
+        | MountFlags::NODEV
+        | MountFlags::NOEXEC
+        | MountFlags::NOSYMFOLLOW;
     ScopedMount::new(&volume.device, Path::new(MOUNT_POINT), driver, flags, "")
         .with_context(|| format!("the volume {} ({}) cannot be read", volume.label, volume.device))
 }

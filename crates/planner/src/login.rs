@@ -108,9 +108,13 @@ impl LoginGuard {
         // What lies back longer than a lockout is forgiven.
         self.failures.retain(|_, failures| failures.last + limits.lockout.max(60) > now);
         if self.failures.len() >= NAMES_REMEMBERED && !self.failures.contains_key(name) {
-            let oldest =
-                self.failures.iter().min_by_key(|(_, failures)| failures.last).map(|(name, _)| name.clone());
+            // Never one that is closed: whoever invents names would open it again.
+            let open = self.failures.iter().filter(|(_, failures)| failures.closed_until <= now);
+            let oldest = open.min_by_key(|(_, failures)| failures.last).map(|(name, _)| name.clone());
             oldest.and_then(|oldest| self.failures.remove(&oldest));
+        }
+        if self.failures.len() >= NAMES_REMEMBERED && !self.failures.contains_key(name) {
+            return;
         }
         let failures =
             self.failures.entry(name.to_owned()).or_insert(Failures { count: 0, last: now, closed_until: 0 });

@@ -52,11 +52,17 @@ impl UpgradePlan {
         match self {
             UpgradePlan::AlreadyInstalled => "nothing to do: this image runs already".into(),
             UpgradePlan::AlreadyWritten { slot, image } => {
-                format!("version {} is in slot {slot} already: only its trial boot would be armed", image.version)
+                format!(
+                    "version {} is in slot {slot} already: only its trial boot would be armed",
+                    image.version
+                )
             }
             UpgradePlan::Write { slot, image, first_frame, .. } => {
                 let from = if *first_frame > 0 { ", going on where it stopped" } else { "" };
-                format!("version {} would be written to slot {slot}{from} and tried at the next boot", image.version)
+                format!(
+                    "version {} would be written to slot {slot}{from} and tried at the next boot",
+                    image.version
+                )
             }
         }
     }

@@ -106,7 +106,9 @@ fn try_wrong_gateway(ground: &Ground, console: &Console<'_>) -> Result<()> {
     let within = ground.patience(60);
     console.expect("healthy", within)?;
     let screen = console.screen()?;
-    ensure(screen.contains("till-4") && screen.contains("not logged in"), || format!("the host shows:\n{screen}"))?;
+    ensure(screen.contains("till-4") && screen.contains("not logged in"), || {
+        format!("the host shows:\n{screen}")
+    })?;
     console.press(&["ret"])?;
     console.expect("Choose an interface", within)?;
     console.press(&["ret"])?;

@@ -8,9 +8,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use edge_client::Client;
-use edge_model::api::access::{LoginRequest, PasswordChange, Role, UserChange};
+use edge_model::api::access::{LoginRequest, PasswordChange, UserChange};
 use edge_model::api::installer::{AnswersRequest, ExportRequest};
-use edge_model::api::routes::Access;
 use edge_model::api::{EventKind, OperationRequest};
 use edge_model::secret::Secret;
 use edge_model::{Class, Context, Result};
@@ -101,7 +100,7 @@ fn watch(client: &Client, outbox: &Outbox) {
             wait = FIRST_WAIT;
         }
         match error.class {
-            Class::Rejected => outbox.put(Event::StatusRefused(error)),
+            Class::Unauthenticated | Class::Forbidden => outbox.put(Event::StatusRefused(error)),
             _ => outbox.put(Event::AgentLost),
         }
         // A login wakes this thread.
@@ -138,26 +137,14 @@ impl Caller {
             other => answer(&self.client, other),
         };
         answer.map_err(|error| {
-            if error.class == Class::Rejected && self.lacks_session(request.access()) {
+            // A wrong password is not a session that has ended.
+            let asks_for_one = matches!(request, Request::LogIn { .. });
+            if error.class == Class::Unauthenticated && !asks_for_one {
                 Trouble::NoSession(error)
             } else {
                 Trouble::Refused(error)
             }
         })
-    }
-
-    /// Whether a refusal is for want of a login. A refusal by state looks the same, so the session is asked about.
-    fn lacks_session(&self, needs: Access) -> bool {
-        let is_logged_in = self.token.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        match needs {
-            Access::Anybody | Access::AtLeast(Role::Viewer) => false,
-            Access::Session if !is_logged_in => true,
-            // In a shell, the agent has decided by who that person is.
-            Access::AtLeast(_) if !is_logged_in => false,
-            Access::Session | Access::AtLeast(_) => {
-                self.client.current_user().is_err_and(|error| error.class == Class::Rejected)
-            }
-        }
     }
 
     fn log_in(&self, name: &str, password: &Secret) -> Result<Answer> {

@@ -8,6 +8,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use edge_host::files;
+use edge_model::api::access::Role;
 use edge_model::api::host::{
     ConfigurationView, ConfigurationsState, ConfigurationsStatus, HostConfigurations, SiteSettings,
 };
@@ -16,9 +17,10 @@ use edge_model::api::{
     ConfigurationRequest, OperationKind, OperationRequest, OperationState, OperationStatus,
 };
 use edge_model::document::{print, problem, tree};
-use edge_model::{Error, Result, paths};
+use edge_model::{Class, Error, Result, paths};
 use edge_planner::configuration::edit::{self, Change};
 use edge_planner::configuration::{self, Form, origin};
+use edge_planner::proxy::without_user;
 use serde_json::json;
 
 use super::{blocking, parse};
@@ -67,12 +69,16 @@ fn first_line(text: &str) -> &str {
 
 pub(super) async fn check(body: Bytes) -> Answer {
     let request: ConfigurationRequest = parse(&body)?;
-    let problems = configuration::examine(Form::UserData, &request.name, &request.text, None);
-    if let Some(error) = problem::as_error(&request.name, &problems) {
-        return Err(error.into());
-    }
-    let findings = problems.iter().map(ToString::to_string).collect();
-    ok(Message { message: format!("{} can be used", request.name), findings })
+    let message = blocking(move || {
+        let problems = configuration::examine(Form::UserData, &request.name, &request.text, None);
+        if let Some(error) = problem::as_error(&request.name, &problems) {
+            return Err(error);
+        }
+        let findings = problems.iter().map(ToString::to_string).collect();
+        Ok(Message { message: format!("{} can be used", request.name), findings })
+    })
+    .await?;
+    ok(message)
 }
 
 pub(super) async fn confirm(State(door): State<Arc<Door>>) -> Answer {
@@ -108,6 +114,7 @@ pub(super) fn change(
 
 fn describe(change: &Change) -> String {
     let value = change.value.as_ref().map_or_else(|| "(removed)".into(), ToString::to_string);
+    let value = if value.contains("://") { without_user(&value) } else { value };
     format!("{} = {value}", change.path.join("."))
 }
 
@@ -130,11 +137,51 @@ fn site_settings(settings: &Settings) -> SiteSettings {
         name_servers: Some(
             servers.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         ),
-        http_proxy: site.network.http_proxy.clone(),
-        https_proxy: site.network.https_proxy.clone(),
+        // Everybody reads this: a password that a proxy takes is not part of it.
+        http_proxy: site.network.http_proxy.as_deref().map(without_user),
+        https_proxy: site.network.https_proxy.as_deref().map(without_user),
         no_proxy: site.network.no_proxy.clone(),
         ca_certs: Some(site.ca_certs.clone()),
     }
+}
+
+/// What of a wish differs from what is there. Whoever sends back what they were shown changes nothing.
+fn only_changed(mut wanted: SiteSettings, now: &SiteSettings) -> SiteSettings {
+    fn keep_if_changed<T: PartialEq + Default>(wanted: &mut Option<T>, now: &Option<T>) {
+        let same = wanted.as_ref().is_some_and(|wanted| match now {
+            Some(now) => wanted == now,
+            None => *wanted == T::default(),
+        });
+        if same {
+            *wanted = None;
+        }
+    }
+    keep_if_changed(&mut wanted.host_name, &now.host_name);
+    keep_if_changed(&mut wanted.time_zone, &now.time_zone);
+    keep_if_changed(&mut wanted.http_proxy, &now.http_proxy);
+    keep_if_changed(&mut wanted.https_proxy, &now.https_proxy);
+    keep_if_changed(&mut wanted.no_proxy, &now.no_proxy);
+    keep_if_changed(&mut wanted.name_servers, &now.name_servers);
+    keep_if_changed(&mut wanted.ntp_servers, &now.ntp_servers);
+    keep_if_changed(&mut wanted.ca_certs, &now.ca_certs);
+    wanted
+}
+
+/// Certificates decide about whom the host believes: they are an administrator's matter. And what another source says
+/// cannot be taken away here, only replaced.
+fn must_be_allowed(settings: &Settings, caller: &Caller, changes: &[Change]) -> Result<()> {
+    for change in changes {
+        let path = change.path.join(".");
+        if path == "edge.site.caCerts" && caller.role < Some(Role::Admin) {
+            return Err(Error::new(Class::Forbidden, "certificates take the role admin"));
+        }
+        let elsewhere = settings.configuration.tree.find(&path).filter(|_| change.value.is_none());
+        if let Some(value) = elsewhere.filter(|value| *value.place.source != *paths::OEM_LOCAL) {
+            return Err(Error::rejected(format!("{path} is set by {}", value.place))
+                .help("change it there, or give another value here"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn change_site(
@@ -143,11 +190,11 @@ pub(super) async fn change_site(
     body: Bytes,
 ) -> Answer {
     let wanted: SiteSettings = parse(&body)?;
-    let before = serde_json::to_string(&site_settings(&door.shared.settings())).unwrap_or_default();
-    let changes = changes_of(&wanted);
-    if changes.is_empty() {
-        return Err(Error::invalid("the request changes nothing").into());
-    }
+    let settings = door.shared.settings();
+    let now = site_settings(&settings);
+    let before = serde_json::to_string(&now).unwrap_or_default();
+    let changes = changes_of(&only_changed(wanted, &now));
+    must_be_allowed(&settings, &caller, &changes)?;
     answer(blocking(move || Ok(change(&door, &caller, &changes, before))).await?)
 }
 
@@ -206,15 +253,18 @@ pub(super) async fn change_configurations(
     body: Bytes,
 ) -> Answer {
     let wanted: HostConfigurations = parse(&body)?;
-    let before = serde_json::to_string(&host_configurations(&door.shared.settings())).unwrap_or_default();
+    let settings = door.shared.settings();
+    let before = serde_json::to_string(&host_configurations(&settings)).unwrap_or_default();
     // The whole is replaced: what is not named goes.
-    let changes = changes_of(&SiteSettings {
+    let wanted = SiteSettings {
         ca_certs: Some(wanted.ca_certs),
         http_proxy: Some(wanted.http_proxy.unwrap_or_default()),
         https_proxy: Some(wanted.https_proxy.unwrap_or_default()),
         no_proxy: Some(wanted.no_proxy.unwrap_or_default()),
         ..SiteSettings::default()
-    });
+    };
+    let changes = changes_of(&only_changed(wanted, &site_settings(&settings)));
+    must_be_allowed(&settings, &caller, &changes)?;
     answer(blocking(move || Ok(change(&door, &caller, &changes, before))).await?)
 }
 

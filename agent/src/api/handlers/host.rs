@@ -177,14 +177,14 @@ pub(super) async fn audits(State(door): State<Arc<Door>>, asked: Asked) -> Answe
         limit: asked.number("limit")?,
         after: asked.number("continue")?,
     };
-    ok(blocking(move || Ok(door.audit.page(&query))).await?)
+    ok(blocking(move || Ok(door.shared.audit.page(&query))).await?)
 }
 
 pub(super) async fn audit_filters(State(door): State<Arc<Door>>) -> Answer {
-    ok(blocking(move || Ok(door.audit.filters())).await?)
+    ok(blocking(move || Ok(door.shared.audit.filters())).await?)
 }
 
 pub(super) async fn download_audits(State(door): State<Arc<Door>>) -> Answer {
-    let text = blocking(move || door.audit.text()).await?;
+    let text = blocking(move || door.shared.audit.text()).await?;
     Ok(([("content-type", "application/x-ndjson")], text).into_response())
 }

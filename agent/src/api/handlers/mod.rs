@@ -137,6 +137,18 @@ pub(super) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     })
 }
 
+/// As [`parse`], for bodies that hold a secret: what is wrong with them is said without quoting them.
+///
+/// # Errors
+/// Where the body is wrong.
+pub(super) fn parse_secret<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        Error::invalid(format!("it is wrong in line {}, column {}", error.line(), error.column()))
+            .context("the request cannot be read")
+            .help("docs/openapi.json says what it looks like")
+    })
+}
+
 /// The parameters behind the `?`, each at most once and none that the route does not know.
 pub(super) struct Parameters(BTreeMap<String, String>);
 

@@ -53,15 +53,31 @@ pub(super) fn begin(door: &Door, caller: &Caller, request: OperationRequest) -> 
     if needs_admin && caller.role < Some(Role::Admin) {
         return Err(Error::new(Class::Forbidden, "this takes the role admin").into());
     }
-    answer_of(door.shared.start(request, &caller.name())?)
+    let wish = wish(&request);
+    let status = door.shared.start(request, &caller.name())?;
+    let mut detail = detail_of(&status);
+    detail.message = wish;
+    with_detail(accepted(status), detail)
 }
 
-pub(super) fn answer_of(status: OperationStatus) -> Answer {
-    let detail = AuditDetail {
+/// A request as the audit record shows it: without a document's text.
+fn wish(request: &OperationRequest) -> String {
+    match request {
+        OperationRequest::Configure(document) => format!("configure by {}", document.name),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+fn detail_of(status: &OperationStatus) -> AuditDetail {
+    AuditDetail {
         resource_id: status.id.to_string(),
         resource_name: status.operation.to_string(),
         ..AuditDetail::default()
-    };
+    }
+}
+
+pub(super) fn answer_of(status: OperationStatus) -> Answer {
+    let detail = detail_of(&status);
     with_detail(accepted(status), detail)
 }
 

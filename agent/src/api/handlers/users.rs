@@ -9,15 +9,20 @@ use edge_model::api::access::{CurrentUser, LoginAnswer, LoginRequest, PasswordCh
 use edge_model::{Class, Error};
 use edge_planner::login::Limits;
 
-use super::{blocking, parse};
+use super::{blocking, parse, parse_secret};
+use crate::accounts::{self, Configured};
 use crate::api::Door;
 use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
 use crate::api::caller::Caller;
-use crate::{accounts, clock};
+use crate::clock;
 
 fn limits(door: &Door) -> Limits {
     let settings = door.shared.settings();
     Limits::of(settings.edge().local_ui.as_ref().and_then(|surface| surface.login.as_ref()))
+}
+
+fn configured(door: &Door) -> Option<Configured> {
+    Configured::of(door.shared.settings().edge().operator.as_ref())
 }
 
 pub(super) async fn log_in(
@@ -25,7 +30,7 @@ pub(super) async fn log_in(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Answer {
-    let request: LoginRequest = parse(&body)?;
+    let request: LoginRequest = parse_secret(&body)?;
     if !caller.may_hold_a_session() {
         return Err(Error::new(Class::Forbidden, "this service cannot log anybody in").into());
     }
@@ -69,7 +74,7 @@ pub(super) async fn reset_password(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Answer {
-    let change: PasswordChange = parse(&body)?;
+    let change: PasswordChange = parse_secret(&body)?;
     let user = caller.session()?.user.clone();
     let limits = limits(&door);
     let name = user.clone();
@@ -84,7 +89,7 @@ pub(super) async fn reset_password(
                 }
             },
         )?;
-        accounts::set_password(&name, change.new_password.reveal())?;
+        accounts::set_password(&name, change.new_password.reveal(), configured(&door))?;
         door.sessions.end_others(&name, &caller.token.unwrap_or_default());
         Ok(())
     })
@@ -116,7 +121,8 @@ pub(super) async fn change(
     let before = accounts::ssh_keys(&user).len();
     let after = change.ssh_keys.len();
     let name = user.clone();
-    blocking(move || accounts::set_ssh_keys(&name, &change.ssh_keys)).await?;
+    let configured = configured(&door);
+    blocking(move || accounts::set_ssh_keys(&name, &change.ssh_keys, configured)).await?;
     let detail = AuditDetail {
         resource_name: user,
         before: Some(format!("{before} SSH keys")),

@@ -167,7 +167,7 @@ routes! {
     EventStream Get "/v1/events" AtLeast(Viewer), "News as server-sent events; the header Last-Event-ID resumes", Nothing => Events(json::<Event>);
     Ledger Get "/v1/ledger" AtLeast(Viewer), "What was installed, tried and kept", Nothing => Json(json::<Ledger>);
     BlackBox Get "/v1/black-box" AtLeast(Viewer), "How the last boots ended", Nothing => Json(json::<BlackBox>);
-    StageLog Get "/v1/stages" AtLeast(Operator), "What stages did in this boot", Nothing => Json(json::<Vec<StageRecord>>);
+    StageLog Get "/v1/stages" AtLeast(Admin), "What stages did in this boot", Nothing => Json(json::<Vec<StageRecord>>);
     Logs Get "/v1/logs" AtLeast(Operator), "Lines of the journal", Nothing => Json(json::<LogLines>), query LOG_QUERY;
 
     Operations Get "/v1/operations" AtLeast(Viewer), "The last operations, the newest last", Nothing => Json(json::<Vec<OperationStatus>>);

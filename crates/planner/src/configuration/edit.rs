@@ -38,6 +38,10 @@ pub fn change(name: &str, text: &str, changes: &[Change]) -> Result<String> {
     if document.is_null() {
         document = Node::empty(place.clone());
     }
+    // One document has one spelling.
+    if let Some(section) = document.take("stylus") {
+        document.put(&["edge"], section);
+    }
     for change in changes {
         let path: Vec<&str> = change.path.iter().map(String::as_str).collect();
         remove(&mut document, &path);
@@ -86,10 +90,10 @@ fn fill(new: &mut Node, old: &Node) -> Result<()> {
         Value::Map(entries) => entries
             .iter_mut()
             .try_for_each(|entry| fill(&mut entry.value, old.get(&entry.key).unwrap_or(&nothing))),
-        Value::List(items) => items
-            .iter_mut()
-            .enumerate()
-            .try_for_each(|(at, item)| fill(item, old.items().get(at).unwrap_or(&nothing))),
+        Value::List(items) => items.iter_mut().enumerate().try_for_each(|(at, item)| {
+            let same = old.items().iter().find(|old| is_same(item, old));
+            fill(item, same.or(old.items().get(at).filter(|_| name_of(item).is_none())).unwrap_or(&nothing))
+        }),
         Value::Scalar { text, .. } if text == HIDDEN => match old.scalar() {
             Some(secret) => {
                 *text = secret.to_owned();
@@ -100,6 +104,17 @@ fn fill(new: &mut Node, old: &Node) -> Result<()> {
         },
         Value::Scalar { .. } => Ok(()),
     }
+}
+
+/// What tells one item of a list from the others.
+fn name_of(node: &Node) -> Option<(&'static str, &str)> {
+    let keys = ["name", "path", "domain", "url"];
+    keys.into_iter().find_map(|key| Some((key, node.get(key)?.scalar()?)))
+}
+
+/// Secrets go back to the item that they were taken from, wherever it stands now.
+fn is_same(new: &Node, old: &Node) -> bool {
+    name_of(new).is_some() && name_of(new) == name_of(old)
 }
 
 /// The unattended file that gives the answers of a merged configuration.
@@ -167,6 +182,10 @@ mod tests {
         let filled = fill_hidden("new", new, old).unwrap();
         assert!(filled.contains("$6$a$b") && filled.contains("other"), "{filled}");
         assert!(fill_hidden("new", new, "edge: {}").is_err());
+        let old = "users: [{name: ann, passwd: A}, {name: bob, passwd: B}]";
+        let filled = fill_hidden("new", "users: [{name: bob, passwd: (hidden)}]", old).unwrap();
+        assert!(filled.contains('B') && !filled.contains("A"), "{filled}");
+        assert!(fill_hidden("new", "users: [{name: eve, passwd: (hidden)}]", old).is_err());
         assert_eq!(fill_hidden("new", "a: 1", old).unwrap(), "a: 1");
     }
 
