@@ -209,9 +209,13 @@ pub(super) fn power_cuts_in_early_boot(ground: &Ground) -> Result<()> {
     // Four unfinished boots in a row would rightly make the host try its other image; there is none here.
     ensure(line.contains(&ground.first.root_hash), || format!("another image came up: {line}"))?;
     let seen = ground.ssh(&machine).run(
-        "cat /run/marks; sudo edge-agent config show --effective edge.site.tags; sudo edge-agent status",
+        "cat /run/marks; sudo edge-agent config show --effective edge.site.tags; sudo edge-agent status; \
+         sudo edge-agent black-box",
         ground.patience(60),
     )?;
+    ensure(seen.contains("lost its power or was reset"), || {
+        format!("the black box does not know of the cuts: {seen}")
+    })?;
     ensure(seen.contains("initramfs\nfs\n") && seen.contains("west"), || {
         format!("the boot did not converge: {seen}")
     })

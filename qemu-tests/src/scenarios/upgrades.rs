@@ -26,6 +26,10 @@ pub(super) fn there_and_back(ground: &Ground) -> Result<()> {
     {
         ensure(stages.contains(stage), || format!("{stage} did not run: {stages}"))?;
     }
+    let boots = ssh.run("sudo edge-agent black-box", ground.patience(60))?;
+    ensure(boots.contains("restarted: upgrade, asked for by root"), || {
+        format!("the black box does not know why the host restarted: {boots}")
+    })?;
     let again = ssh.run(&ground.upgrade_command("2.0.0"), ground.patience(60))?;
     ensure(again.contains("already installed"), || format!("a second time: {again}"))?;
     let older = ssh.outcome(&ground.upgrade_command("1.5.0-missing"), ground.patience(60))?;
