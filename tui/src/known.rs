@@ -90,10 +90,17 @@ impl Known {
         }
         match (access, &self.session) {
             (Access::Anybody, _) => true,
+            // Where nobody can log in, the agent trusts the console as far as it must.
+            (Access::AtLeast(role), None) if self.is_without_accounts() => role <= Role::Operator,
             (Access::AtLeast(role), None) => role == Role::Viewer && self.may_look(),
             (Access::AtLeast(role), Some(session)) => session.role >= role,
             (Access::Session, session) => session.is_some(),
         }
+    }
+
+    /// Recovery of a host that has lost its accounts.
+    fn is_without_accounts(&self) -> bool {
+        self.mode() == Some(Mode::Recovery) && !self.rules().somebody_can_log_in
     }
 
     /// Whether the status may be shown to whoever stands in front of the host.

@@ -109,7 +109,11 @@ pub fn read(form: &mut Form<NetworkField>, name: &str, before: &Interface) -> Op
         return None;
     }
     Some(match (vlan, &before.vlan) {
-        (None, _) => Filled { name: name.to_owned(), interface: Interface { vlan: None, ..interface } },
+        // Without its number there is no VLAN: what is left is the plug that carried it.
+        (None, Some(vlan)) => {
+            Filled { name: vlan.parent.clone(), interface: Interface { vlan: None, ..interface } }
+        }
+        (None, None) => Filled { name: name.to_owned(), interface: Interface { vlan: None, ..interface } },
         (Some(id), Some(vlan)) => {
             let parent = vlan.parent.clone();
             Filled {

@@ -7,6 +7,9 @@ use edge_planner::configuration::{Form, Kind, Source};
 
 use super::{site, sources};
 
+/// How the source is called.
+pub(crate) const LABEL: &str = "console";
+
 /// Puts an unattended file beside what the installer has fetched, in place of the one before.
 ///
 /// # Errors
@@ -15,7 +18,7 @@ pub(crate) fn store(text: &str) -> Result<()> {
     let source = Source {
         kind: Kind::Unattended,
         form: Form::Unattended,
-        name: "console:unattended.yaml".into(),
+        name: format!("{LABEL}:unattended.yaml"),
         text: text.to_owned(),
     };
     site::store(&[source], Path::new(sources::FETCHED))

@@ -11,7 +11,7 @@ use edge_model::user_data::UserData;
 use edge_model::{Error, Result, error};
 
 use super::Shared;
-use crate::configuration::{self, Settings, remote};
+use crate::configuration::{self, Settings, console_answers, remote};
 
 const POLL: Duration = Duration::from_millis(250);
 
@@ -28,7 +28,9 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 
 fn install(shared: &Arc<Shared>) -> Result<()> {
     remote::fetch_all(&configuration::of_medium().0)?;
-    let (sources, problems) = configuration::of_medium();
+    let (mut sources, problems) = configuration::of_medium();
+    // What is being typed at the console installs nothing before the last question is answered there.
+    sources.retain(|source| !source.name.starts_with(console_answers::LABEL));
     let settings = Settings::from(&sources, problems);
     let edge = settings.edge();
     let interactive = edge.interactive.unwrap_or_default();

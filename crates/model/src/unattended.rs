@@ -77,6 +77,7 @@ pub enum Interactive {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct InstallAnswers {
+    #[schemars(extend("x-merge" = "replace"))]
     pub disk: DiskChoice,
     /// What the installation may erase.
     pub wipe: WipePolicy,

@@ -59,14 +59,14 @@ fn make_accounts(ground: &Ground, ssh: &Ssh<'_>) -> Result<()> {
     let mut script = String::from("sudo groupadd -f edge-operator");
     for (role, groups) in [("viewer", "users"), ("operator", "edge-operator"), ("admin", "sudo")] {
         script.push_str(&format!(
-            " && sudo useradd -m -s /bin/bash -G {groups} {role} && echo '{role}:{PASSWORD}' | sudo chpasswd -c SHA512"
+            " && sudo useradd -m -s /bin/bash -G {groups} {role}-1 && echo '{role}-1:{PASSWORD}' | sudo chpasswd -c SHA512"
         ));
     }
     ssh.run(&script, ground.patience(60)).map(drop)
 }
 
 fn log_in(tunnel: &Tunnel, user: &str) -> Result<String> {
-    let body = json!({ "username": user, "password": PASSWORD }).to_string();
+    let body = json!({ "username": format!("{user}-1"), "password": PASSWORD }).to_string();
     let answer = tunnel.call("POST", "/v1/users/default/login", None, Some(&body))?;
     let token = answer.json()?["Token"]["Authorization"].as_str().map(str::to_owned);
     token.ok_or_else(|| Error::integrity(format!("{user} cannot log in: {}", text(&answer))))
@@ -239,8 +239,8 @@ fn audit_knows(tunnel: &Tunnel, admin: Option<&str>) -> Result<()> {
         })
     };
     ensure(
-        accepted("admin", "PATCH /v1/configuration/site")
-            && counts.get("viewer").is_some_and(|count| *count > 10),
+        accepted("admin-1", "PATCH /v1/configuration/site")
+            && counts.get("viewer-1").is_some_and(|count| *count > 10),
         || format!("the audit record does not know what happened: {counts:?}"),
     )?;
     ensure(!lines.contains(PASSWORD), || "a password is in the audit record".into())

@@ -7,21 +7,20 @@ pub mod steps;
 
 use std::collections::BTreeMap;
 
-use edge_model::Error;
-use edge_model::api::OperationKind;
-use edge_model::api::OperationStatus;
 use edge_model::api::installer::{Answers, InstallDisk};
 use edge_model::api::network::InterfaceView;
+use edge_model::api::{OperationKind, OperationState, OperationStatus};
 use edge_model::unattended::Unattended;
 use edge_model::user_data::interface::Interface;
+use edge_model::{Class, Error};
 
 use crate::action::{Answer, Request};
 use crate::confirm::{Confirmed, Destructive};
 use crate::findings;
 use crate::form::Form;
 use crate::network_form::NetworkField;
-use crate::screens::Wish;
 use crate::screens::progress::Progress;
+use crate::screens::{Place, Wish};
 use crate::scroll::Cursor;
 use crate::strings::installer as words;
 use forms::{AccountField, IdentityField, ManagementField, SummaryField};
@@ -54,6 +53,16 @@ pub enum Check {
     Wrong(Error),
 }
 
+/// Why the agent was asked to check the answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum WhenAccepted {
+    /// To show whether they are good.
+    #[default]
+    Stay,
+    Install,
+    Export,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wizard {
     pub step: Step,
@@ -79,7 +88,8 @@ pub struct Wizard {
     pub check: Check,
     /// The document that the agent has accepted, by which a later change is seen.
     accepted: Option<edge_model::secret::Secret>,
-    starts_when_accepted: bool,
+    /// What follows when the agent has accepted the answers.
+    when_accepted: WhenAccepted,
     pub progress: Option<Progress>,
     pub result: Cursor,
     pub trouble: Option<Error>,
@@ -116,7 +126,7 @@ impl Wizard {
             before,
             check: Check::default(),
             accepted: None,
-            starts_when_accepted: false,
+            when_accepted: WhenAccepted::Stay,
             progress: None,
             result: Cursor::default(),
             trouble: None,
@@ -217,7 +227,7 @@ impl Wizard {
     fn take_answers(&mut self, request: &Request, answers: Answers) -> Vec<Wish> {
         match request {
             Request::GiveAnswers(document) => {
-                let starts = std::mem::take(&mut self.starts_when_accepted);
+                let next = std::mem::take(&mut self.when_accepted);
                 let wrong: Vec<_> =
                     answers.findings.iter().filter_map(|line| findings::of_line(line)).collect();
                 if self.blame(&wrong) {
@@ -226,8 +236,10 @@ impl Wizard {
                 }
                 self.accepted = Some(document.clone());
                 self.check = Check::Good(answers.findings);
-                if starts {
-                    return self.start();
+                match next {
+                    WhenAccepted::Stay => {}
+                    WhenAccepted::Install => return self.start(),
+                    WhenAccepted::Export => return vec![Wish::Open(Place::Export)],
                 }
             }
             _ => self.fill_in(answers),
@@ -236,13 +248,18 @@ impl Wizard {
     }
 
     pub fn trouble(&mut self, error: Error) {
-        self.starts_when_accepted = false;
+        self.when_accepted = WhenAccepted::Stay;
         if self.step == Step::Summary {
             self.check =
                 if self.blame(&findings::of_error(&error)) { Check::Marked } else { Check::Wrong(error) };
         } else if let (Step::Installation, Some(progress)) = (self.step, &mut self.progress) {
             progress.is_cancelled = false;
-            progress.trouble = Some(error);
+            if error.class == Class::NotFound && progress.operation.is_running() {
+                // The agent that installed is gone, and its installation with it.
+                progress.operation.state = OperationState::Failed { error };
+            } else {
+                progress.trouble = Some(error);
+            }
         } else {
             self.trouble = Some(error);
         }

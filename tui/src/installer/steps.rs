@@ -8,7 +8,7 @@ use edge_model::user_data::interface::Interface;
 
 use super::answers::step_of;
 use super::forms::{self, AccountField, IdentityField, ManagementField, SummaryField};
-use super::{Check, InterfaceForm, Step, Wizard};
+use super::{Check, InterfaceForm, Step, WhenAccepted, Wizard};
 use crate::action::Request;
 use crate::confirm::Destructive;
 use crate::event::Key;
@@ -114,6 +114,8 @@ impl Wizard {
     /// Goes to a step, to the top of its form.
     fn go(&mut self, step: Step) {
         self.step = step;
+        // Whoever goes elsewhere meanwhile does not mean it any more.
+        self.when_accepted = WhenAccepted::Stay;
         match step {
             Step::Identity => self.identity.begin(),
             Step::Account => self.account.begin(),
@@ -305,11 +307,14 @@ impl Wizard {
             Id::Management => self.go(Step::Management),
             Id::Install if is_accepted => return self.start(),
             Id::Install => {
-                self.starts_when_accepted = true;
+                self.when_accepted = WhenAccepted::Install;
                 return vec![self.give_answers()];
             }
             Id::Export if is_accepted => return vec![Wish::Open(Place::Export)],
-            Id::Export => return vec![self.give_answers(), Wish::Open(Place::Export)],
+            Id::Export => {
+                self.when_accepted = WhenAccepted::Export;
+                return vec![self.give_answers()];
+            }
             Id::After => {}
         }
         Vec::new()

@@ -144,7 +144,8 @@ impl Session {
     }
 
     fn receive(&mut self, incoming: Incoming) -> Result<()> {
-        if matches!(incoming, Incoming::Event(Event::News(_) | Event::Status(_))) && self.repaint_at.is_none() {
+        if matches!(incoming, Incoming::Event(Event::News(_) | Event::Status(_))) && self.repaint_at.is_none()
+        {
             self.repaint_at = Some(Instant::now() + AFTER_NEWS);
         }
         match incoming {

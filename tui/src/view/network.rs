@@ -17,7 +17,8 @@ pub(super) fn draw_list(screen: &Network, known: &Known, canvas: &mut Canvas<'_>
     let inner = widgets::frame(canvas.area, canvas.buffer, words::TITLE);
     let mut above = vec![Line::from(words::HINT)];
     if let Some(left) = known.network_seconds_left() {
-        above.push(Line::from(words::on_trial(&duration(left)).fg(Color::Yellow).bold()));
+        let lines = widgets::text(&words::on_trial(&duration(left)), inner.width);
+        above.extend(lines.into_iter().map(|line| line.fg(Color::Yellow).bold()));
     }
     above.push(Line::default());
     let rest = widgets::lines(inner, canvas.buffer, &above);

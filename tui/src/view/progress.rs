@@ -60,7 +60,10 @@ fn steps(operation: &OperationStatus, height: u16) -> Vec<Line<'static>> {
                 OperationState::Failed { .. } if index == last => "!!",
                 _ => marker,
             };
-            Line::from(format!("{marker}  {:<50} {:>10}", step.title, duration(step.after_seconds)))
+            // A step lasts until the next one begins; of the last one that is not known.
+            let next = operation.steps.get(index + 1);
+            let took = next.map(|next| duration(next.after_seconds.saturating_sub(step.after_seconds)));
+            Line::from(format!("{marker}  {:<50} {:>10}", step.title, took.unwrap_or_default()))
         })
         .collect()
 }

@@ -30,9 +30,7 @@ pub(crate) fn status(mode: Mode) -> HostStatus {
                 "power-off"
             ]),
         ),
-        Mode::Recovery => {
-            ("recovery", json!(["rollback", "restore-network", "support-bundle", "reboot", "power-off"]))
-        }
+        Mode::Recovery => ("recovery", json!(["support-bundle", "reboot", "power-off", "verify"])),
         Mode::Live => ("live", json!(["install", "reboot", "power-off"])),
     };
     let slot = if mode == Mode::Main { json!("b") } else { Value::Null };

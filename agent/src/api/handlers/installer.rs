@@ -62,7 +62,8 @@ pub(super) async fn change_answers(State(door): State<Arc<Door>>, body: Bytes) -
         if let Some(error) = problem::as_error("the answers", &problems) {
             return Err(error);
         }
-        console_answers::store(&request.text)?;
+        let before = edit::answers(&door.shared.settings().configuration.tree);
+        console_answers::store(&edit::keep_secrets(FILE, &request.text, &before)?)?;
         door.shared.reload_settings();
         Ok(known(&door))
     })

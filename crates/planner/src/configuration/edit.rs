@@ -131,6 +131,30 @@ pub fn answers(merged: &Node) -> Node {
     answers
 }
 
+/// Answers with the secrets that are known and were not given again: whoever fills in a form is not shown them.
+///
+/// # Errors
+/// When the text is not a document.
+pub fn keep_secrets(name: &str, text: &str, known: &Node) -> Result<String> {
+    let mut answers = tree::read(name, text).map_err(|problem| Error::invalid(problem.to_string()))?;
+    let sections: [(&str, &[&str]); 2] =
+        [("operator", &["password", "passwordHash"]), ("management", &["registrationToken"])];
+    for (section, keys) in sections {
+        let Some(given) = answers.get(section) else { continue };
+        if keys.iter().any(|key| given.get(key).is_some()) {
+            continue;
+        }
+        for key in keys {
+            if let Some(secret) = known.get(section).and_then(|known| known.get(key)) {
+                let entry =
+                    Entry { key: (*key).to_owned(), key_place: secret.place.clone(), value: secret.clone() };
+                answers.put(&[section, key], entry);
+            }
+        }
+    }
+    Ok(print::to_yaml(&answers))
+}
+
 /// Takes secrets out of answers; returns the paths of those that were there.
 pub fn hide_secrets(answers: &mut Node) -> Vec<String> {
     let secrets =
@@ -173,6 +197,16 @@ mod tests {
         assert_eq!(tree.find("edge.site.ntpServers").unwrap().items().len(), 1);
         assert!(tree.find("edge.site.network").is_none(), "{new}");
         assert_eq!(change("local", "", &[]).unwrap().lines().next(), Some("#cloud-config"));
+    }
+
+    #[test]
+    fn a_form_that_leaves_a_secret_out_keeps_it() {
+        let known = tree::read("known", "operator: {name: site, passwordHash: $6$a$b}").unwrap();
+        let kept = keep_secrets("new", "operator: {name: clerk}", &known).unwrap();
+        assert!(kept.contains("clerk") && kept.contains("$6$a$b"), "{kept}");
+        let other = keep_secrets("new", "operator: {name: clerk, password: x}", &known).unwrap();
+        assert!(!other.contains("$6$"), "{other}");
+        assert!(!keep_secrets("new", "hostName: a", &known).unwrap().contains("operator"));
     }
 
     #[test]
