@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use edge_host::files;
-use edge_model::api::audit::{AuditFilters, AuditPage, AuditRecord};
+use edge_model::api::audit::{AuditFilters, AuditPage, AuditRecord, Outcome};
 use edge_model::{Context, Result};
 
-/// Bytes of the present file and of the one before it, each.
 const SIZE_LIMIT: u64 = 2 << 20;
+/// Characters of one text in a record.
+const LONGEST_TEXT: usize = 500;
 /// Longest page.
 const PAGE: usize = 50;
 
@@ -30,12 +31,18 @@ pub(crate) struct AuditQuery {
 
 pub(crate) struct AuditLog {
     path: PathBuf,
+    /// Bytes of the present file and of the one before it, each.
+    size_limit: u64,
     last: Mutex<u64>,
 }
 
 impl AuditLog {
     pub(crate) fn open(path: &Path) -> Self {
-        let log = Self { path: path.to_owned(), last: Mutex::new(0) };
+        Self::open_limited(path, SIZE_LIMIT)
+    }
+
+    fn open_limited(path: &Path, size_limit: u64) -> Self {
+        let log = Self { path: path.to_owned(), size_limit, last: Mutex::new(0) };
         let last = log.records().map(|record| record.sequence).max().unwrap_or(0);
         *log.last() = last;
         log.end_last_line();
@@ -66,13 +73,14 @@ impl AuditLog {
     ///
     /// # Errors
     /// When the disk cannot be written.
-    pub(crate) fn append(&self, mut record: AuditRecord) -> Result<()> {
+    pub(crate) fn append(&self, record: AuditRecord) -> Result<()> {
         let mut last = self.last();
+        let mut record = shortened(record);
         record.sequence = *last + 1;
         let mut line = serde_json::to_vec(&record).context("cannot write an audit record")?;
         line.push(b'\n');
         let size = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
-        if size + line.len() as u64 > SIZE_LIMIT {
+        if size + line.len() as u64 > self.size_limit {
             fs::rename(&self.path, self.earlier()).context("cannot turn the audit record over")?;
         }
         let folder = self.path.parent().unwrap_or(Path::new("/"));
@@ -147,10 +155,31 @@ impl AuditLog {
     }
 }
 
+/// Whoever is refused, or fails at length, must not fill the record.
+fn shortened(record: AuditRecord) -> AuditRecord {
+    AuditRecord {
+        resource_name: short(&record.resource_name),
+        content_msg: short(&record.content_msg),
+        before: record.before.as_deref().map(short),
+        after: record.after.as_deref().map(short),
+        outcome: match record.outcome {
+            Outcome::Refused { status, reason } => Outcome::Refused { status, reason: short(&reason) },
+            accepted @ Outcome::Accepted { .. } => accepted,
+        },
+        ..record
+    }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edge_model::api::audit::Outcome;
 
     fn record(actor: &str, size: usize) -> AuditRecord {
         AuditRecord {
@@ -192,12 +221,15 @@ mod tests {
             log.page(&AuditQuery { actor: Some("site".into()), after: page.next, ..AuditQuery::default() });
         assert_eq!((page.items[0].sequence, page.next), (1, None));
         assert_eq!(log.filters().actors, ["root", "site"]);
-        for _ in 0..60 {
+        const LIMIT: u64 = 32 << 10;
+        let log = AuditLog::open_limited(&path, LIMIT);
+        for _ in 0..120 {
             log.append(record("site", 100 << 10)).unwrap();
         }
         let kept: u64 =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-        assert!(kept <= 2 * SIZE_LIMIT, "{kept}");
-        assert_eq!(log.records().last().map(|record| record.sequence), Some(63));
+        assert!(kept > LIMIT && kept <= 2 * LIMIT, "{kept}");
+        let last = log.records().last().unwrap();
+        assert_eq!((last.sequence, last.content_msg.chars().count()), (123, LONGEST_TEXT + 1));
     }
 }

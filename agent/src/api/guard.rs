@@ -24,8 +24,6 @@ use crate::{clock, facts};
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const LONGEST_KEY: usize = 128;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Longest text in an audit record: whoever is refused must not fill it.
-const LONGEST_TEXT: usize = 500;
 /// Refused calls of those who have not logged in are written down at most so often.
 const REFUSALS_A_MINUTE: usize = 20;
 /// Answers that are kept for repeated requests.
@@ -135,13 +133,26 @@ pub(super) async fn guard(
     match repeatable(&door, route, &caller, request).await {
         Ok(Repeatable::Answered(response)) => response,
         Ok(Repeatable::New(request, key)) => {
-            let response = record(&door, route, &caller, next.run(request).await).await;
-            match key {
-                Some((key, digest)) => keep_answer(&door, key, digest, response).await,
-                None => response,
-            }
+            // Whoever hangs up does not stop what was begun, and is written down all the same.
+            let obeyed = tokio::spawn(obey(door, route, caller, next, request, key)).await;
+            obeyed.unwrap_or_else(|error| Refusal(Error::internal(error.to_string())).into_response())
         }
         Err(error) => Refusal(error).into_response(),
+    }
+}
+
+async fn obey(
+    door: Arc<Door>,
+    route: &'static Route,
+    caller: Caller,
+    next: Next,
+    request: Request,
+    key: Option<((String, String), [u8; 32])>,
+) -> Response {
+    let response = record(&door, route, &caller, next.run(request).await).await;
+    match key {
+        Some((key, digest)) => keep_answer(&door, key, digest, response).await,
+        None => response,
     }
 }
 
@@ -199,7 +210,7 @@ async fn keep_answer(door: &Door, key: (String, String), request: [u8; 32], resp
     Response::from_parts(parts, Body::from(body))
 }
 
-/// Writes a changing call down, and every one that was refused.
+/// Writes a changing call down, whether it was obeyed or refused.
 async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: Response) -> Response {
     let status = response.status();
     let detail = response.extensions_mut().remove::<AuditDetail>().unwrap_or_default();
@@ -213,7 +224,7 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
     let outcome = if status.is_success() {
         Outcome::Accepted { status: status.as_u16() }
     } else {
-        Outcome::Refused { status: status.as_u16(), reason: short(&detail.reason) }
+        Outcome::Refused { status: status.as_u16(), reason: detail.reason }
     };
     let record = AuditRecord {
         sequence: 0,
@@ -229,14 +240,10 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
         action: format!("{} {}", route.method.name(), route.path),
         resource_kind: resource_kind(route),
         resource_id: detail.resource_id,
-        resource_name: short(&detail.resource_name),
-        content_msg: if detail.message.is_empty() {
-            route.summary.to_owned()
-        } else {
-            short(&detail.message)
-        },
-        before: detail.before.as_deref().map(short),
-        after: detail.after.as_deref().map(short),
+        resource_name: detail.resource_name,
+        content_msg: if detail.message.is_empty() { route.summary.to_owned() } else { detail.message },
+        before: detail.before,
+        after: detail.after,
         outcome,
     };
     let log = door.clone();
@@ -246,13 +253,6 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
         door.shared.notice(format!("an audit record was not written: {error}"));
     }
     response
-}
-
-fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 /// The part of a path that names what is changed.

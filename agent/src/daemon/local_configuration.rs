@@ -6,11 +6,12 @@ use edge_host::files;
 use edge_model::api::{ConfigurationRequest, NetworkState};
 use edge_model::cmdline::Mode;
 use edge_model::document::problem;
-use edge_model::{Class, Error, Result, paths};
+use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{self, Form, Kind, Source, for_the_host};
 
+use super::Shared;
+use super::network_care::{self, Applied};
 use super::register::StopSign;
-use super::{Shared, network_care};
 use crate::configuration::{Settings, hash_password, of_host};
 use crate::report::Report;
 
@@ -38,12 +39,18 @@ pub(super) fn take(
     let before = files::read_text_if_there(path)?.unwrap_or_default();
     files::write_durably(path, text.as_bytes(), 0o600)?;
     shared.reload_settings();
-    let outcome = network_care::apply_now(shared, report, stop);
-    if outcome.as_ref().is_err_and(|error| error.class != Class::Rejected) {
-        files::write_durably(path, before.as_bytes(), 0o600)?;
-        shared.reload_settings();
+    match network_care::apply_now(shared, report, stop) {
+        Ok(Applied::Used(message)) => Ok(message.into()),
+        Ok(Applied::Returned) => Err(Error::rejected(
+            "the new network did not prove itself: the last one that did is used",
+        )
+        .help("nothing answered at the gateway or at edge.site.network.peers; edge-agent config confirm keeps a network that only you can reach")),
+        Err(error) => {
+            files::write_durably(path, before.as_bytes(), 0o600)?;
+            shared.reload_settings();
+            Err(error)
+        }
     }
-    outcome
 }
 
 fn may_change(shared: &Shared) -> Result<()> {

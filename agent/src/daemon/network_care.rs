@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use edge_host::{console, files};
 use edge_model::api::NetworkState;
-use edge_model::{Error, Result, paths};
+use edge_model::{Result, paths};
 use edge_planner::network_trial::{Choice, Memory, Reach, prove, reject};
 
 use super::Shared;
@@ -116,11 +116,20 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
     Verdict::Returned
 }
 
+/// What became of changed settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// They are used; what a person should read.
+    Used(&'static str),
+    /// Their network did not prove itself: the last one that did is used.
+    Returned,
+}
+
 /// Puts changed settings to use while the host runs; a changed network is followed to the end of its trial.
 ///
 /// # Errors
-/// When settings cannot be written, or the new network did not prove itself.
-pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSign) -> Result<String> {
+/// When settings cannot be written.
+pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSign) -> Result<Applied> {
     // What was said before does not mean this change.
     shared.take_confirmation();
     shared.take_surrender();
@@ -137,24 +146,23 @@ pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSig
     apply_the_rest(shared, &settings);
     if !changed {
         reload_services(shared);
-        return Ok("the configuration is used".into());
+        return Ok(Applied::Used("the configuration is used"));
     }
     reload(shared);
     match choice {
         Choice::Trial(reach) => {
             let seconds = network_trial::confirm_seconds(&reach);
             report.step(&format!("the new network is on trial for {seconds} seconds"), 0);
-            match judge(shared, &reach, stop) {
-                Verdict::Kept => Ok("the new network works and is kept".into()),
-                Verdict::Adjourned => Ok("the trial of the new network goes on in the next boot".into()),
-                Verdict::Returned => Err(Error::rejected("the new network did not prove itself: the last one that did is used")
-                    .help("nothing answered at the gateway or at edge.site.network.peers; edge-agent config confirm keeps a network that only you can reach")),
-            }
+            Ok(match judge(shared, &reach, stop) {
+                Verdict::Kept => Applied::Used("the new network works and is kept"),
+                Verdict::Adjourned => Applied::Used("the trial of the new network goes on in the next boot"),
+                Verdict::Returned => Applied::Returned,
+            })
         }
         Choice::Returned(_) => {
-            Ok("this network did not prove itself before: the last one that did is used".into())
+            Ok(Applied::Used("this network did not prove itself before: the last one that did is used"))
         }
-        Choice::First(_) | Choice::Proven(_) => Ok("the configuration is used".into()),
+        Choice::First(_) | Choice::Proven(_) => Ok(Applied::Used("the configuration is used")),
     }
 }
 

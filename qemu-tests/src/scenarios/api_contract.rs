@@ -51,8 +51,11 @@ pub(super) fn api_contract(ground: &Ground) -> Result<()> {
             check(&tunnel, &document, operation, rank, token.as_deref())?;
         }
     }
-    stories(&tunnel, tokens[3].as_deref().unwrap_or_default())?;
-    audit_knows(&tunnel, tokens[3].as_deref())
+    let admin = tokens[3].clone().unwrap_or_default();
+    stories(&tunnel, &admin)?;
+    a_shell_opens_where_the_image_allows_it(ground, &ssh, &tunnel, &admin)?;
+    let admin = sessions_end(&tunnel, &admin)?;
+    audit_knows(&tunnel, Some(&admin))
 }
 
 fn make_accounts(ground: &Ground, ssh: &Ssh<'_>) -> Result<()> {
@@ -189,7 +192,7 @@ fn conforms(document: &Json, operation: &Operation, answer: &Answer) -> Result<(
     ensure(problems.is_empty(), || format!("{}\n{}", problems.join("; "), what()))
 }
 
-/// What people do: change a setting, make a bundle and fetch it, give a key twice.
+/// What people do: change a setting, make a bundle and fetch it.
 fn stories(tunnel: &Tunnel, admin: &str) -> Result<()> {
     let call = |method: &str, path: &str, body: &str| tunnel.call(method, path, Some(admin), Some(body));
     let changed = call("PATCH", "/v1/configuration/site", "{\"ntpServers\":[\"10.0.2.2\"]}")?;
@@ -206,6 +209,44 @@ fn stories(tunnel: &Tunnel, admin: &str) -> Result<()> {
     ensure(download.status == 200 && is_zstd && download.body.len() > 10_000, || {
         format!("the bundle has {} bytes", download.body.len())
     })
+}
+
+/// The first image allows none, until its mark is there.
+fn a_shell_opens_where_the_image_allows_it(
+    ground: &Ground,
+    ssh: &Ssh<'_>,
+    tunnel: &Tunnel,
+    admin: &str,
+) -> Result<()> {
+    let refused = tunnel.call("POST", "/v1/shell", Some(admin), None)?;
+    ensure(refused.status == 409, || text(&refused))?;
+    ssh.run(
+        "sudo mount -t tmpfs none /usr/lib/edge && sudo touch /usr/lib/edge/console-shell",
+        ground.patience(60),
+    )?;
+    let end = Instant::now() + ground.patience(60);
+    // The agent looks every few seconds.
+    while tunnel.call("POST", "/v1/shell", Some(admin), None)?.status != 200 {
+        ensure(Instant::now() < end, || "no shell is opened".into())?;
+        sleep(Duration::from_secs(1));
+    }
+    let command = "until systemctl is-active --quiet edge-shell@admin-1; do sleep 1; done; sudo fgconsole";
+    let console = ssh.run(command, ground.patience(60))?;
+    ensure(console == "2", || format!("the shell is there, and the screen shows console {console}"))
+}
+
+/// A renewed session goes on under its new token, and ends when it is told to.
+fn sessions_end(tunnel: &Tunnel, admin: &str) -> Result<String> {
+    let call = |method: &str, path: &str, token: &str| tunnel.call(method, path, Some(token), None);
+    let renewed = call("POST", "/v1/users/default/token/renewal", admin)?;
+    let token = renewed.json()?["Authorization"].as_str().unwrap_or_default().to_owned();
+    let old = call("GET", "/v1/users/current", admin)?;
+    let new = call("GET", "/v1/users/current", &token)?;
+    ensure((old.status, new.status) == (401, 200), || format!("{} / {}", text(&old), text(&new)))?;
+    let out = call("POST", "/v1/users/default/logout", &token)?;
+    let after = call("GET", "/v1/users/current", &token)?;
+    ensure((out.status, after.status) == (204, 401), || format!("{} / {}", text(&out), text(&after)))?;
+    log_in(tunnel, "admin")
 }
 
 /// Waits for the end of an operation.
