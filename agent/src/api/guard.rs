@@ -1,7 +1,7 @@
 //! What every call passes on its way in and out: size and rate limits, the role, the idempotency key, the audit record.
 //! Handlers are reached only through here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ struct KeptAnswer {
 #[derive(Default)]
 pub(crate) struct Limits {
     answers: Mutex<VecDeque<((String, String), KeptAnswer)>>,
+    /// Keys whose requests are being done now.
+    begun: Mutex<BTreeSet<(String, String)>>,
     buckets: Mutex<BTreeMap<u32, (f64, Instant)>>,
     /// When refusals of strangers were written down.
     refusals: Mutex<VecDeque<Instant>>,
@@ -97,6 +99,16 @@ impl Limits {
         }
         let body = answer.body.clone();
         Ok(Some((answer.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()))
+    }
+
+    /// # Errors
+    /// While a request with this key is being done.
+    fn begin(&self, key: &(String, String)) -> Result<()> {
+        if lock(&self.begun).insert(key.clone()) {
+            return Ok(());
+        }
+        Err(Error::rejected("a request with this idempotency key is being done")
+            .help("ask again in a moment"))
     }
 
     fn keep(&self, key: (String, String), answer: KeptAnswer) {
@@ -190,6 +202,7 @@ async fn repeatable(door: &Door, route: &Route, caller: &Caller, request: Reques
     if let Some(response) = door.limits.repeated(&key, &digest)? {
         return Ok(Repeatable::Answered(response));
     }
+    door.limits.begin(&key)?;
     Ok(Repeatable::New(Request::from_parts(parts, Body::from(body)), Some((key, digest))))
 }
 
@@ -199,7 +212,9 @@ fn too_large() -> Error {
 
 async fn keep_answer(door: &Door, key: (String, String), request: [u8; 32], response: Response) -> Response {
     let (parts, body) = response.into_parts();
-    let Ok(body) = to_bytes(body, ANSWER_LIMIT).await else {
+    let body = to_bytes(body, ANSWER_LIMIT).await;
+    lock(&door.limits.begun).remove(&key);
+    let Ok(body) = body else {
         return Refusal(Error::internal("an answer was too large to be kept")).into_response();
     };
     // What failed may be tried again.
@@ -290,6 +305,8 @@ mod tests {
         limits.keep(key.clone(), answer);
         assert_eq!(limits.repeated(&key, &[1; 32]).unwrap().unwrap().status(), StatusCode::ACCEPTED);
         assert!(limits.repeated(&key, &[2; 32]).is_err());
+        let other = ("site".to_owned(), "k2".to_owned());
+        assert!(limits.begin(&other).is_ok() && limits.begin(&other).is_err(), "twice at once");
         assert!(limits.repeated(&("root".into(), "k1".into()), &[1; 32]).unwrap().is_none());
     }
 }

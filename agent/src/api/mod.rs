@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
+use edge_model::api::OperationKind;
 use edge_model::api::routes::ROUTES;
 use edge_model::{Class, Context, Error, Result, paths};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -44,12 +45,24 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 pub(crate) struct Door {
     pub(crate) shared: Arc<Shared>,
     pub(crate) sessions: Sessions,
+    /// Held from reading the host's document to the start of the operation that replaces it.
+    changing: Mutex<()>,
     limits: Limits,
 }
 
 impl Door {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, sessions: Sessions::default(), limits: Limits::default() }
+        Self { shared, sessions: Sessions::default(), changing: Mutex::new(()), limits: Limits::default() }
+    }
+
+    /// Keeps others from changing the host's document as long as the result lives.
+    ///
+    /// # Errors
+    /// [`Class::Rejected`] while an operation runs that may be replacing it.
+    pub(crate) fn alone(&self) -> Result<MutexGuard<'_, ()>> {
+        let alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.operations.must_admit(OperationKind::Configure)?;
+        Ok(alone)
     }
 
     fn house(&self) -> House {

@@ -71,29 +71,22 @@ impl Register {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] while an operation runs that does not give way to this kind.
+    pub(crate) fn must_admit(&self, kind: OperationKind) -> Result<()> {
+        running_before(&self.entries(), kind).map(drop)
+    }
+
     /// Makes room for an operation.
     ///
     /// # Errors
-    /// [`edge_model::Class::Rejected`] while another one runs that does not give way.
+    /// As [`Register::must_admit`].
     pub(crate) fn admit(&self, kind: OperationKind, started_by: &str) -> Result<Admission> {
         let mut entries = self.entries();
-        let mut before = None;
-        if let Some(running) = entries.iter().rev().find(|entry| entry.status.is_running()) {
-            let status = &running.status;
-            if take_over::decide(status.operation, kind) == TakeOver::Refuse {
-                return Err(Error::rejected(format!(
-                    "busy with {}, started by {} {} s ago",
-                    status.operation,
-                    status.started_by,
-                    running.begun.elapsed().as_secs()
-                ))
-                .help(
-                    "wait for its end, or stop it with DELETE /v1/operations/ID; edge-agent status shows it",
-                ));
-            }
+        let before = running_before(&entries, kind)?.map(|running| {
             running.stop.raise(Stop::TakenOver);
-            before = Some(status.id);
-        }
+            running.status.id
+        });
         // Never one that an earlier run of the agent gave away, as far as the clock can be trusted.
         let id = entries.back().map_or_else(facts::now, |last| last.status.id + 1);
         let status = OperationStatus {
@@ -197,6 +190,22 @@ impl Register {
         entry.status.total = total;
         entry.status.steps.push(StepRecord { title: title.to_owned(), after_seconds });
         Some(entry.status.clone())
+    }
+}
+
+/// The operation that gives way to one of this kind.
+fn running_before(entries: &VecDeque<Entry>, kind: OperationKind) -> Result<Option<&Entry>> {
+    let Some(running) = entries.iter().rev().find(|entry| entry.status.is_running()) else { return Ok(None) };
+    let status = &running.status;
+    match take_over::decide(status.operation, kind) {
+        TakeOver::Interrupt => Ok(Some(running)),
+        TakeOver::Refuse => Err(Error::rejected(format!(
+            "busy with {}, started by {} {} s ago",
+            status.operation,
+            status.started_by,
+            running.begun.elapsed().as_secs()
+        ))
+        .help("wait for its end, or stop it with DELETE /v1/operations/ID; edge-agent status shows it")),
     }
 }
 

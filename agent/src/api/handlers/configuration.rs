@@ -57,7 +57,7 @@ pub(super) async fn view(State(door): State<Arc<Door>>) -> Answer {
         .iter()
         .map(|value| format!("{} = {}  # {}", value.key, first_line(&value.value), value.origin));
     ok(ConfigurationView {
-        local: without_secrets(&local_text()?),
+        local: without_secrets(&blocking(local_text).await?),
         effective: effective.collect(),
         findings: settings.complaints(),
     })
@@ -98,6 +98,7 @@ pub(super) fn change(
     changes: &[Change],
     before: String,
 ) -> Result<(OperationStatus, AuditDetail)> {
+    let _alone = door.alone()?;
     let text = edit::change(NAME, &local_text()?, changes)?;
     let request = OperationRequest::Configure(ConfigurationRequest { name: NAME.into(), text });
     let status = door.shared.start(request, &caller.name())?;
@@ -283,7 +284,7 @@ pub(super) async fn configurations_status(State(door): State<Arc<Door>>) -> Answ
 }
 
 pub(super) async fn user_data() -> Answer {
-    ok(ConfigurationRequest { name: NAME.into(), text: without_secrets(&local_text()?) })
+    ok(ConfigurationRequest { name: NAME.into(), text: without_secrets(&blocking(local_text).await?) })
 }
 
 pub(super) async fn change_user_data(
@@ -293,6 +294,7 @@ pub(super) async fn change_user_data(
 ) -> Answer {
     let mut request: ConfigurationRequest = parse(&body)?;
     let outcome = blocking(move || {
+        let _alone = door.alone()?;
         let old = local_text()?;
         let before = without_secrets(&old);
         // Whoever sends back what they were shown means the secrets that were hidden from them.
