@@ -56,10 +56,10 @@ struct Builder<'a> {
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
     let cache = Cache::open(!options.no_cache)?;
-    let base = &project.forge.base;
-    let tools = tools::prepare(&cache, base, Purpose::Builder, progress)?.share(&project.directory);
+    let base = project.forge.base();
+    let tools = tools::prepare(&cache, &base, Purpose::Builder, progress)?.share(&project.directory);
     let programs = programs_folder()?;
-    let builder = Builder { project, recipe: Recipe::load(&base.recipe)?, cache, tools, programs, progress };
+    let builder = Builder { project, recipe: Recipe::load()?, cache, tools, programs, progress };
     let staging = staging_folder(project);
     remove_folder(&staging)?;
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
@@ -138,12 +138,16 @@ impl Builder<'_> {
         self.progress.step(title, || self.cache.step(name, key, make))
     }
 
+    fn suite(&self) -> &str {
+        "trixie"
+    }
+
     fn archives(&self) -> Result<Archives> {
-        Archives::find(&self.project.forge.base, &self.recipe.suite)
+        Archives::find(&self.project.forge.base(), self.suite())
     }
 
     fn packages(&self) -> Vec<String> {
-        let mut packages = [self.recipe.packages.clone(), self.project.forge.packages.clone()].concat();
+        let mut packages = [&self.recipe.packages, self.project.forge.packages.added()].concat();
         packages.sort();
         packages.dedup();
         packages
@@ -185,7 +189,7 @@ impl Builder<'_> {
 
     fn install_packages(&self, output: &Path) -> Result<()> {
         let packages = self.packages();
-        tools::bootstrap(&self.archives()?, &self.recipe.suite, &packages, &self.recipe.without, output)
+        tools::bootstrap(&self.archives()?, self.suite(), &packages, &self.recipe.without, output)
     }
 
     fn initrd(&self, base_key: &Key, tree: &Tree, kernel: &Kernel) -> Result<Cached> {
@@ -216,7 +220,7 @@ impl Builder<'_> {
             .with(&forge)
             .with(recipe.as_bytes())
             .with(&created.to_le_bytes());
-        for (path, content) in Recipe::files(&self.project.forge.base.recipe) {
+        for (path, content) in Recipe::files() {
             key = key.with(path.as_bytes()).with(&content);
         }
         for (name, _) in PROGRAMS {

@@ -141,9 +141,9 @@ fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> 
     }
     if dry_run {
         println!(
-            "{} from recipe {} → {}",
+            "{} from {} → {}",
             project.forge.artifact_name(),
-            project.forge.base.recipe,
+            project.forge.base().from,
             project.output().display()
         );
         return Ok(());

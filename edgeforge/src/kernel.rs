@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn modules_come_with_what_they_need_and_their_hardware() {
-        let recipe = Recipe::load("debian-13").unwrap();
+        let recipe = Recipe::load().unwrap();
         let all = "CONFIG_EROFS_FS=m\nCONFIG_DM_VERITY=m\nCONFIG_OVERLAY_FS=m\nCONFIG_EFIVAR_FS=y\n";
         let kernel = Kernel::find(&tree(all), &recipe).unwrap();
         let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_a_feature_is_refused_by_name() {
-        let recipe = Recipe::load("debian-13").unwrap();
+        let recipe = Recipe::load().unwrap();
         let error = Kernel::find(&tree("CONFIG_EROFS_FS=m\n"), &recipe).unwrap_err().to_string();
         assert!(error.contains("DM_VERITY"), "{error}");
     }

@@ -51,7 +51,7 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
     add_accounts(tree, &inputs.recipe.accounts)?;
     add_units(tree, inputs.recipe);
     add_generated(tree, created);
-    for (path, content) in Recipe::files(&inputs.project.forge.base.recipe) {
+    for (path, content) in Recipe::files() {
         let mode = if path.starts_with("etc/sudoers.d/") { 0o440 } else { 0o644 };
         tree.put_file(&path, mode, content);
     }

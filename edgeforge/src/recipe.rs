@@ -14,7 +14,6 @@ struct Images;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Recipe {
-    pub(crate) suite: String,
     pub(crate) packages: Vec<String>,
     /// Packages that must not be installed although others recommend them.
     pub(crate) without: Vec<String>,
@@ -72,20 +71,15 @@ fn text(path: &str) -> Result<String> {
 
 impl Recipe {
     /// # Errors
-    /// [`edge_model::Class::InvalidInput`] for a recipe that does not exist.
-    pub(crate) fn load(name: &str) -> Result<Self> {
-        let path = format!("{name}/recipe.yaml");
-        if Images::get(&path).is_none() {
-            return Err(
-                Error::invalid(format!("there is no recipe {name:?}")).help("use base.recipe: debian-13")
-            );
-        }
-        document::parse(&format!("images/{path}"), &text(&path)?)
+    /// [`edge_model::Class::Internal`] when the embedded recipe is damaged.
+    pub(crate) fn load() -> Result<Self> {
+        document::parse("images/appliance/recipe.yaml", &text("appliance/recipe.yaml")?)
+            .context("the embedded recipe is damaged")
     }
 
     /// Files that the recipe adds to the root: path and content.
-    pub(crate) fn files(name: &str) -> Vec<(String, Vec<u8>)> {
-        below(&format!("{name}/files/"))
+    pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
+        below("appliance/files/")
     }
 }
 
@@ -118,10 +112,9 @@ mod tests {
 
     #[test]
     fn everything_embedded_can_be_read() {
-        let recipe = Recipe::load("debian-13").unwrap();
+        let recipe = Recipe::load().unwrap();
         assert!(recipe.packages.contains(&"linux-image-amd64".to_owned()));
-        assert!(Recipe::files("debian-13").iter().any(|(path, _)| path == "usr/lib/edge/cos-layout.env"));
-        assert!(Recipe::load("nothing").is_err());
+        assert!(Recipe::files().iter().any(|(path, _)| path == "usr/lib/edge/cos-layout.env"));
         assert!(!Tools::load().unwrap().builder.is_empty());
         let forge = project_files().into_iter().find(|(path, _)| path == "forge.yaml").unwrap().1;
         edge_model::forge::Forge::parse("forge.yaml", &String::from_utf8(forge).unwrap()).unwrap();

@@ -232,7 +232,10 @@ fn a_shell_opens_where_the_image_allows_it(
     }
     let command = "until systemctl is-active --quiet edge-shell@admin-1; do sleep 1; done; sudo fgconsole";
     let console = ssh.run(command, ground.patience(60))?;
-    ensure(console == "2", || format!("the shell is there, and the screen shows console {console}"))
+    ensure(console == "2", || format!("the shell is there, and the screen shows console {console}"))?;
+    // A login prompt on the same console would hang the shell up.
+    let prompts = ssh.run("systemctl list-units --no-legend 'autovt@*' 'getty@*'", ground.patience(60))?;
+    ensure(prompts.trim().is_empty(), || format!("there are login prompts beside the shell: {prompts}"))
 }
 
 /// A renewed session goes on under its new token, and ends when it is told to.

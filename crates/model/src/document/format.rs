@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use x509_cert::der::DecodePem;
 
+use crate::forge::Source;
+
 /// A prefix length and the address it belongs to.
 ///
 /// # Errors
@@ -133,6 +135,10 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
         ),
         "file-mode" => file_mode(text),
         "date" => is(is_date(text), text, "a day, like 2027-03-31"),
+        "image-source" => text.parse::<Source>().map(|_| None).map_err(|error| {
+            let help = error.help.as_deref().unwrap_or_default();
+            format!("{}; {help}", error)
+        }),
         "size" => size(text).map(|_| None).ok_or_else(|| format!("{text:?} is not a size, like 512M or 20G")),
         _ => Ok(None),
     }
