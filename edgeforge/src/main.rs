@@ -11,6 +11,7 @@ mod initrd;
 mod kernel;
 mod media;
 mod normalise;
+mod oci;
 mod progress;
 mod project;
 mod provider_image;

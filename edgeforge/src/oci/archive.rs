@@ -1,0 +1,184 @@
+//! Images in files: an OCI layout, and what `docker save` and `podman save` write.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use edge_model::ids::{Digest, to_hex};
+use edge_model::{Context, Error, Result};
+use edge_slot_image::sha256;
+use serde::Deserialize;
+use tar::{Archive, EntryType};
+
+use super::image::{self, Descriptor, Document, Image, Layer, Stored};
+use crate::tree::checked;
+
+/// Most files of an archive.
+const MOST_FILES: usize = 10_000;
+const NAME_OF_TAG: &str = "org.opencontainers.image.ref.name";
+
+/// Where blobs of a layout are.
+trait Files {
+    fn find(&self, path: &str) -> Result<Stored>;
+}
+
+struct Folder<'a>(&'a Path);
+
+impl Files for Folder<'_> {
+    fn find(&self, path: &str) -> Result<Stored> {
+        let path = self.0.join(path);
+        let size = std::fs::metadata(&path).with_context(|| format!("cannot open {}", path.display()))?.len();
+        Ok(Stored { path, offset: 0, size })
+    }
+}
+
+struct Packed {
+    path: PathBuf,
+    files: BTreeMap<String, (u64, u64)>,
+}
+
+impl Files for Packed {
+    fn find(&self, path: &str) -> Result<Stored> {
+        let missing = || Error::invalid(format!("{} has no {path}", self.path.display()));
+        let (offset, size) = *self.files.get(path).ok_or_else(missing)?;
+        Ok(Stored { path: self.path.clone(), offset, size })
+    }
+}
+
+/// Reads an image from `FOLDER` or `FOLDER:TAG`; without a tag the folder must hold one image.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when it is not a layout or has no such image.
+pub(crate) fn from_layout(project: &Path, place: &str) -> Result<Image> {
+    let whole = project.join(place);
+    let (folder, tag) = match place.rsplit_once(':') {
+        Some((folder, tag)) if !whole.exists() => (project.join(folder), Some(tag)),
+        _ => (whole, None),
+    };
+    from_index(&Folder(&folder), tag)
+        .with_context(|| format!("cannot take the base from {}", folder.display()))
+}
+
+/// Reads the only image of an archive.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when the archive holds no image or several.
+pub(crate) fn from_archive(path: &Path) -> Result<Image> {
+    let context = || format!("cannot take the base from {}", path.display());
+    let packed = pack(path).with_context(context)?;
+    let image = if packed.files.contains_key("index.json") {
+        from_index(&packed, None)
+    } else {
+        from_docker(&packed)
+    };
+    image.with_context(context)
+}
+
+/// Finds the files of an archive; links of old archives lead to other layers.
+fn pack(path: &Path) -> Result<Packed> {
+    let mut archive = Archive::new(BufReader::with_capacity(1 << 16, File::open(path)?));
+    let mut files = BTreeMap::new();
+    let mut links = Vec::new();
+    for entry in archive.entries_with_seek()? {
+        let entry = entry?;
+        let Some(name) = checked(&String::from_utf8_lossy(&entry.path_bytes()))? else { continue };
+        match entry.header().entry_type() {
+            EntryType::Regular => drop(files.insert(name, (entry.raw_file_position(), entry.size()))),
+            EntryType::Symlink | EntryType::Link => {
+                let target = entry.link_name()?.unwrap_or_default().to_string_lossy().into_owned();
+                links.push((name, target));
+            }
+            _ => {}
+        }
+        if files.len() > MOST_FILES {
+            return Err(Error::invalid("it has too many files"));
+        }
+    }
+    for (name, target) in links {
+        let target = target.trim_start_matches("../");
+        if let Some(place) = files.get(target).copied() {
+            files.insert(name, place);
+        }
+    }
+    Ok(Packed { path: path.to_owned(), files })
+}
+
+fn from_index(files: &dyn Files, tag: Option<&str>) -> Result<Image> {
+    let index = files.find("index.json").map_err(|error| error.help("this is not an OCI layout"))?;
+    let Document::Index(mut manifests) = Document::parse(&index.document()?)? else {
+        return Err(Error::invalid("index.json is not an index"));
+    };
+    if let Some(tag) = tag {
+        manifests.retain(|one| one.annotations.get(NAME_OF_TAG).is_some_and(|name| name == tag));
+    }
+    if manifests.iter().filter(|one| one.platform.is_none()).count() > 1 {
+        return Err(Error::invalid(format!("it holds {} images", manifests.len()))
+            .help("name one of them: oci-layout:FOLDER:TAG"));
+    }
+    if manifests.is_empty() {
+        return Err(Error::invalid("it holds no image with this name"));
+    }
+    let mut chosen = image::for_this_architecture(manifests)?;
+    let mut document = Document::parse(&blob_document(files, &chosen)?)?;
+    if let Document::Index(manifests) = document {
+        chosen = image::for_this_architecture(manifests)?;
+        document = Document::parse(&blob_document(files, &chosen)?)?;
+    }
+    let Document::Manifest { config, layers } = document else {
+        return Err(Error::invalid("an index of the image leads to another index"));
+    };
+    let diff_ids = image::diff_ids(&blob_document(files, &config)?, layers.len())?;
+    let layers = layers.iter().zip(diff_ids).map(|(blob, diff_id)| {
+        Ok(Layer { stored: find_blob(files, blob)?, digest: Some(blob.digest), diff_id })
+    });
+    Ok(Image { digest: chosen.digest, layers: layers.collect::<Result<_>>()? })
+}
+
+fn find_blob(files: &dyn Files, blob: &Descriptor) -> Result<Stored> {
+    let stored = files.find(&format!("blobs/sha256/{}", to_hex(&blob.digest.0)))?;
+    if stored.size == blob.size {
+        return Ok(stored);
+    }
+    Err(Error::integrity(format!("{} has {} bytes instead of {}", blob.digest, stored.size, blob.size)))
+}
+
+fn blob_document(files: &dyn Files, blob: &Descriptor) -> Result<Vec<u8>> {
+    let bytes = find_blob(files, blob)?.document()?;
+    check(&bytes, blob.digest)?;
+    Ok(bytes)
+}
+
+fn check(bytes: &[u8], expected: Digest) -> Result<()> {
+    let found = sha256(bytes);
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::integrity(format!("{expected} is damaged: it is {found}")))
+    }
+}
+
+/// `manifest.json` of docker's own form, from before there was a standard.
+fn from_docker(files: &dyn Files) -> Result<Image> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Saved {
+        config: String,
+        layers: Vec<String>,
+    }
+    let list =
+        files.find("manifest.json").map_err(|error| error.help("this is not an archive of an image"))?;
+    let saved: Vec<Saved> =
+        serde_json::from_slice(&list.document()?).context("manifest.json cannot be read")?;
+    let [saved] = saved.as_slice() else {
+        return Err(Error::invalid(format!("it holds {} images", saved.len())).help("save one image alone"));
+    };
+    let config = files.find(&saved.config)?.document()?;
+    let diff_ids = image::diff_ids(&config, saved.layers.len())?;
+    let layers = saved
+        .layers
+        .iter()
+        .zip(diff_ids)
+        .map(|(path, diff_id)| Ok(Layer { stored: files.find(path)?, digest: None, diff_id }));
+    Ok(Image { digest: sha256(&config), layers: layers.collect::<Result<_>>()? })
+}

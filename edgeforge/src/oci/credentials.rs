@@ -1,0 +1,85 @@
+//! Who we are to a registry: what `docker login` and `podman login` left behind.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use edge_model::{Error, Result};
+use oci_client::secrets::RegistryAuth;
+
+/// Under this name docker keeps the login of its own registry.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+/// The login for a registry. `REGISTRY_USER` and `REGISTRY_PASSWORD` come first, for machines without a login; a
+/// secret has no place on a command line.
+///
+/// # Errors
+/// [`edge_model::Class::Environment`] when a credential helper fails: to go on as nobody would hide why.
+pub(crate) fn of(host: &str) -> Result<RegistryAuth> {
+    if let (Ok(user), Ok(password)) = (std::env::var("REGISTRY_USER"), std::env::var("REGISTRY_PASSWORD")) {
+        return Ok(RegistryAuth::Basic(user, password));
+    }
+    for path in places() {
+        match File::open(&path) {
+            Ok(file) => {
+                if let Some(login) = from_file(file, host)? {
+                    return Ok(login);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::environment(format!("cannot open {}: {error}", path.display()))),
+        }
+    }
+    Ok(RegistryAuth::Anonymous)
+}
+
+/// Files with logins, docker's before podman's.
+fn places() -> Vec<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = |path: &str| std::env::home_dir().map(|home| home.join(path));
+    [
+        folder("DOCKER_CONFIG").or_else(|| home(".docker")).map(|folder| folder.join("config.json")),
+        folder("REGISTRY_AUTH_FILE"),
+        folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn from_file(file: File, host: &str) -> Result<Option<RegistryAuth>> {
+    let name = if matches!(host, "index.docker.io" | "docker.io") { DOCKER_HUB } else { host };
+    match get_credential_from_reader(file, name) {
+        Ok(DockerCredential::UsernamePassword(user, password)) => {
+            Ok(Some(RegistryAuth::Basic(user, password)))
+        }
+        Ok(DockerCredential::IdentityToken(token)) => Ok(Some(RegistryAuth::Bearer(token))),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
+        // What the helper printed may hold a secret.
+        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+            Err(Error::environment(format!("the credential helper {helper} failed for {host}"))
+                .help("log in again with the tool that the helper belongs to"))
+        }
+        Err(error) => Err(Error::environment(format!("the login for {host} cannot be read: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_found_by_its_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let secret = data_encoding::BASE64.encode(b"site:word");
+        std::fs::write(&path, format!("{{\"auths\":{{\"registry.example\":{{\"auth\":\"{secret}\"}}}}}}"))
+            .unwrap();
+        let login = |host: &str| from_file(File::open(&path).unwrap(), host).unwrap();
+        assert_eq!(login("registry.example"), Some(RegistryAuth::Basic("site".into(), "word".into())));
+        assert_eq!(login("other.example"), None);
+        let helper = "{\"credHelpers\":{\"registry.example\":\"not-there\"}}";
+        std::fs::write(&path, helper).unwrap();
+        assert!(from_file(File::open(&path).unwrap(), "registry.example").is_err());
+    }
+}

@@ -1,0 +1,215 @@
+//! What makes up an image, and the documents that say so.
+//!
+//! <https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md>
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use edge_model::ids::Digest;
+use edge_model::{Context, Error, Result};
+use serde::Deserialize;
+
+/// Most bytes of a manifest, index or configuration.
+pub(super) const DOCUMENT_LIMIT: u64 = 4 << 20;
+/// More layers than any builder makes.
+const MOST_LAYERS: usize = 500;
+/// Manifests that can be asked for.
+pub(super) const MANIFEST_TYPES: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+const ARCHITECTURE: &str = "amd64";
+
+/// An image whose blobs are on this machine.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// Digest of its manifest; of its configuration where there is no manifest.
+    pub(crate) digest: Digest,
+    /// The lowest first.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// A layer as it is stored.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(super) stored: Stored,
+    /// Of the stored bytes, where they have a digest of their own.
+    pub(super) digest: Option<Digest>,
+    /// Of the tar archive in them.
+    pub(crate) diff_id: Digest,
+}
+
+/// A file or a part of one.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+impl Stored {
+    pub(super) fn open(&self) -> Result<impl Read + use<>> {
+        let context = || format!("cannot open {}", self.path.display());
+        let mut file = File::open(&self.path).with_context(context)?;
+        file.seek(SeekFrom::Start(self.offset)).with_context(context)?;
+        Ok(file.take(self.size))
+    }
+
+    /// A short document.
+    pub(super) fn document(&self) -> Result<Vec<u8>> {
+        if self.size > DOCUMENT_LIMIT {
+            return Err(Error::invalid(format!("a document of the image has {} bytes", self.size)));
+        }
+        let mut bytes = Vec::new();
+        self.open()?
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(bytes)
+    }
+}
+
+/// Points at a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Descriptor {
+    #[serde(default)]
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    #[serde(default)]
+    pub(super) platform: Option<Platform>,
+    #[serde(default)]
+    pub(super) annotations: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Platform {
+    architecture: String,
+    os: String,
+}
+
+/// A manifest or an index of manifests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Document {
+    Manifest { config: Descriptor, layers: Vec<Descriptor> },
+    Index(Vec<Descriptor>),
+}
+
+impl Document {
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] when it is neither.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Either {
+            manifests: Option<Vec<Descriptor>>,
+            config: Option<Descriptor>,
+            layers: Option<Vec<Descriptor>>,
+        }
+        let either: Either = serde_json::from_slice(bytes).context("this is not the manifest of an image")?;
+        match (either.manifests, either.config, either.layers) {
+            (Some(manifests), None, None) => Ok(Self::Index(manifests)),
+            (None, Some(config), Some(layers)) if layers.len() <= MOST_LAYERS => {
+                Ok(Self::Manifest { config, layers })
+            }
+            _ => Err(Error::invalid("this is not the manifest of a container image")),
+        }
+    }
+}
+
+/// The image for this architecture; an index that has only one need not say which it is.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when there is none.
+pub(super) fn for_this_architecture(manifests: Vec<Descriptor>) -> Result<Descriptor> {
+    let is_image = |one: &Descriptor| {
+        one.platform
+            .as_ref()
+            .is_none_or(|platform| platform.os != "unknown" && platform.architecture != "unknown")
+    };
+    let mut images: Vec<Descriptor> = manifests.into_iter().filter(is_image).collect();
+    let fits = |one: &Descriptor| {
+        one.platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "linux" && platform.architecture == ARCHITECTURE)
+    };
+    if let Some(at) = images.iter().position(fits) {
+        return Ok(images.swap_remove(at));
+    }
+    match images.as_slice() {
+        [only] if only.platform.is_none() => Ok(images.swap_remove(0)),
+        _ => Err(Error::invalid(format!("the image is not there for linux/{ARCHITECTURE}"))),
+    }
+}
+
+/// The digests of the layers' archives, from an image's configuration.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when the configuration is not one, or that of another architecture.
+pub(super) fn diff_ids(config: &[u8], layers: usize) -> Result<Vec<Digest>> {
+    #[derive(Deserialize)]
+    struct Config {
+        architecture: String,
+        rootfs: RootFs,
+    }
+    #[derive(Deserialize)]
+    struct RootFs {
+        diff_ids: Vec<Digest>,
+    }
+    let config: Config =
+        serde_json::from_slice(config).context("the image's configuration cannot be read")?;
+    if config.architecture != ARCHITECTURE {
+        return Err(Error::invalid(format!(
+            "the image is for {}, not for {ARCHITECTURE}",
+            config.architecture
+        )));
+    }
+    if config.rootfs.diff_ids.len() != layers {
+        return Err(Error::invalid(format!(
+            "the image has {layers} layers and {} digests for them",
+            config.rootfs.diff_ids.len()
+        )));
+    }
+    Ok(config.rootfs.diff_ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Document::parse(&bytes);
+            let _ = diff_ids(&bytes, 1);
+        }
+
+        #[test]
+        fn no_json_panics(text in "[\\[\\]{}\":,a-z0-9]{0,200}") {
+            let _ = Document::parse(text.as_bytes());
+        }
+    }
+
+    fn descriptor(platform: Option<(&str, &str)>, size: u64) -> Descriptor {
+        let platform =
+            platform.map(|(os, architecture)| Platform { os: os.into(), architecture: architecture.into() });
+        let annotations = Default::default();
+        Descriptor { media_type: String::new(), digest: Digest([0; 32]), size, platform, annotations }
+    }
+
+    #[test]
+    fn the_right_image_of_an_index_is_taken() {
+        let attestation = descriptor(Some(("unknown", "unknown")), 1);
+        let all = vec![
+            descriptor(Some(("linux", "arm64")), 2),
+            attestation.clone(),
+            descriptor(Some(("linux", "amd64")), 3),
+        ];
+        assert_eq!(for_this_architecture(all).unwrap().size, 3);
+        assert_eq!(for_this_architecture(vec![descriptor(None, 4), attestation]).unwrap().size, 4);
+        assert!(for_this_architecture(vec![descriptor(Some(("linux", "arm64")), 2)]).is_err());
+    }
+}
