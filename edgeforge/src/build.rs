@@ -7,18 +7,21 @@ use edge_host::sandbox::Sandbox;
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
 
-use crate::apt::Archives;
+use crate::apt::{Archives, Package, Pool};
 use crate::cache::{Cache, Cached, Key};
+use crate::customise::{self, Changes};
+use crate::inputs::{Finder, FoundBase, Freshness, Inputs};
 use crate::kernel::Kernel;
+use crate::lock::Lock;
 use crate::normalise::{self, PROGRAMS};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::provider_image::{self, Image};
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::Tree;
-use crate::{clock, initrd, media, push, sbom, uki};
+use crate::{adapt, clock, initrd, media, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
@@ -26,6 +29,10 @@ const INIT: &str = "edge-init";
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) no_cache: bool,
+    /// Nothing is fetched.
+    pub(crate) offline: bool,
+    /// What `forge.lock` says must be what is found.
+    pub(crate) locked: bool,
     pub(crate) push: Option<String>,
     pub(crate) plain_http: bool,
 }
@@ -56,22 +63,78 @@ struct Builder<'a> {
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
     let cache = Cache::open(!options.no_cache)?;
+    let recipe = Recipe::load()?;
+    let inputs = find_inputs(project, &recipe, &cache, options, progress)?;
     let base = project.forge.base();
-    let tools = tools::prepare(&cache, &base, Purpose::Builder, progress)?.share(&project.directory);
+    let tools = tools::prepare(&cache, &base, Purpose::Builder, options.offline, progress)?;
+    let tools = tools.share(&project.directory);
     let programs = programs_folder()?;
-    let builder = Builder { project, recipe: Recipe::load()?, cache, tools, programs, progress };
+    let builder = Builder { project, recipe, cache, tools, programs, progress };
     let staging = staging_folder(project);
     remove_folder(&staging)?;
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
-    let made = builder.run(&staging);
+    let made = builder.run(inputs, &staging);
     let (root_hash, signed) = made.inspect_err(|_| drop(remove_folder(&staging)))?;
     publish(&staging, &project.output())?;
     if let Some(reference) = &options.push {
         progress.step("push", || push::push(&project.output().join("oci"), reference, options.plain_http))?;
     }
+    builder.cache.prune()?;
     let iso = project.output().join(format!("{}.iso", project.forge.artifact_name()));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
     Ok(Summary { iso, iso_size, root_hash, signed })
+}
+
+/// Finds the inputs, and keeps `forge.lock` true.
+fn find_inputs(
+    project: &Project,
+    recipe: &Recipe,
+    cache: &Cache,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Inputs> {
+    let locked = Lock::load(&project.directory)?;
+    if options.locked && locked.is_none() {
+        return Err(Error::rejected("the project has no forge.lock").help("edgeforge update writes one"));
+    }
+    let finder =
+        Finder { project, recipe, cache, progress, offline: options.offline, freshness: Freshness::Locked };
+    let inputs = finder.find(locked.as_ref())?;
+    match &locked {
+        Some(old) if *old == inputs.lock => {}
+        Some(old) if options.locked => {
+            let drift = old.drift(&inputs.lock).join("\n  ");
+            return Err(Error::rejected(format!("the project is not what forge.lock says:\n  {drift}"))
+                .help("look at the changes, and take them with `edgeforge update`"));
+        }
+        _ => inputs.lock.store(&project.directory)?,
+    }
+    Ok(inputs)
+}
+
+/// Fetches everything that a build needs, and writes `forge.lock`. Gives what is different from the old one.
+///
+/// # Errors
+/// Those of registries and archives.
+pub(crate) fn fetch(
+    project: &Project,
+    freshness: Freshness,
+    dry_run: bool,
+    progress: &Progress,
+) -> Result<Vec<String>> {
+    let cache = Cache::open(true)?;
+    let recipe = Recipe::load()?;
+    let old = Lock::load(&project.directory)?;
+    let finder = Finder { project, recipe: &recipe, cache: &cache, progress, offline: false, freshness };
+    let inputs = finder.find(old.as_ref())?;
+    if !dry_run {
+        tools::prepare(&cache, &project.forge.base(), Purpose::Builder, false, progress)?;
+        inputs.lock.store(&project.directory)?;
+    }
+    Ok(old.map_or_else(
+        || vec![format!("{} packages are locked", inputs.lock.packages.len())],
+        |old| old.drift(&inputs.lock),
+    ))
 }
 
 /// Where the output grows until it is whole.
@@ -80,15 +143,12 @@ pub(crate) fn staging_folder(project: &Project) -> PathBuf {
 }
 
 impl Builder<'_> {
-    fn run(&self, staging: &Path) -> Result<(RootHash, bool)> {
-        let base_key = self.base_key()?;
-        let base = self.step("packages", "base", base_key.clone(), |output| self.install_packages(output))?;
-        let mut tree = Tree::read(&base.path)?;
+    fn run(&self, inputs: Inputs, staging: &Path) -> Result<(RootHash, bool)> {
+        let (mut tree, base_key) = self.base(&inputs)?;
         let created = match clock::source_date_epoch()? {
             Some(seconds) => seconds,
-            None => normalise::newest_package(&tree).ok_or_else(|| {
-                Error::environment("the base system does not tell the times of its packages")
-            })?,
+            None => normalise::newest_input(&tree)
+                .ok_or_else(|| Error::environment("the base system does not tell the times of its files"))?,
         };
         let kernel = Kernel::find(&tree, &self.recipe)?;
         let initrd = self.initrd(&base_key, &tree, &kernel)?;
@@ -98,15 +158,20 @@ impl Builder<'_> {
             &self.project.forge.version,
             &clock::rfc3339(created)?,
         )?;
-        let inputs = normalise::Inputs {
+        let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
+        let parts = normalise::Inputs {
             project: self.project,
             recipe: &self.recipe,
             programs: &self.programs,
             loader: self.tools.root().join(LOADER),
+            kernel: &kernel,
+            kubernetes: inputs.kubernetes.clone(),
+            kairos: matches!(&inputs.base, FoundBase::Root(root) if root.origin.kairos),
+            scratch: scratch.path(),
         };
-        let tree_key = self.tree_key(&base_key, created)?;
+        let tree_key = self.tree_key(&base_key, &inputs.lock, created)?;
         let image_step = self.step("root image", "image", tree_key, |output| {
-            normalise::normalise(&mut tree, &inputs, created)?;
+            normalise::normalise(&mut tree, &parts, created)?;
             fs::create_dir_all(output).context("cannot create a folder")?;
             let archive = output.join("tree.tar");
             tree.write(&archive, created)?;
@@ -128,6 +193,51 @@ impl Builder<'_> {
         Ok((root.description.root_hash, image.signature.is_some()))
     }
 
+    /// The base with its packages added and the project's commands run, and what names it.
+    fn base(&self, inputs: &Inputs) -> Result<(Tree, Key)> {
+        let mut key = Key::of("base-2").with(inputs.lock.base.from.as_bytes());
+        for package in &inputs.lock.packages {
+            key = key.with(package.sha256.as_bytes());
+        }
+        let remove = self.project.forge.packages.removed().to_vec();
+        let run = self.project.forge.run.clone();
+        match &inputs.base {
+            FoundBase::Packages(archives) => {
+                let request = key.with(&inputs.lock.request.0);
+                let base = self.step("packages", "base", request.clone(), |output| {
+                    self.install_packages(archives, &inputs.lock.packages, output)
+                })?;
+                let tree = Tree::read(&base.path)?;
+                self.changed(tree, request, &Changes { run, ..Changes::default() })
+            }
+            FoundBase::Root(root) => {
+                let key = key.with(&root.digest.0).with(b"taken-over-1");
+                let status = root.tree.read_file("var/lib/dpkg/status").unwrap_or_default();
+                let status = String::from_utf8_lossy(&status).into_owned();
+                let installed = adapt::installed(&status);
+                let remove =
+                    remove.into_iter().filter(|package| installed.contains(&package.as_str())).collect();
+                let changes = Changes { install: inputs.packages.clone(), remove, run };
+                let (tree, key) = self.changed(root.tree.clone(), key, &changes)?;
+                adapt::check(&tree, &self.recipe, &root.origin)?;
+                Ok((tree, key))
+            }
+        }
+    }
+
+    fn changed(&self, tree: Tree, key: Key, changes: &Changes) -> Result<(Tree, Key)> {
+        if changes.is_empty() {
+            return Ok((tree, key));
+        }
+        let key = key.with(b"changed-1").with(format!("{:?}{:?}", changes.remove, changes.run).as_bytes());
+        let changed = self.step("commands in the root", "changed", key.clone(), |output| {
+            let scratch =
+                tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
+            customise::customise(&tree, changes, scratch.path(), output)
+        })?;
+        Ok((Tree::read(&changed.path)?, key))
+    }
+
     fn step(
         &self,
         title: &str,
@@ -138,58 +248,18 @@ impl Builder<'_> {
         self.progress.step(title, || self.cache.step(name, key, make))
     }
 
-    fn suite(&self) -> &str {
-        "trixie"
-    }
-
-    fn archives(&self) -> Result<Archives> {
-        Archives::find(&self.project.forge.base(), self.suite())
-    }
-
-    fn packages(&self) -> Vec<String> {
-        let mut packages = [&self.recipe.packages, self.project.forge.packages.added()].concat();
-        packages.sort();
-        packages.dedup();
-        packages
-    }
-
-    /// The same archives in the same state and the same list give the same packages. Without a network the
-    /// last known state is taken.
-    fn base_key(&self) -> Result<Key> {
-        let archives = self.archives()?;
-        let lines = archives.source_lines().join("\n");
-        let remembered = self.cache.root().join(format!(
-            "archive-state-{}",
-            &edge_model::ids::to_hex(&edge_slot_image::sha256(lines.as_bytes()).0)[..24]
-        ));
-        let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
-        let _lock = self.cache.lock("archive-state")?;
-        let state = match archives.state(scratch.path()) {
-            Ok(state) => {
-                edge_host::files::write_durably(&remembered, state.to_string().as_bytes(), 0o644)?;
-                state.to_string()
-            }
-            Err(error) => {
-                let last = edge_host::files::read_text_if_there(&remembered)?.ok_or(error)?;
-                self.progress.say("the package archive cannot be reached: its last known state is used");
-                last
-            }
-        };
-        Ok(Key::of("base-1")
-            .with(lines.as_bytes())
-            .with(state.as_bytes())
-            .with(self.packages().join(" ").as_bytes())
-            .with(self.recipe.without.join(" ").as_bytes()))
-    }
-
     /// The tools shape the result; their tree is named by its own inputs.
     fn with_tools(&self, key: Key) -> Key {
         key.with(self.tools.root().as_os_str().as_encoded_bytes())
     }
 
-    fn install_packages(&self, output: &Path) -> Result<()> {
-        let packages = self.packages();
-        tools::bootstrap(&self.archives()?, self.suite(), &packages, &self.recipe.without, output)
+    fn install_packages(&self, archives: &Archives, packages: &[Package], output: &Path) -> Result<()> {
+        // Not in the cache, which others may not read: mmdebstrap works as another user.
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+        Pool::open(self.cache.root())?.lay_out(packages, archives.suite(), folder.path())?;
+        let names: Vec<String> = packages.iter().map(|package| package.name.clone()).collect();
+        let source = format!("deb [trusted=yes] copy:{}/ ./", folder.path().display());
+        tools::bootstrap(&[source], archives.suite(), &names, output)
     }
 
     fn initrd(&self, base_key: &Key, tree: &Tree, kernel: &Kernel) -> Result<Cached> {
@@ -209,18 +279,20 @@ impl Builder<'_> {
     }
 
     /// Everything that [`normalise::normalise`] and mkfs.erofs look at.
-    fn tree_key(&self, base_key: &Key, created: u64) -> Result<Key> {
+    fn tree_key(&self, base_key: &Key, lock: &Lock, created: u64) -> Result<Key> {
         let forge =
             serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
+        let lock = serde_json::to_vec(lock).context("cannot write the lock")?;
         let recipe = format!("{:?}", self.recipe);
         let mut key = self
             .with_tools(base_key.clone())
             .with_file(&self.tools.root().join(LOADER))?
-            .with(b"image-1")
+            .with(b"image-2")
             .with(&forge)
+            .with(&lock)
             .with(recipe.as_bytes())
             .with(&created.to_le_bytes());
-        for (path, content) in Recipe::files() {
+        for (path, content) in Recipe::files().into_iter().chain(recipe::cis_files()) {
             key = key.with(path.as_bytes()).with(&content);
         }
         for (name, _) in PROGRAMS {

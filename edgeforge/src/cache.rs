@@ -1,11 +1,14 @@
-//! Results of build steps, kept by the hash of their inputs. A step's result appears under its name when it is
-//! whole; an interrupted step leaves nothing.
+//! Results of build steps, kept by the hash of their inputs, and files from outside, kept by their own. A result
+//! appears under its name when it is whole; an interrupted step leaves nothing that is taken for one. Several builds
+//! may work at the same time: they wait for each other where they want the same.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use edge_model::ids::Digest;
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 use edge_slot_image::Hasher;
 
 /// A digest over everything that a step depends on.
@@ -42,7 +45,18 @@ pub(crate) struct Cache {
     root: PathBuf,
     /// Results of earlier runs may be used.
     reuse: bool,
+    /// Most bytes that stay after a build.
+    limit: u64,
+    /// Held as long as this build may need what is in the cache.
+    used: Arc<File>,
 }
+
+const LIMIT: &str = "EDGEFORGE_CACHE_LIMIT";
+const DEFAULT_LIMIT: u64 = 20 << 30;
+/// Locked by all builds together, and by who removes something alone.
+const USE_LOCK: &str = ".use.lock";
+/// Folders whose files are kept one by one.
+const SHELVES: [&str; 3] = ["packages", "blobs", "components"];
 
 /// Where a step's result is, and whether it was made now.
 #[derive(Debug)]
@@ -58,14 +72,25 @@ impl Cache {
         let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
         let home = || std::env::home_dir().unwrap_or_else(|| "/var/tmp".into()).join(".cache");
         let root = base.unwrap_or_else(home).join("edgeforge");
+        let limit = match std::env::var(LIMIT) {
+            Ok(text) => edge_model::document::format::size(&text)
+                .ok_or_else(|| Error::invalid(format!("{LIMIT}: {text:?} is not a size, like 20G")))?,
+            Err(_) => DEFAULT_LIMIT,
+        };
+        Self::at(root, reuse, limit)
+    }
+
+    fn at(root: PathBuf, reuse: bool, limit: u64) -> Result<Self> {
         fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
-        Ok(Self { root, reuse })
+        let used = File::create(root.join(USE_LOCK)).context("cannot lock the cache")?;
+        used.lock_shared().context("cannot lock the cache")?;
+        Ok(Self { root, reuse, limit, used: Arc::new(used) })
     }
 
     /// The same cache, with earlier results allowed whatever the user said: for tools, which are not part of
     /// any result.
     pub(crate) fn reusing(&self) -> Self {
-        Self { root: self.root.clone(), reuse: true }
+        Self { root: self.root.clone(), reuse: true, limit: self.limit, used: self.used.clone() }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -95,7 +120,6 @@ impl Cache {
         make(&temporary).inspect_err(|_| drop(remove(&temporary)))?;
         remove(&path)?;
         fs::rename(&temporary, &path).with_context(|| format!("cannot keep the result of {name}"))?;
-        self.forget_old(name, &path);
         Ok(Cached { path, fresh: true })
     }
 
@@ -109,31 +133,73 @@ impl Cache {
         Ok(lock)
     }
 
-    /// Keeps the newest results of a step, so that the cache does not grow without end.
-    fn forget_old(&self, name: &str, current: &Path) {
-        const KEEP: usize = 6;
-        let prefix = format!("{name}-");
+    /// Removes what was not used for longest, until the cache is within its limit, and what interrupted builds left.
+    /// Nothing is removed while another build runs.
+    ///
+    /// # Errors
+    /// When the cache cannot be locked again.
+    pub(crate) fn prune(&self) -> Result<()> {
+        self.used.unlock().context("cannot lock the cache")?;
+        if self.used.try_lock().is_ok() {
+            self.remove_leftovers();
+            self.remove_oldest();
+        }
+        // What a later step of this process makes is safe again.
+        self.used.unlock().and_then(|()| self.used.lock_shared()).context("cannot lock the cache")
+    }
+
+    fn remove_leftovers(&self) {
         let Ok(entries) = fs::read_dir(&self.root) else { return };
-        let mut results: Vec<(std::time::SystemTime, PathBuf)> = entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().strip_prefix(&prefix).is_some_and(is_digest))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        results.sort();
-        let surplus = results.len().saturating_sub(KEEP);
-        for (_, path) in results.into_iter().take(surplus).filter(|(_, path)| path != current) {
-            // What cannot be removed now is looked at again next time.
-            let _ = remove(&path);
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(".tmp") || (name.starts_with('.') && name.ends_with(".part")) {
+                // What cannot be removed now is looked at again next time.
+                let _ = remove(&entry.path());
+            }
+        }
+    }
+
+    fn remove_oldest(&self) {
+        let shelves = SHELVES.map(|shelf| self.root.join(shelf));
+        let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for folder in shelves.iter().chain([&self.root]) {
+            let Ok(entries) = fs::read_dir(folder) else { continue };
+            for entry in entries.flatten().filter(|entry| !shelves.contains(&entry.path())) {
+                let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+                if let Some(modified) = entry.metadata().ok().and_then(|metadata| metadata.modified().ok())
+                    && !is_hidden
+                {
+                    kept.push((modified, size_of(&entry.path()), entry.path()));
+                }
+            }
+        }
+        kept.sort();
+        let mut total: u64 = kept.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in kept {
+            if total <= self.limit {
+                return;
+            }
+            if remove(&path).is_ok() {
+                total -= size;
+            }
         }
     }
 }
 
-fn is_digest(text: &str) -> bool {
-    text.len() == 24 && text.chars().all(|character| character.is_ascii_hexdigit())
+/// Bytes that a file, or everything in a folder, takes from the disk.
+fn size_of(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    let inside = if metadata.is_dir() {
+        fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|entry| size_of(&entry.path())).sum())
+    } else {
+        0
+    };
+    inside + metadata.blocks() * 512
 }
 
 /// Marks a result as used.
-fn touch(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     if let Ok(file) = File::open(path) {
         // Only the order of forgetting depends on it.
         let _ = file.set_modified(std::time::SystemTime::now());
@@ -152,12 +218,11 @@ fn remove(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edge_model::Error;
 
     #[test]
     fn results_are_reused_and_failures_leave_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache { root: folder.path().to_owned(), reuse: true };
+        let cache = Cache::at(folder.path().to_owned(), true, u64::MAX).unwrap();
         let make = |path: &Path| Ok(fs::write(path, "x")?);
         assert!(cache.step("s", Key::of("1"), make).unwrap().fresh);
         assert!(!cache.step("s", Key::of("1"), make).unwrap().fresh);
@@ -169,6 +234,23 @@ mod tests {
         assert!(cache.step("s", Key::of("3"), fail).is_err());
         let visible = fs::read_dir(folder.path()).unwrap().flatten();
         assert_eq!(visible.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count(), 2);
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_nothing_while_another_build_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned(), true, 300_000).unwrap();
+        let make = |path: &Path| Ok(fs::write(path, vec![1; 200_000])?);
+        let old = cache.step("s", Key::of("1"), make).unwrap().path;
+        let new = cache.step("s", Key::of("2"), make).unwrap().path;
+        File::open(&old).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        fs::create_dir(folder.path().join(".tmpLeft")).unwrap();
+        let other = Cache::at(folder.path().to_owned(), true, 300_000).unwrap();
+        cache.prune().unwrap();
+        assert!(old.exists() && new.exists());
+        drop(other);
+        cache.prune().unwrap();
+        assert!(!old.exists() && new.exists() && !folder.path().join(".tmpLeft").exists());
     }
 
     #[test]

@@ -12,9 +12,11 @@ use edge_model::{Context, Error, Result};
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
+use crate::inputs::Freshness;
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
+use crate::unpack;
 
 /// Builds provider images and installer ISOs for edge appliances.
 #[derive(Parser)]
@@ -44,6 +46,12 @@ enum Command {
         /// Do not use results of earlier builds
         #[arg(long)]
         no_cache: bool,
+        /// Use only what is on this machine
+        #[arg(long)]
+        offline: bool,
+        /// Refuse to build anything but what forge.lock says
+        #[arg(long)]
+        locked: bool,
         /// Push the provider image to a registry afterwards
         #[arg(long, value_name = "REFERENCE")]
         push: Option<String>,
@@ -53,6 +61,23 @@ enum Command {
         /// Check the project and print what would be built
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Fetch everything that a build needs, for building with --offline
+    Fetch { directory: PathBuf },
+    /// Take the newest inputs into forge.lock, and show what changed
+    Update {
+        directory: PathBuf,
+        /// Only show
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Unpack a container image into a folder: oci:REFERENCE, oci-layout:FOLDER or docker-archive:FILE
+    Unpack {
+        image: String,
+        folder: PathBuf,
+        /// Talk to the registry without TLS
+        #[arg(long)]
+        plain_http: bool,
     },
     /// Check user data, unattended files and other documents
     Validate {
@@ -106,8 +131,13 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Convert { file, to } => documents::convert(&file, to),
         Command::Schema { document } => documents::schema(document),
         Command::Init { directory } => init(&directory),
-        Command::Build { directory, no_cache, push, plain_http, dry_run } => {
-            let options = Options { no_cache, push, plain_http };
+        Command::Fetch { directory } => fetch(&directory, Freshness::Locked, false, arguments.json),
+        Command::Update { directory, dry_run } => {
+            fetch(&directory, Freshness::Newest, dry_run, arguments.json)
+        }
+        Command::Unpack { image, folder, plain_http } => unpack::unpack(&image, &folder, plain_http),
+        Command::Build { directory, no_cache, offline, locked, push, plain_http, dry_run } => {
+            let options = Options { no_cache, offline, locked, push, plain_http };
             run_build(&directory, &options, dry_run, arguments.json)
         }
         Command::Keys(Keys::Generate { directory }) => project::generate_keys(&directory),
@@ -157,6 +187,18 @@ fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> 
     print_summary(&built?, json)
 }
 
+fn fetch(directory: &Path, freshness: Freshness, dry_run: bool, json: bool) -> Result<()> {
+    let drift = build::fetch(&Project::load(directory)?, freshness, dry_run, &Progress::new())?;
+    if json {
+        println!("{}", serde_json::to_string(&drift).context("cannot print the changes")?);
+    } else if drift.is_empty() {
+        println!("nothing changed");
+    } else {
+        println!("{}", drift.join("\n"));
+    }
+    Ok(())
+}
+
 fn print_summary(summary: &Summary, json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string(summary).context("cannot print the summary")?);
@@ -169,7 +211,7 @@ fn print_summary(summary: &Summary, json: bool) -> Result<()> {
 
 fn print_tools(purpose: Purpose) -> Result<()> {
     let cache = Cache::open(true)?;
-    let tools = tools::prepare(&cache, &Base::default(), purpose, &Progress::new())?;
+    let tools = tools::prepare(&cache, &Base::default(), purpose, false, &Progress::new())?;
     println!("{}", tools.root().display());
     Ok(())
 }

@@ -52,6 +52,11 @@ impl Kernel {
         })
     }
 
+    pub(crate) fn has_module(&self, name: &str) -> bool {
+        let name = name.replace('-', "_");
+        self.modules.contains_key(&name) || self.builtin.contains(&name)
+    }
+
     pub(crate) fn image_path(&self) -> String {
         format!("boot/vmlinuz-{}", self.release)
     }

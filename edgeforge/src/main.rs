@@ -1,14 +1,20 @@
-//! edgeforge: Debian packages become a provider image, an installer ISO and a raw disk.
+//! edgeforge: packages or any image become a provider image, an installer ISO and a raw disk.
 
+mod adapt;
 mod apt;
 mod build;
 mod cache;
 mod cli;
 mod clock;
+mod component;
+mod contents;
+mod customise;
 mod documents;
 mod fat;
 mod initrd;
+mod inputs;
 mod kernel;
+mod lock;
 mod media;
 mod normalise;
 mod oci;
@@ -22,6 +28,7 @@ mod sbom;
 mod tools;
 mod tree;
 mod uki;
+mod unpack;
 
 use std::process::ExitCode;
 

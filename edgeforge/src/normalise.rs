@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use edge_host::files;
 use edge_model::{Error, Result, paths};
 
+use crate::kernel::Kernel;
 use crate::project::{PUBLIC_KEY, Project};
 use crate::recipe::{Account, Recipe};
 use crate::tree::{Content, Tree, path_matches};
+use crate::{component, contents};
 
 /// Programs that go into every image, and where.
 pub(crate) const PROGRAMS: [(&str, &str); 2] =
@@ -24,15 +26,27 @@ pub(crate) struct Inputs<'a> {
     pub(crate) programs: &'a Path,
     /// systemd-boot of the tools tree.
     pub(crate) loader: PathBuf,
+    pub(crate) kernel: &'a Kernel,
+    /// The distribution of Kubernetes, and its file.
+    pub(crate) kubernetes: Option<(&'static str, PathBuf)>,
+    /// The base follows the Kairos contract.
+    pub(crate) kairos: bool,
+    /// A folder that lives until the tree has been written.
+    pub(crate) scratch: &'a Path,
 }
 
-/// Seconds since 1970 of the newest package, by the times that packages give their documentation.
-pub(crate) fn newest_package(tree: &Tree) -> Option<u64> {
-    let documentation = |path: &str| path.starts_with("usr/share/doc/") && !path.ends_with('/');
-    tree.iter()
-        .filter(|(path, node)| documentation(path) && matches!(node.content, Content::Span { .. }))
-        .map(|(_, node)| node.modified)
-        .max()
+/// Seconds since 1970 of the newest package, by the times that packages give their documentation; without
+/// documentation, of the newest program.
+pub(crate) fn newest_input(tree: &Tree) -> Option<u64> {
+    let newest = |below: &str| {
+        tree.iter()
+            .filter(|(path, node)| {
+                path.starts_with(below) && matches!(node.content, Content::Span { .. } | Content::File(_))
+            })
+            .map(|(_, node)| node.modified)
+            .max()
+    };
+    newest("usr/share/doc/").or_else(|| newest("usr/bin/"))
 }
 
 /// Turns a Debian tree into the root of an image whose newest input is from `created`.
@@ -62,8 +76,15 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
     if let Some(key) = inputs.project.trusted_key() {
         tree.put_file(&format!("{}/{PUBLIC_KEY}", &paths::IMAGE_KEYS[1..]), 0o644, key.to_text());
     }
-    identify(tree, inputs.project, created)?;
-    add_overlay(tree, &inputs.project.overlay)
+    if inputs.kairos {
+        tree.put_symlink("usr/bin/kairos-agent", "edge-agent");
+    }
+    identify(tree, inputs, created)?;
+    if let Some((name, file)) = &inputs.kubernetes {
+        component::place(tree, name, file, inputs.scratch)?;
+    }
+    add_overlay(tree, &inputs.project.overlay)?;
+    contents::add(tree, &inputs.project.forge, &inputs.project.directory, inputs.kernel)
 }
 
 /// The day of the last password change is the day of the build: replace it.
@@ -131,7 +152,8 @@ fn add_generated(tree: &mut Tree, created: u64) {
 }
 
 /// Who this image is, for systemd, for Kairos' tools and for the agent.
-fn identify(tree: &mut Tree, project: &Project, created: u64) -> Result<()> {
+fn identify(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
+    let project = inputs.project;
     let forge = &project.forge;
     let release = text(tree, "usr/lib/os-release")?;
     let release = format!("{release}IMAGE_ID=\"{}\"\nIMAGE_VERSION=\"{}\"\n", forge.name, forge.version);
@@ -151,7 +173,10 @@ fn identify(tree: &mut Tree, project: &Project, created: u64) -> Result<()> {
     ]
     .into();
     let lines: String = fields.iter().map(|(key, value)| format!("{key}=\"{value}\"\n")).collect();
-    tree.put_file(&paths::KAIROS_RELEASE[1..], 0o644, lines);
+    // What a Kairos base says about itself is what its files and plug-ins rely on.
+    if !inputs.kairos {
+        tree.put_file(&paths::KAIROS_RELEASE[1..], 0o644, lines);
+    }
     let signed = project.signing_key.is_some();
     let identity = serde_json::json!({ "name": forge.name, "version": forge.version, "created": created, "signed": signed });
     tree.put_file(&paths::IMAGE_DESCRIPTION[1..], 0o644, format!("{identity}\n"));

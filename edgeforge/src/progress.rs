@@ -54,6 +54,11 @@ impl Progress {
         result
     }
 
+    /// What only somebody who looks closely wants to know.
+    pub(crate) fn detail(&self, message: &str) {
+        self.say(&format!("  {message}"));
+    }
+
     pub(crate) fn say(&self, message: &str) {
         eprintln!("  {message}");
     }

@@ -27,6 +27,45 @@ pub(crate) struct Recipe {
     /// Kernel configuration and what it is for.
     pub(crate) kernel_features: BTreeMap<String, String>,
     pub(crate) initrd: InitrdModules,
+    /// Places of what an appliance cannot be without, and what it is.
+    pub(crate) needs: BTreeMap<String, String>,
+}
+
+/// What becomes of the parts of a Kairos base.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KairosTable {
+    pub(crate) units: BTreeMap<String, KairosPart>,
+    /// Files of /system/oem, without their ending.
+    pub(crate) oem: BTreeMap<String, KairosPart>,
+    pub(crate) programs: BTreeMap<String, KairosPart>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KairosPart {
+    pub(crate) fate: Fate,
+    pub(crate) why: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fate {
+    Keep,
+    Mask,
+    Remove,
+    Replace,
+}
+
+impl Fate {
+    pub(crate) fn done(self) -> &'static str {
+        match self {
+            Self::Keep => "kept",
+            Self::Mask => "masked",
+            Self::Remove => "removed",
+            Self::Replace => "replaced",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -62,6 +101,7 @@ pub(crate) struct Tools {
 
 edge_model::document!(Recipe);
 edge_model::document!(Tools);
+edge_model::document!(KairosTable);
 
 fn text(path: &str) -> Result<String> {
     let file = Images::get(path).ok_or_else(|| Error::internal(format!("images/{path} is not embedded")))?;
@@ -80,6 +120,20 @@ impl Recipe {
     /// Files that the recipe adds to the root: path and content.
     pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         below("appliance/files/")
+    }
+}
+
+/// Files for `cis-hardening`: path and content.
+pub(crate) fn cis_files() -> Vec<(String, Vec<u8>)> {
+    below("cis/files/")
+}
+
+impl KairosTable {
+    /// # Errors
+    /// [`edge_model::Class::Internal`] when the embedded table is damaged.
+    pub(crate) fn load() -> Result<Self> {
+        document::parse("images/kairos/table.yaml", &text("kairos/table.yaml")?)
+            .context("the embedded table is damaged")
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_host::sandbox::Sandbox;
-use edge_model::forge::Base;
+use edge_model::forge::{Base, Source};
 use edge_model::{Context, Error, Result};
 
 use crate::apt::Archives;
@@ -28,7 +28,13 @@ pub(crate) enum Purpose {
 ///
 /// # Errors
 /// When packages cannot be fetched or the machine lacks mmdebstrap or newuidmap.
-pub(crate) fn prepare(cache: &Cache, base: &Base, purpose: Purpose, progress: &Progress) -> Result<Sandbox> {
+pub(crate) fn prepare(
+    cache: &Cache,
+    base: &Base,
+    purpose: Purpose,
+    offline: bool,
+    progress: &Progress,
+) -> Result<Sandbox> {
     let tools = recipe::Tools::load()?;
     let (name, packages) = match purpose {
         Purpose::Builder => ("tools", tools.builder),
@@ -37,9 +43,17 @@ pub(crate) fn prepare(cache: &Cache, base: &Base, purpose: Purpose, progress: &P
     let key = Key::of("tools-1").with(tools.suite.as_bytes()).with(packages.join(" ").as_bytes());
     let made = progress.step(&format!("{name} tree"), || {
         cache.reusing().step(name, key, |target| {
-            let archives = Archives::find(base, &tools.suite)?;
+            if offline {
+                return Err(Error::environment("the builder's tools are not on this machine")
+                    .help("run `edgeforge fetch` where there is a network"));
+            }
+            let own_mirror = matches!(base.from, Source::Debian(_));
+            let from = Source::Debian(tools.suite.clone());
+            let base =
+                if own_mirror { Base { from, ..base.clone() } } else { Base { from, ..Base::default() } };
+            let archives = Archives::find(&base)?;
             let archive = target.with_extension("tar");
-            bootstrap(&archives, &tools.suite, &packages, &[], &archive)?;
+            bootstrap(&archives.source_lines(), &tools.suite, &packages, &archive)?;
             unpack(&archive, target)?;
             std::fs::remove_file(&archive).context("cannot remove a temporary file")
         })
@@ -51,27 +65,14 @@ pub(crate) fn prepare(cache: &Cache, base: &Base, purpose: Purpose, progress: &P
 ///
 /// # Errors
 /// When a needed program is missing or a package cannot be fetched.
-pub(crate) fn bootstrap(
-    archives: &Archives,
-    suite: &str,
-    packages: &[String],
-    without: &[String],
-    output: &Path,
-) -> Result<()> {
-    for (program, package) in [("/usr/bin/mmdebstrap", "mmdebstrap"), ("/usr/bin/newuidmap", "uidmap")] {
-        if !Path::new(program).exists() {
-            return Err(Error::environment(format!("{program} is not installed"))
-                .help(format!("sudo apt-get install {package}")));
-        }
-    }
-    let without = without.iter().map(|package| format!("{package}-"));
-    let include: Vec<String> = packages.iter().cloned().chain(without).collect();
+pub(crate) fn bootstrap(sources: &[String], suite: &str, packages: &[String], output: &Path) -> Result<()> {
+    check_machine()?;
     let made = Child::new("mmdebstrap")
         .args(["--quiet", "--mode=unshare", "--variant=apt", "--format=tar"])
-        .arg(format!("--include={}", include.join(",")))
+        .arg(format!("--include={}", packages.join(",")))
         .arg(suite)
         .arg(output)
-        .args(archives.source_lines())
+        .args(sources)
         .deadline(DEADLINE)
         .run();
     made.map(drop).map_err(|error| {
@@ -79,6 +80,18 @@ pub(crate) fn bootstrap(
             .context("cannot install Debian packages into a new tree")
             .help("check the network, and packages in forge.yaml for a name that does not exist")
     })
+}
+
+/// # Errors
+/// [`edge_model::Class::Environment`] naming the package that this machine lacks.
+pub(crate) fn check_machine() -> Result<()> {
+    for (program, package) in [("/usr/bin/mmdebstrap", "mmdebstrap"), ("/usr/bin/newuidmap", "uidmap")] {
+        if !Path::new(program).exists() {
+            return Err(Error::environment(format!("{program} is not installed"))
+                .help(format!("sudo apt-get install {package}")));
+        }
+    }
+    Ok(())
 }
 
 /// All files belong to the calling user, so that the tree can be removed like any other folder.

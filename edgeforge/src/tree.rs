@@ -12,7 +12,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
+use edge_slot_image::Hasher;
 use tar::{Builder, EntryType, Header};
 
 pub(crate) use layer::checked;
@@ -55,6 +57,13 @@ pub(crate) enum Device {
     Block,
 }
 
+impl Node {
+    /// Extended attributes as PAX records: key and value.
+    pub(crate) fn attributes(&self) -> &[(String, Vec<u8>)] {
+        &self.attributes
+    }
+}
+
 /// Paths are relative, without a leading `./`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree {
@@ -72,6 +81,16 @@ impl Tree {
         let mut tree = Self::default();
         tree.apply_layer(path, path.parent().unwrap_or(path))?;
         Ok(tree)
+    }
+
+    /// A digest over everything but times.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn digest(&self) -> Result<Digest> {
+        let mut hashing = HashingSink(Hasher::default());
+        self.write_to(&mut hashing, 0).context("cannot read the base")?;
+        Ok(hashing.0.finish())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
@@ -157,7 +176,14 @@ impl Tree {
     pub(crate) fn write(&self, output: &Path, modified: u64) -> Result<()> {
         let context = || format!("cannot write {}", output.display());
         let file = File::create(output).with_context(context)?;
-        let mut builder = Builder::new(BufWriter::with_capacity(1 << 20, file));
+        let mut writer = BufWriter::with_capacity(1 << 20, file);
+        self.write_to(&mut writer, modified).with_context(context)?;
+        writer.flush().with_context(context)
+    }
+
+    fn write_to(&self, writer: impl Write, modified: u64) -> Result<()> {
+        let context = || "cannot begin the archive".to_owned();
+        let mut builder = Builder::new(writer);
         // Without an entry of its own the root would be writable by everybody.
         append(&mut builder, "./", &node(0o755, Content::Directory), modified).with_context(context)?;
         let is_link = |node: &Node| matches!(node.content, Content::HardLink(_));
@@ -167,8 +193,20 @@ impl Tree {
                     .with_context(|| format!("cannot add /{path} to the image"))?;
             }
         }
-        let mut writer = builder.into_inner().with_context(context)?;
-        writer.flush().with_context(context)
+        builder.finish().with_context(context)
+    }
+}
+
+struct HashingSink(Hasher);
+
+impl Write for HashingSink {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        self.0.update(buffer);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -33,6 +33,15 @@ impl Files for Folder<'_> {
     }
 }
 
+/// Blobs by their digests, as the puller keeps them.
+struct Kept<'a>(&'a Path);
+
+impl Files for Kept<'_> {
+    fn find(&self, path: &str) -> Result<Stored> {
+        Folder(self.0).find(&path.replacen("blobs/sha256/", "sha256-", 1))
+    }
+}
+
 struct Packed {
     path: PathBuf,
     files: BTreeMap<String, (u64, u64)>,
@@ -58,6 +67,20 @@ pub(crate) fn from_layout(project: &Path, place: &str) -> Result<Image> {
     };
     from_index(&Folder(&folder), tag)
         .with_context(|| format!("cannot take the base from {}", folder.display()))
+}
+
+/// An image that was pulled before.
+///
+/// # Errors
+/// [`edge_model::Class::Environment`] when something of it is missing.
+pub(super) fn from_blobs(blobs: &Path, digest: Digest) -> Result<Image> {
+    let files = Kept(blobs);
+    let manifest = files.find(&format!("blobs/sha256/{}", to_hex(&digest.0)))?.document()?;
+    check(&manifest, digest)?;
+    let Document::Manifest { config, layers } = Document::parse(&manifest)? else {
+        return Err(Error::invalid("this is an index"));
+    };
+    from_manifest(&files, digest, &config, &layers)
 }
 
 /// Reads the only image of an archive.
@@ -128,11 +151,20 @@ fn from_index(files: &dyn Files, tag: Option<&str>) -> Result<Image> {
     let Document::Manifest { config, layers } = document else {
         return Err(Error::invalid("an index of the image leads to another index"));
     };
-    let diff_ids = image::diff_ids(&blob_document(files, &config)?, layers.len())?;
+    from_manifest(files, chosen.digest, &config, &layers)
+}
+
+fn from_manifest(
+    files: &dyn Files,
+    digest: Digest,
+    config: &Descriptor,
+    layers: &[Descriptor],
+) -> Result<Image> {
+    let diff_ids = image::diff_ids(&blob_document(files, config)?, layers.len())?;
     let layers = layers.iter().zip(diff_ids).map(|(blob, diff_id)| {
         Ok(Layer { stored: find_blob(files, blob)?, digest: Some(blob.digest), diff_id })
     });
-    Ok(Image { digest: chosen.digest, layers: layers.collect::<Result<_>>()? })
+    Ok(Image { digest, layers: layers.collect::<Result<_>>()? })
 }
 
 fn find_blob(files: &dyn Files, blob: &Descriptor) -> Result<Stored> {

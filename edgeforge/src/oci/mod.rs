@@ -12,4 +12,6 @@ mod registry;
 
 pub(crate) use archive::{from_archive, from_layout};
 pub(crate) use image::{Image, Layer};
-pub(crate) use registry::{Endpoint, Patience, pull};
+#[cfg(test)]
+use registry::pull;
+pub(crate) use registry::{Endpoint, Patience, pull_pinned};

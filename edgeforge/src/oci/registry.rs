@@ -109,6 +109,38 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Fetches an image by the digest that is pinned, or else by its name; one that is here already needs no network.
+///
+/// # Errors
+/// Those of [`pull`]; [`edge_model::Class::Environment`] when the image is not here and the network may not be used.
+pub(crate) fn pull_pinned(
+    reference: &str,
+    pinned: Option<Digest>,
+    endpoint: &Endpoint<'_>,
+    blobs: &Path,
+    offline: bool,
+    progress: &Progress,
+) -> Result<Image> {
+    let parsed: Reference = reference
+        .parse()
+        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    let pinned = pinned.or_else(|| parsed.digest().and_then(|digest| digest.parse().ok()));
+    if let Some(image) = pinned.map(|digest| super::archive::from_blobs(blobs, digest)).and_then(Result::ok) {
+        return Ok(image);
+    }
+    if offline {
+        return Err(Error::environment(format!("{reference} is not on this machine"))
+            .help("run `edgeforge fetch` where there is a network"));
+    }
+    match pinned {
+        Some(digest) => {
+            let name = format!("{}/{}@{digest}", parsed.registry(), parsed.repository());
+            pull(&name, endpoint, blobs, progress)
+        }
+        None => pull(reference, endpoint, blobs, progress),
+    }
+}
+
 /// Fetches an image; blobs that are in `blobs` already are only checked.
 ///
 /// # Errors
@@ -201,6 +233,9 @@ impl Registry {
             .buffered(PARALLEL)
             .try_collect()
             .await?;
+        // So that the image is found again without a network.
+        let kept = blobs.join(format!("sha256-{}", edge_model::ids::to_hex(&digest.0)));
+        edge_host::files::write_durably(&kept, &bytes, 0o644)?;
         let (config, stored) = stored.split_first().ok_or_else(|| Error::internal("no blob was fetched"))?;
         let diff_ids = image::diff_ids(&config.document()?, layers.len())?;
         let layers = stored.iter().zip(&layers).zip(diff_ids);

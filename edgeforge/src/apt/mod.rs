@@ -1,11 +1,17 @@
 //! Where packages come from: the machine's own apt configuration, with the suite exchanged.
 
+mod pool;
+mod resolve;
+
+pub(crate) use pool::Pool;
+pub(crate) use resolve::{Package, Request, resolve};
+
 use std::fs;
 use std::path::Path;
 
 use edge_host::child::Child;
 use edge_host::files;
-use edge_model::forge::Base;
+use edge_model::forge::{Base, Source as From};
 use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::Hasher;
@@ -24,50 +30,150 @@ struct Source {
 /// The archives that a tree is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Archives {
+    distribution: Distribution,
     main: String,
     security: Option<String>,
     suite: String,
 }
 
-const CODENAMES: [&str; 9] =
+/// Whose packages they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distribution {
+    Debian,
+    Ubuntu,
+}
+
+const DEBIAN_SUITES: [&str; 9] =
     ["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable", "oldstable"];
+const UBUNTU_SUITES: [&str; 4] = ["focal", "jammy", "noble", "resolute"];
+
+impl Distribution {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "Debian",
+            Self::Ubuntu => "Ubuntu",
+        }
+    }
+
+    fn suites(self) -> &'static [&'static str] {
+        match self {
+            Self::Debian => &DEBIAN_SUITES,
+            Self::Ubuntu => &UBUNTU_SUITES,
+        }
+    }
+
+    /// Beyond what is always there.
+    fn components(self) -> &'static str {
+        match self {
+            Self::Debian => "main",
+            Self::Ubuntu => "main universe",
+        }
+    }
+
+    /// Keys that the archive is signed with, where the machine has them.
+    fn keyring(self) -> &'static str {
+        match self {
+            Self::Debian => "/usr/share/keyrings/debian-archive-keyring.gpg",
+            Self::Ubuntu => "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+        }
+    }
+
+    /// The usual kernel.
+    pub(crate) fn kernel(self) -> &'static str {
+        match self {
+            Self::Debian => "linux-image-amd64",
+            Self::Ubuntu => "linux-image-generic",
+        }
+    }
+}
 
 impl Archives {
     /// # Errors
-    /// [`edge_model::Class::Environment`] when this machine's apt knows no Debian mirror and `base` names none.
-    pub(crate) fn find(base: &Base, suite: &str) -> Result<Self> {
-        let configured = configured_sources();
-        Self::choose(&configured, base, suite)
+    /// [`edge_model::Class::Environment`] when this machine's apt knows no mirror and `base` names none.
+    pub(crate) fn find(base: &Base) -> Result<Self> {
+        Self::choose(&configured_sources(), base)
     }
 
-    fn choose(configured: &[Source], base: &Base, suite: &str) -> Result<Self> {
-        let debian = |source: &&Source| {
-            CODENAMES.contains(&source.suite.as_str()) && source.components.iter().any(|name| name == "main")
+    fn choose(configured: &[Source], base: &Base) -> Result<Self> {
+        let (distribution, suite) = match &base.from {
+            From::Ubuntu(suite) => (Distribution::Ubuntu, suite),
+            From::Debian(suite) => (Distribution::Debian, suite),
+            other => return Err(Error::internal(format!("{other} is not made from packages"))),
         };
-        let security =
-            |source: &&Source| source.suite.ends_with("-security") || source.suite.ends_with("/updates");
+        let fits = |source: &&Source| {
+            distribution.suites().contains(&source.suite.as_str())
+                && source.components.iter().any(|name| name == "main")
+        };
+        let of_suites = |suite: &str| distribution.suites().iter().any(|name| suite.starts_with(name));
+        let security = |source: &&Source| {
+            (source.suite.ends_with("-security") || source.suite.ends_with("/updates"))
+                && of_suites(&source.suite)
+        };
         let uri = |source: &Source| source.uri.trim_end_matches('/').to_owned();
         let main =
-            base.mirror.clone().or_else(|| configured.iter().find(debian).map(uri)).ok_or_else(|| {
-                Error::environment("this machine's apt configuration names no Debian mirror")
-                    .help("set base.mirror in forge.yaml")
+            base.mirror.clone().or_else(|| configured.iter().find(fits).map(uri)).ok_or_else(|| {
+                Error::environment(format!(
+                    "this machine's apt configuration names no {} mirror",
+                    distribution.name()
+                ))
+                .help("set base.mirror in forge.yaml")
             })?;
         let security = base.security_mirror.clone().or_else(|| {
             // A mirror of one's own usually stands alone: the machine's security archive is not mixed in.
             base.mirror.is_none().then(|| configured.iter().find(security).map(uri)).flatten()
         });
-        Ok(Self { main, security, suite: suite.to_owned() })
+        let main = main.trim_end_matches('/').to_owned();
+        Ok(Self { distribution, main, security, suite: suite.clone() })
+    }
+
+    pub(crate) fn suite(&self) -> &str {
+        &self.suite
+    }
+
+    pub(crate) fn distribution(&self) -> Distribution {
+        self.distribution
     }
 
     /// In the form of `sources.list`.
     pub(crate) fn source_lines(&self) -> Vec<String> {
-        let suite = &self.suite;
+        let (suite, components) = (&self.suite, self.distribution.components());
+        let keyring = Path::new(self.distribution.keyring());
+        let options =
+            if keyring.exists() { format!("[signed-by={}] ", keyring.display()) } else { String::new() };
         let mut lines = vec![
-            format!("deb {} {suite} main", self.main),
-            format!("deb {} {suite}-updates main", self.main),
+            format!("deb {options}{} {suite} {components}", self.main),
+            format!("deb {options}{} {suite}-updates {components}", self.main),
         ];
-        lines.extend(self.security.iter().map(|security| format!("deb {security} {suite}-security main")));
+        lines.extend(
+            self.security
+                .iter()
+                .map(|security| format!("deb {options}{security} {suite}-security {components}")),
+        );
         lines
+    }
+
+    /// Which archive an address belongs to, and the path in it.
+    fn place<'u>(&self, uri: &'u str) -> Option<(resolve::Archive, &'u str)> {
+        let below = |archive: &str| uri.strip_prefix(archive)?.strip_prefix('/');
+        let security = self.security.as_deref().and_then(below);
+        security
+            .map(|path| (resolve::Archive::Security, path))
+            .or_else(|| below(&self.main).map(|path| (resolve::Archive::Main, path)))
+    }
+
+    /// Where a package is fetched from.
+    fn address(&self, package: &Package) -> Result<String> {
+        let archive = match package.archive {
+            resolve::Archive::Main => &self.main,
+            resolve::Archive::Security => self.security.as_ref().ok_or_else(|| {
+                Error::environment(format!(
+                    "{} comes from a security archive, and none is known here",
+                    package.name
+                ))
+                .help("set base.security-mirror in forge.yaml")
+            })?,
+        };
+        Ok(format!("{archive}/{}", package.path))
     }
 
     fn release_urls(&self) -> Vec<String> {
@@ -175,9 +281,13 @@ mod tests {
         assert_eq!(sources.len(), 2);
         sources.truncate(1);
         sources.extend(parse_deb822(DEB822));
-        let archives = Archives::choose(&sources, &Base::default(), "trixie").unwrap();
+        let archives = Archives::choose(&sources, &Base::default()).unwrap();
+        let lines = archives.source_lines().into_iter().map(|line| match line.split_once("] ") {
+            Some((_, rest)) => format!("deb {rest}"),
+            None => line,
+        });
         assert_eq!(
-            archives.source_lines(),
+            lines.collect::<Vec<_>>(),
             [
                 "deb http://mirror.example/debian trixie main",
                 "deb http://mirror.example/debian trixie-updates main",
@@ -188,9 +298,9 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_debian_mirror_is_told_what_to_do() {
-        let error = Archives::choose(&[], &Base::default(), "trixie").unwrap_err();
+        let error = Archives::choose(&[], &Base::default()).unwrap_err();
         assert!(error.help.unwrap().contains("base.mirror"));
         let base = Base { mirror: Some("http://mine.example".into()), ..Base::default() };
-        assert_eq!(Archives::choose(&parse_deb822(DEB822), &base, "trixie").unwrap().security, None);
+        assert_eq!(Archives::choose(&parse_deb822(DEB822), &base).unwrap().security, None);
     }
 }

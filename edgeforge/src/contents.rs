@@ -1,0 +1,268 @@
+//! What `forge.yaml` adds to a root by itself: files, accounts, kernel modules, certificates, hardening.
+
+use std::path::Path;
+
+use edge_host::files;
+use edge_model::forge::{FileEntry, Forge, ImageUser};
+use edge_model::{Context, Error, Result};
+
+use crate::kernel::Kernel;
+use crate::recipe;
+use crate::tree::{Content, Tree};
+
+const MODULES_LOAD: &str = "usr/lib/modules-load.d/50-edgeforge.conf";
+/// What programs with OpenSSL, Go and Rust read.
+const TRUST_STORE: &str = "etc/ssl/certs/ca-certificates.crt";
+const CERTIFICATE_LIMIT: u64 = 1 << 20;
+const FIRST_USER: u32 = 1000;
+const FIRST_SYSTEM_USER: u32 = 900;
+
+/// Files whose mode the CIS benchmark names (sections 2.4 and 7.1).
+const CIS_MODES: [(&str, u32); 7] = [
+    ("etc/crontab", 0o600),
+    ("etc/ssh/sshd_config", 0o600),
+    ("etc/shadow", 0o640),
+    ("etc/gshadow", 0o640),
+    ("etc/passwd", 0o644),
+    ("etc/group", 0o644),
+    ("etc/sudoers", 0o440),
+];
+
+/// Adds everything.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] for a group, owner, module or source that is not there.
+pub(crate) fn add(tree: &mut Tree, forge: &Forge, project: &Path, kernel: &Kernel) -> Result<()> {
+    if forge.cis_hardening {
+        harden(tree);
+    }
+    add_certificates(tree, project)?;
+    for user in &forge.users {
+        add_user(tree, user).with_context(|| format!("forge.yaml: users: {}", user.name))?;
+    }
+    for file in &forge.files {
+        add_file(tree, file, project).with_context(|| format!("forge.yaml: files: {}", file.path))?;
+    }
+    if let Some(unknown) = forge.modules.iter().find(|module| !kernel.has_module(module)) {
+        return Err(Error::invalid(format!("the kernel {} has no module {unknown}", kernel.release))
+            .help("correct `modules` in forge.yaml, or choose another `kernel`"));
+    }
+    if !forge.modules.is_empty() {
+        tree.put_file(MODULES_LOAD, 0o644, forge.modules.join("\n") + "\n");
+    }
+    Ok(())
+}
+
+fn harden(tree: &mut Tree) {
+    for (path, content) in recipe::cis_files() {
+        let mode = if path.starts_with("etc/sudoers.d/") { 0o440 } else { 0o644 };
+        tree.put_file(&path, mode, content);
+    }
+    for (path, mode) in CIS_MODES {
+        if let Some(node) = tree.get_mut(path) {
+            node.mode = mode;
+        }
+    }
+}
+
+/// The project's folder `certs/`.
+pub(crate) fn certificates(project: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let folder = project.join("certs");
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(found) };
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        let is_certificate = path
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|it| matches!(it, "pem" | "crt"));
+        if !is_certificate {
+            continue;
+        }
+        let bytes = files::read(&path, CERTIFICATE_LIMIT)?;
+        let text = String::from_utf8_lossy(&bytes);
+        if text.contains("PRIVATE KEY") {
+            return Err(Error::invalid(format!("{} holds a private key", path.display()))
+                .help("certificates go into every image; keep the key elsewhere"));
+        }
+        edge_model::document::format::certificate_ends(&text)
+            .map_err(|why| Error::invalid(format!("{}: {why}", path.display())))?;
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or("certificate").to_owned();
+        found.push((name, bytes));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn add_certificates(tree: &mut Tree, project: &Path) -> Result<()> {
+    let certificates = certificates(project)?;
+    if certificates.is_empty() {
+        return Ok(());
+    }
+    let mut bundle = tree.read_file(TRUST_STORE).unwrap_or_default();
+    for (name, bytes) in certificates {
+        if !bundle.is_empty() && !bundle.ends_with(b"\n") {
+            bundle.push(b'\n');
+        }
+        bundle.extend(&bytes);
+        tree.put_file(&format!("usr/local/share/ca-certificates/{name}.crt"), 0o644, bytes);
+    }
+    tree.put_file(TRUST_STORE, 0o644, bundle);
+    Ok(())
+}
+
+fn text(tree: &Tree, path: &str) -> Result<String> {
+    String::from_utf8(tree.read_file(path)?).map_err(|_| Error::invalid(format!("/{path} is not text")))
+}
+
+/// The number of an account or group, from `/etc/passwd` or `/etc/group`.
+fn id_of(table: &str, name: &str) -> Option<u32> {
+    table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
+}
+
+fn add_user(tree: &mut Tree, user: &ImageUser) -> Result<()> {
+    let (passwd, group) = (text(tree, "etc/passwd")?, text(tree, "etc/group")?);
+    if id_of(&passwd, &user.name).is_some() {
+        return Err(Error::invalid("the image has this account already"));
+    }
+    let first = if user.system { FIRST_SYSTEM_USER } else { FIRST_USER };
+    let taken = |id: u32| [&passwd, &group].iter().any(|table| has_id(table, id));
+    let id = user.uid.or_else(|| (first..60_000).find(|id| !taken(*id)));
+    let id = id.filter(|id| !taken(*id)).ok_or_else(|| Error::invalid("its number is taken"))?;
+    let home = user.home.clone().unwrap_or_else(|| format!("/home/{}", user.name));
+    let shell = user.shell.as_deref().unwrap_or(if user.system { "/usr/sbin/nologin" } else { "/bin/bash" });
+    let mut groups: Vec<String> = Vec::new();
+    for line in group.lines() {
+        let name = line.split(':').next().unwrap_or_default();
+        if user.groups.iter().any(|wanted| wanted == name) {
+            let comma = if line.ends_with(':') { "" } else { "," };
+            groups.push(format!("{line}{comma}{}\n", user.name));
+        } else {
+            groups.push(format!("{line}\n"));
+        }
+    }
+    if let Some(unknown) = user.groups.iter().find(|wanted| id_of(&group, wanted).is_none()) {
+        return Err(Error::invalid(format!("the image has no group {unknown}")));
+    }
+    let name = &user.name;
+    tree.replace("etc/passwd", format!("{passwd}{name}:x:{id}:{id}::{home}:{shell}\n").into_bytes());
+    tree.replace("etc/group", format!("{}{name}:x:{id}:\n", groups.concat()).into_bytes());
+    let shadow = text(tree, "etc/shadow")?;
+    tree.replace("etc/shadow", format!("{shadow}{name}:!*:::::::\n").into_bytes());
+    if !user.system {
+        let home = home.trim_start_matches('/').to_owned();
+        own_folder(tree, &home, 0o700, id);
+        if !user.ssh_keys.is_empty() {
+            own_folder(tree, &format!("{home}/.ssh"), 0o700, id);
+            let keys = format!("{home}/.ssh/authorized_keys");
+            tree.put_file(&keys, 0o600, user.ssh_keys.join("\n") + "\n");
+            own(tree, &keys, id, id);
+        }
+    }
+    Ok(())
+}
+
+fn has_id(table: &str, id: u32) -> bool {
+    table.lines().any(|line| line.split(':').nth(2).is_some_and(|field| field == id.to_string()))
+}
+
+fn own_folder(tree: &mut Tree, path: &str, mode: u32, id: u32) {
+    tree.put(path, mode, Content::Directory);
+    own(tree, path, id, id);
+}
+
+fn own(tree: &mut Tree, path: &str, uid: u32, gid: u32) {
+    if let Some(node) = tree.get_mut(path) {
+        (node.uid, node.gid) = (uid.into(), gid.into());
+    }
+}
+
+fn add_file(tree: &mut Tree, file: &FileEntry, project: &Path) -> Result<()> {
+    let path = file.path.trim_start_matches('/');
+    let mode = match &file.permissions {
+        None => 0o644,
+        Some(text) => edge_model::document::format::parse_file_mode(text)
+            .ok_or_else(|| Error::invalid(format!("{text:?} is not a file mode, like 0644")))?,
+    };
+    let content = match (&file.content, &file.source) {
+        (Some(content), _) => Content::Bytes(content.clone().into_bytes()),
+        (None, Some(source)) => {
+            let source = project.join(source);
+            if !source.is_file() {
+                return Err(Error::invalid(format!("there is no file {}", source.display())));
+            }
+            Content::File(source)
+        }
+        (None, None) => return Err(Error::invalid("it has neither content nor source")),
+    };
+    let owner = file.owner.as_deref().map(|owner| parse_owner(tree, owner)).transpose()?;
+    tree.put(path, mode, content);
+    if let Some((uid, gid)) = owner {
+        own(tree, path, uid, gid);
+    }
+    Ok(())
+}
+
+fn parse_owner(tree: &Tree, owner: &str) -> Result<(u32, u32)> {
+    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
+    let find = |path: &str, name: &str| -> Result<u32> {
+        if let Ok(id) = name.parse() {
+            return Ok(id);
+        }
+        id_of(&text(tree, path)?, name)
+            .ok_or_else(|| Error::invalid(format!("the image has no {name} in /{path}")))
+    };
+    Ok((find("etc/passwd", user)?, find("etc/group", group)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Tree {
+        let mut tree = Tree::default();
+        tree.put_file("etc/passwd", 0o644, "root:x:0:0::/root:/bin/bash\n");
+        tree.put_file("etc/group", 0o644, "root:x:0:\nsudo:x:27:\nvideo:x:44:one\n");
+        tree.put_file("etc/shadow", 0o640, "root:*:1::::::\n");
+        tree
+    }
+
+    #[test]
+    fn an_account_has_no_password_and_owns_its_home() {
+        let mut tree = tree();
+        let user = ImageUser {
+            name: "site".into(),
+            groups: vec!["sudo".into(), "video".into()],
+            ssh_keys: vec!["ssh-ed25519 AAAA site".into()],
+            ..ImageUser::default()
+        };
+        add_user(&mut tree, &user).unwrap();
+        assert!(text(&tree, "etc/passwd").unwrap().ends_with("site:x:1000:1000::/home/site:/bin/bash\n"));
+        assert!(text(&tree, "etc/group").unwrap().contains("sudo:x:27:site\nvideo:x:44:one,site\n"));
+        assert!(text(&tree, "etc/shadow").unwrap().ends_with("site:!*:::::::\n"));
+        assert_eq!(tree.get("home/site/.ssh/authorized_keys").unwrap().uid, 1000);
+        assert!(add_user(&mut tree, &user).is_err());
+        let other = ImageUser { name: "other".into(), groups: vec!["wheel".into()], ..ImageUser::default() };
+        assert!(add_user(&mut tree, &other).unwrap_err().to_string().contains("wheel"));
+    }
+
+    #[test]
+    fn files_have_the_owner_and_mode_that_is_asked_for() {
+        let mut tree = tree();
+        let file = FileEntry {
+            path: "/etc/app/secret".into(),
+            content: Some("x".into()),
+            permissions: Some("0640".into()),
+            owner: Some("root:video".into()),
+            ..FileEntry::default()
+        };
+        add_file(&mut tree, &file, Path::new("/")).unwrap();
+        let node = tree.get("etc/app/secret").unwrap();
+        assert_eq!((node.mode, node.uid, node.gid), (0o640, 0, 44));
+        let unknown = FileEntry { owner: Some("nobody-here".into()), ..file };
+        assert!(add_file(&mut tree, &unknown, Path::new("/")).is_err());
+    }
+}

@@ -1,0 +1,370 @@
+//! Everything that a build takes from outside its project, found, pinned and on this machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use edge_model::forge::{Base, Forge, Source};
+use edge_model::ids::{Digest, to_hex};
+use edge_model::{Context, Error, Result};
+use edge_slot_image::sha256;
+
+use crate::adapt::{self, Origin, PackageDatabase};
+use crate::apt::{self, Archives, Distribution, Package, Pool, Request};
+use crate::cache::{Cache, Key};
+use crate::lock::{Lock, LockedBase, LockedComponent};
+use crate::oci::{self, Endpoint, Image, Patience};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::recipe::{KairosTable, Recipe};
+use crate::tree::Tree;
+use crate::{component, contents};
+
+/// How inputs may be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// What the lock says, as long as the project asks for the same.
+    Locked,
+    /// The newest that there is.
+    Newest,
+}
+
+/// Finds the inputs of one project.
+pub(crate) struct Finder<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) cache: &'a Cache,
+    pub(crate) progress: &'a Progress,
+    pub(crate) offline: bool,
+    pub(crate) freshness: Freshness,
+}
+
+/// What was found.
+pub(crate) struct Inputs {
+    pub(crate) base: FoundBase,
+    /// Packages in files, to be installed.
+    pub(crate) packages: Vec<PathBuf>,
+    /// The component's name and file.
+    pub(crate) kubernetes: Option<(&'static str, PathBuf)>,
+    pub(crate) lock: Lock,
+}
+
+/// The base, as it came.
+pub(crate) enum FoundBase {
+    /// A system is made from packages.
+    Packages(Archives),
+    /// A root from elsewhere, taken over already.
+    Root(Box<Root>),
+}
+
+pub(crate) struct Root {
+    pub(crate) tree: Tree,
+    /// Names the tree.
+    pub(crate) digest: Digest,
+    pub(crate) origin: Origin,
+}
+
+impl Finder<'_> {
+    fn forge(&self) -> &Forge {
+        &self.project.forge
+    }
+
+    /// Finds everything, fetching what is missing.
+    ///
+    /// # Errors
+    /// Those of registries and archives; [`edge_model::Class::Environment`] when something is missing and the
+    /// network may not be used.
+    pub(crate) fn find(&self, locked: Option<&Lock>) -> Result<Inputs> {
+        let base = self.forge().base();
+        let locked = locked.filter(|_| self.freshness == Freshness::Locked);
+        let (found, mut lock) = if base.from.suite().is_some() {
+            let archives = Archives::find(&base)?;
+            let wanted = self.packages_of_a_system(archives.distribution());
+            let request = self.request(&archives, &wanted, None);
+            let packages = self.packages(locked, &archives, &wanted, None, request)?;
+            let from = LockedBase { from: base.from.to_string(), digest: None };
+            (FoundBase::Packages(archives), Lock { packages, ..Lock::new(from, request) })
+        } else {
+            let mut root = self.root(&base.from, locked)?;
+            self.take_over(&mut root)?;
+            let (packages, request) = self.packages_for(&root, &base, locked)?;
+            let from = LockedBase { from: base.from.to_string(), digest: Some(root.digest) };
+            (FoundBase::Root(Box::new(root)), Lock { packages, ..Lock::new(from, request) })
+        };
+        let kubernetes = self.kubernetes()?;
+        lock.kubernetes = kubernetes.as_ref().map(|(_, _, locked)| locked.clone());
+        lock.commands_with_network =
+            self.forge().run.iter().filter(|run| run.network()).map(|run| run.command().to_owned()).collect();
+        lock.files = self.files()?;
+        let pool = Pool::open(self.cache.root())?;
+        Ok(Inputs {
+            base: found,
+            packages: lock.packages.iter().map(|package| pool.path(package)).collect(),
+            kubernetes: kubernetes.map(|(name, path, _)| (name, path)),
+            lock,
+        })
+    }
+
+    /// Packages for a system that is made from nothing else.
+    fn packages_of_a_system(&self, distribution: Distribution) -> Vec<String> {
+        let kernel = self.forge().kernel.clone().unwrap_or_else(|| distribution.kernel().to_owned());
+        self.sorted([&[kernel], &self.recipe.packages[..], self.forge().packages.added()].concat())
+    }
+
+    fn sorted(&self, mut packages: Vec<String>) -> Vec<String> {
+        packages.sort();
+        packages.dedup();
+        packages
+    }
+
+    fn without(&self) -> Vec<String> {
+        [&self.recipe.without[..], self.forge().packages.removed()].concat()
+    }
+
+    fn request(&self, archives: &Archives, wanted: &[String], installed: Option<&[u8]>) -> Digest {
+        Key::of("request-1")
+            .with(archives.suite().as_bytes())
+            .with(format!("{:?}", archives.distribution()).as_bytes())
+            .with(wanted.join(" ").as_bytes())
+            .with(self.without().join(" ").as_bytes())
+            .with(installed.unwrap_or_default())
+            .digest()
+    }
+
+    /// The packages of a request, in the pool.
+    fn packages(
+        &self,
+        locked: Option<&Lock>,
+        archives: &Archives,
+        wanted: &[String],
+        installed: Option<&[u8]>,
+        request: Digest,
+    ) -> Result<Vec<Package>> {
+        let pool = Pool::open(self.cache.root())?;
+        let packages = match locked.filter(|lock| lock.request == request) {
+            Some(lock) => lock.packages.clone(),
+            None => self.resolve(archives, wanted, installed, request)?,
+        };
+        let _lock = self.cache.lock("packages")?;
+        pool.fill(&packages, archives, self.offline, self.progress)?;
+        Ok(packages)
+    }
+
+    /// apt's answer is kept with the state of the archives that it was given for; without a network the last one is
+    /// taken.
+    fn resolve(
+        &self,
+        archives: &Archives,
+        wanted: &[String],
+        installed: Option<&[u8]>,
+        request: Digest,
+    ) -> Result<Vec<Package>> {
+        let lines = archives.source_lines().join("\n");
+        let name = to_hex(&Key::of("resolution-1").with(&request.0).with(lines.as_bytes()).digest().0);
+        let kept = self.cache.root().join(format!("resolution-{}", &name[..24]));
+        let _lock = self.cache.lock("resolution")?;
+        let read = || -> Result<Option<(String, Vec<Package>)>> {
+            let text = edge_host::files::read_text_if_there(&kept)?;
+            text.map(|text| serde_json::from_str(&text).context("a file of the cache is damaged")).transpose()
+        };
+        let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
+        let state = if self.offline {
+            None
+        } else {
+            archives.state(scratch.path()).map(|state| state.to_string()).ok()
+        };
+        match (read()?, state) {
+            (Some((then, packages)), Some(now)) if then == now => Ok(packages),
+            (Some((_, packages)), None) => {
+                if !self.offline {
+                    self.progress.say("the package archive cannot be reached: its last known state is used");
+                }
+                Ok(packages)
+            }
+            (None, None) if self.offline => Err(Error::environment("the packages were never looked up here")
+                .help(
+                    "run `edgeforge fetch` where there is a network, or bring forge.lock and the cache along",
+                )),
+            (_, state) => {
+                let without = self.without();
+                let request = Request { packages: wanted, without: &without, installed };
+                let packages = apt::resolve(archives, &request, scratch.path())?;
+                if let Some(state) = state {
+                    let text =
+                        serde_json::to_string(&(state, &packages)).context("cannot keep apt's answer")?;
+                    edge_host::files::write_durably(&kept, text.as_bytes(), 0o644)?;
+                }
+                Ok(packages)
+            }
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint {
+            settings: &self.forge().registries,
+            project: &self.project.directory,
+            patience: Patience::default(),
+        }
+    }
+
+    /// An image from a registry; one that is locked or named by its digest needs no network when it is here.
+    fn pull(&self, reference: &str, locked: Option<Digest>) -> Result<Image> {
+        let blobs = self.cache.root().join("blobs");
+        oci::pull_pinned(reference, locked, &self.endpoint(), &blobs, self.offline, self.progress)
+    }
+
+    fn root(&self, from: &Source, locked: Option<&Lock>) -> Result<Root> {
+        let project = &self.project.directory;
+        let image = match from {
+            Source::Registry(reference) => {
+                let pinned = locked
+                    .filter(|lock| lock.base.from == from.to_string())
+                    .and_then(|lock| lock.base.digest);
+                self.pull(reference, pinned)?
+            }
+            Source::Layout(place) => oci::from_layout(project, place)?,
+            Source::DockerArchive(file) => oci::from_archive(&project.join(file))?,
+            Source::Directory(folder) => {
+                let tree = Tree::from_directory(&project.join(folder))?;
+                let digest = tree.digest()?;
+                return Ok(Root { origin: Origin::of(&tree)?, tree, digest });
+            }
+            Source::Debian(_) | Source::Ubuntu(_) => {
+                return Err(Error::internal("a suite is not an image"));
+            }
+        };
+        let tree = self.unfold(&image)?;
+        Ok(Root { origin: Origin::of(&tree)?, tree, digest: image.digest })
+    }
+
+    /// Lays all layers of an image over each other.
+    fn unfold(&self, image: &Image) -> Result<Tree> {
+        let mut tree = Tree::default();
+        for layer in &image.layers {
+            let key = Key::of("layer-1").with(&layer.diff_id.0);
+            let unfolded = self.progress.step("layer", || {
+                self.cache.step("layer", key, |output| {
+                    std::fs::create_dir_all(output).context("cannot create a folder")?;
+                    layer.write_archive(&output.join("layer.tar"))
+                })
+            })?;
+            let scratch = unfolded.path.join("sparse");
+            std::fs::create_dir_all(&scratch).context("cannot create a folder")?;
+            tree.apply_layer(&unfolded.path.join("layer.tar"), &scratch)
+                .with_context(|| format!("the layer {} of the base is refused", layer.diff_id))?;
+        }
+        Ok(tree)
+    }
+
+    fn take_over(&self, root: &mut Root) -> Result<()> {
+        if root.origin.kairos {
+            let done = adapt::take_over(&mut root.tree, &KairosTable::load()?);
+            self.progress.say(&format!(
+                "the base follows the Kairos contract: {} of its parts are replaced",
+                done.len()
+            ));
+            for line in done {
+                self.progress.detail(&line);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a root from elsewhere lacks, where its package database lets it be added.
+    fn packages_for(
+        &self,
+        root: &Root,
+        base: &Base,
+        locked: Option<&Lock>,
+    ) -> Result<(Vec<Package>, Digest)> {
+        let nothing = (Vec::new(), sha256(b""));
+        if root.origin.database != PackageDatabase::Dpkg {
+            return match self.forge().packages.added() {
+                [] => Ok(nothing),
+                [first, ..] => Err(Error::rejected(format!("{first} cannot be added: the base has no dpkg"))
+                    .help("add it to the base image itself, and remove it from `packages`")),
+            };
+        }
+        let status = root.tree.read_file("var/lib/dpkg/status")?;
+        let text = String::from_utf8_lossy(&status).into_owned();
+        let installed = adapt::installed(&text);
+        let from = match root.origin.distribution.as_str() {
+            "debian" => Source::Debian(root.origin.codename.clone()),
+            "ubuntu" => Source::Ubuntu(root.origin.codename.clone()),
+            other => {
+                return Err(Error::rejected(format!(
+                    "the base is {other}: its package archive is not known here"
+                ))
+                .help("use a base of Debian or Ubuntu, or one that has everything already"));
+            }
+        };
+        let mut wanted: Vec<String> =
+            self.recipe.packages.iter().chain(self.forge().packages.added()).cloned().collect();
+        let has_kernel = root
+            .tree
+            .iter()
+            .any(|(path, _)| path.starts_with("usr/lib/modules/") || path.starts_with("lib/modules/"));
+        if let Some(kernel) = &self.forge().kernel {
+            wanted.push(kernel.clone());
+        } else if !has_kernel {
+            let kernel =
+                if matches!(from, Source::Ubuntu(_)) { Distribution::Ubuntu } else { Distribution::Debian };
+            wanted.push(kernel.kernel().to_owned());
+        }
+        wanted.retain(|package| !installed.contains(&package.as_str()));
+        let wanted = self.sorted(wanted);
+        if wanted.is_empty() {
+            return Ok(nothing);
+        }
+        let archives = Archives::find(&Base { from, ..base.clone() })?;
+        let request = self.request(&archives, &wanted, Some(&status));
+        Ok((self.packages(locked, &archives, &wanted, Some(&status), request)?, request))
+    }
+
+    fn kubernetes(&self) -> Result<Option<(&'static str, PathBuf, LockedComponent)>> {
+        let chosen = self.forge().kubernetes.as_ref().and_then(component::chosen);
+        let Some((name, component)) = chosen else { return Ok(None) };
+        if let Some(reference) = &component.oci {
+            let image = self.pull(reference, None)?;
+            let tree = self.unfold(&image)?;
+            let folder = self.cache.root().join("components");
+            std::fs::create_dir_all(&folder).context("cannot create a folder")?;
+            let path = folder.join(to_hex(&image.digest.0));
+            tree.write(&path, 0)?;
+            let locked = LockedComponent {
+                name: name.to_owned(),
+                version: component.version.clone(),
+                digest: image.digest,
+            };
+            return Ok(Some((name, path, locked)));
+        }
+        let (path, locked) =
+            component::fetch(name, component, &self.project.directory, self.cache.root(), self.offline)?;
+        Ok(Some((name, path, locked)))
+    }
+
+    /// The project's own files that shape the image.
+    fn files(&self) -> Result<BTreeMap<String, Digest>> {
+        let mut files = BTreeMap::new();
+        for (path, source) in &self.project.overlay {
+            files.insert(format!("overlay/files/{path}"), digest_of(source)?);
+        }
+        let sources = self.forge().files.iter().filter_map(|file| file.source.as_ref());
+        for source in sources {
+            files.insert(source.clone(), digest_of(&self.project.directory.join(source))?);
+        }
+        for (name, bytes) in contents::certificates(&self.project.directory)? {
+            files.insert(format!("certs/{name}"), sha256(&bytes));
+        }
+        Ok(files)
+    }
+}
+
+fn digest_of(path: &Path) -> Result<Digest> {
+    let metadata =
+        std::fs::symlink_metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    if metadata.is_symlink() {
+        let target = std::fs::read_link(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(sha256(target.as_os_str().as_encoded_bytes()));
+    }
+    edge_host::files::digest(path).map(|(digest, _)| digest)
+}

@@ -1,0 +1,206 @@
+//! `forge.lock`: every input of a build by its digest, so that the same project gives the same image anywhere.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use edge_host::files;
+use edge_model::ids::Digest;
+use edge_model::{Context, Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::apt::Package;
+
+const NAME: &str = "forge.lock";
+const FORMAT: u32 = 1;
+const LIMIT: u64 = 16 << 20;
+
+/// The document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Lock {
+    pub(crate) format: u32,
+    pub(crate) base: LockedBase,
+    /// What was asked for: while it is the same, the packages are.
+    pub(crate) request: Digest,
+    pub(crate) packages: Vec<Package>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kubernetes: Option<LockedComponent>,
+    /// Commands that used the network: what they fetched is not pinned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) commands_with_network: Vec<String>,
+    /// The project's own files.
+    pub(crate) files: BTreeMap<String, Digest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LockedBase {
+    pub(crate) from: String,
+    /// Of the image; a base of packages has none but theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<Digest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LockedComponent {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) digest: Digest,
+}
+
+impl Lock {
+    pub(crate) fn new(base: LockedBase, request: Digest) -> Self {
+        Self {
+            format: FORMAT,
+            base,
+            request,
+            packages: Vec::new(),
+            kubernetes: None,
+            commands_with_network: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn path(project: &Path) -> PathBuf {
+        project.join(NAME)
+    }
+
+    /// The lock of a project, if it has one.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] when it cannot be read.
+    pub(crate) fn load(project: &Path) -> Result<Option<Self>> {
+        let path = Self::path(project);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Self::parse(&files::read(&path, LIMIT)?).map(Some)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let help = "edgeforge update writes a new one";
+        let lock: Self = serde_json::from_slice(bytes)
+            .with_context(|| format!("{NAME} cannot be read"))
+            .map_err(|error| error.help(help))?;
+        if lock.format != FORMAT {
+            return Err(Error::invalid(format!("{NAME} has format {}, not {FORMAT}", lock.format)).help(help));
+        }
+        lock.packages.iter().try_for_each(|package| package.digest().map(drop))?;
+        Ok(lock)
+    }
+
+    /// # Errors
+    /// When the project's folder cannot be written.
+    pub(crate) fn store(&self, project: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).with_context(|| format!("cannot write {NAME}"))?;
+        files::write_durably(&Self::path(project), (text + "\n").as_bytes(), 0o644)
+    }
+
+    /// What is different in `new`, a line for each.
+    pub(crate) fn drift(&self, new: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.base != new.base {
+            lines.push(format!("base {} → {}", shown(&self.base), shown(&new.base)));
+        }
+        lines.extend(package_drift(&self.packages, &new.packages));
+        if self.kubernetes != new.kubernetes {
+            let shown = |one: &Option<LockedComponent>| {
+                one.as_ref().map_or_else(
+                    || "none".to_owned(),
+                    |one| format!("{} {} {}", one.name, one.version, one.digest),
+                )
+            };
+            lines.push(format!("kubernetes {} → {}", shown(&self.kubernetes), shown(&new.kubernetes)));
+        }
+        if self.commands_with_network != new.commands_with_network {
+            lines.push("the commands that use the network".into());
+        }
+        for path in self.files.keys().chain(new.files.keys().filter(|path| !self.files.contains_key(*path))) {
+            let what = match (self.files.get(path), new.files.get(path)) {
+                (Some(old), Some(new)) if old == new => continue,
+                (Some(_), Some(_)) => "changed",
+                (Some(_), None) => "removed",
+                _ => "added",
+            };
+            lines.push(format!("file {path} {what}"));
+        }
+        if lines.is_empty() && self != new {
+            lines.push("the request of packages".into());
+        }
+        lines
+    }
+}
+
+fn shown(base: &LockedBase) -> String {
+    base.digest.map_or_else(|| base.from.clone(), |digest| format!("{} ({digest})", base.from))
+}
+
+fn package_drift(old: &[Package], new: &[Package]) -> Vec<String> {
+    let by_name = |packages: &[Package]| -> BTreeMap<(String, String), Package> {
+        packages.iter().map(|one| ((one.name.clone(), one.architecture.clone()), one.clone())).collect()
+    };
+    let (old, new) = (by_name(old), by_name(new));
+    let mut lines = Vec::new();
+    for (key, before) in &old {
+        match new.get(key) {
+            None => lines.push(format!("- {} {}", key.0, before.version)),
+            Some(after) if after.version != before.version => {
+                lines.push(format!("~ {} {} → {}", key.0, before.version, after.version));
+            }
+            Some(after) if after.sha256 != before.sha256 => {
+                lines.push(format!("~ {} {}: other bytes under the same version", key.0, before.version));
+            }
+            Some(_) => {}
+        }
+    }
+    let added = new.iter().filter(|(key, _)| !old.contains_key(key));
+    lines.extend(added.map(|(key, after)| format!("+ {} {}", key.0, after.version)));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn package(name: &str, version: &str) -> Package {
+        serde_json::from_value(serde_json::json!({
+            "name": name, "version": version, "architecture": "amd64", "archive": "main",
+            "path": format!("pool/{name}.deb"), "size": 1, "sha256": "ab".repeat(32),
+        }))
+        .unwrap()
+    }
+
+    fn lock(packages: Vec<Package>) -> Lock {
+        let base = LockedBase { from: "debian:trixie".into(), digest: None };
+        Lock { packages, ..Lock::new(base, Digest([0; 32])) }
+    }
+
+    #[test]
+    fn drift_names_every_package_and_file() {
+        let mut old = lock(vec![package("apt", "1"), package("curl", "1"), package("vim", "1")]);
+        let mut new = lock(vec![package("apt", "1"), package("curl", "2"), package("zstd", "1")]);
+        old.files.insert("overlay/files/a".into(), Digest([1; 32]));
+        new.files.insert("overlay/files/a".into(), Digest([2; 32]));
+        assert_eq!(old.drift(&new), ["~ curl 1 → 2", "- vim 1", "+ zstd 1", "file overlay/files/a changed"]);
+        assert!(old.drift(&old).is_empty());
+    }
+
+    #[test]
+    fn a_lock_survives_writing_and_a_newer_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = lock(vec![package("apt", "1")]);
+        lock.store(folder.path()).unwrap();
+        assert_eq!(Lock::load(folder.path()).unwrap(), Some(lock.clone()));
+        let text = serde_json::to_string(&Lock { format: 9, ..lock }).unwrap();
+        assert!(Lock::parse(text.as_bytes()).unwrap_err().to_string().contains("format 9"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Lock::parse(&bytes).is_err());
+        }
+    }
+}
