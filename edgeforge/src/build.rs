@@ -23,7 +23,7 @@ use crate::{clock, initrd, media, push, sbom, uki};
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) no_cache: bool,
     pub(crate) push: Option<String>,
@@ -65,11 +65,11 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
     let made = builder.run(&staging);
     let (root_hash, signed) = made.inspect_err(|_| drop(remove_folder(&staging)))?;
-    publish(&staging, &project.output())?;
+    publish(&staging, &project.output)?;
     if let Some(reference) = &options.push {
-        progress.step("push", || push::push(&project.output().join("oci"), reference, options.plain_http))?;
+        progress.step("push", || push::push(&project.output.join("oci"), reference, options.plain_http))?;
     }
-    let iso = project.output().join(format!("{}.iso", project.forge.artifact_name()));
+    let iso = project.output.join(format!("{}.iso", project.forge.artifact_name()));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
     Ok(Summary { iso, iso_size, root_hash, signed })
 }
@@ -326,6 +326,7 @@ fn write_checksums(folder: &Path) -> Result<()> {
 
 fn publish(staging: &Path, output: &Path) -> Result<()> {
     let old = output.with_file_name(".build.old");
+    fs::create_dir_all(output.parent().unwrap_or(output)).context("cannot create the output folder")?;
     remove_folder(&old)?;
     if output.exists() {
         fs::rename(output, &old).with_context(|| format!("cannot replace {}", output.display()))?;

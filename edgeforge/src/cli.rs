@@ -12,6 +12,7 @@ use edge_model::{Context, Error, Result};
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
+use crate::import::{self, Buildable};
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
@@ -32,25 +33,36 @@ const EXAMPLES: &str = "Examples:
   edgeforge keys generate keys   make the key pair that signs images
   edgeforge build shop           write shop/build/*.iso and the rest
   edgeforge validate shop/user-data shop/unattended.yaml
-  edgeforge build shop --push registry.example/edge/shop:1.0.0";
+  edgeforge build shop --push registry.example/edge/shop:1.0.0
+  edgeforge import CanvOS --to shop   turn a CanvOS folder into a project";
 
 #[derive(Subcommand)]
 enum Command {
     /// Write a new project folder
     Init { directory: PathBuf },
-    /// Build a project into its folder build/
+    /// Build a project, or a CanvOS folder as it is, into its folder build/
     Build {
         directory: PathBuf,
         /// Do not use results of earlier builds
         #[arg(long)]
         no_cache: bool,
-        /// Push the provider image to a registry afterwards
-        #[arg(long, value_name = "REFERENCE")]
-        push: Option<String>,
+        /// Push the provider image to a registry afterwards; a CanvOS folder says itself where
+        #[arg(long, value_name = "REFERENCE", num_args = 0..=1)]
+        push: Option<Option<String>>,
         /// Talk to the registry without TLS
         #[arg(long)]
         plain_http: bool,
         /// Check the project and print what would be built
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Turn a CanvOS folder into a project, and say what changes
+    Import {
+        directory: PathBuf,
+        /// Write the project into a new folder, and leave this one as it is
+        #[arg(long, value_name = "NEWDIR")]
+        to: Option<PathBuf>,
+        /// Say what would change, and write nothing
         #[arg(long)]
         dry_run: bool,
     },
@@ -107,8 +119,11 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Schema { document } => documents::schema(document),
         Command::Init { directory } => init(&directory),
         Command::Build { directory, no_cache, push, plain_http, dry_run } => {
-            let options = Options { no_cache, push, plain_http };
-            run_build(&directory, &options, dry_run, arguments.json)
+            let options = Options { no_cache, push: None, plain_http };
+            run_build(&directory, &options, push, dry_run, arguments.json)
+        }
+        Command::Import { directory, to, dry_run } => {
+            import::run(&directory, to.as_deref(), dry_run, arguments.json)
         }
         Command::Keys(Keys::Generate { directory }) => project::generate_keys(&directory),
         Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }),
@@ -128,9 +143,17 @@ fn init(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> Result<()> {
-    let project = Project::load(directory)?;
-    if project.signing_key.is_none() {
+fn run_build(
+    directory: &Path,
+    options: &Options,
+    push: Option<Option<String>>,
+    dry_run: bool,
+    json: bool,
+) -> Result<()> {
+    let buildables = import::buildables(directory)?;
+    let jobs = jobs(buildables, options, push)?;
+    let Some((first, _)) = jobs.first() else { return Ok(()) };
+    if first.signing_key.is_none() {
         eprintln!(
             "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
         );
@@ -140,21 +163,44 @@ fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> 
         );
     }
     if dry_run {
-        println!(
-            "{} from {} → {}",
-            project.forge.artifact_name(),
-            project.forge.base().from,
-            project.output().display()
-        );
+        for (project, options) in &jobs {
+            let base = project.forge.base().from;
+            println!("{} from {base} → {}", project.forge.artifact_name(), project.output.display());
+            options.push.iter().for_each(|reference| println!("  pushed to {reference}"));
+        }
         return Ok(());
     }
-    clean_up_on_interrupt(build::staging_folder(&project))?;
-    let built = build::build(&project, options, &Progress::new());
-    while INTERRUPTED.load(Ordering::Acquire) {
-        // The thread that cleans up ends this process; that a child was stopped is no news.
-        std::thread::park();
+    clean_up_on_interrupt(build::staging_folder(first))?;
+    for (project, options) in &jobs {
+        let built = build::build(project, options, &Progress::new());
+        while INTERRUPTED.load(Ordering::Acquire) {
+            // The thread that cleans up ends this process; that a child was stopped is no news.
+            std::thread::park();
+        }
+        print_summary(&built?, json)?;
     }
-    print_summary(&built?, json)
+    Ok(())
+}
+
+/// Projects with where each is pushed. Everything that is wrong is found before the first one is built.
+fn jobs(
+    buildables: Vec<Buildable>,
+    options: &Options,
+    push: Option<Option<String>>,
+) -> Result<Vec<(Project, Options)>> {
+    if matches!(push, Some(Some(_))) && buildables.len() > 1 {
+        let error = Error::invalid(format!("one reference cannot name {} images", buildables.len()));
+        return Err(error.help("--push without a value gives each its own, or set K8S_VERSION"));
+    }
+    let job = |Buildable { project, reference }| {
+        let push = match &push {
+            None => None,
+            Some(Some(given)) => Some(given.clone()),
+            Some(None) => Some(reference?),
+        };
+        Ok((project, Options { push, ..options.clone() }))
+    };
+    buildables.into_iter().map(job).collect()
 }
 
 fn print_summary(summary: &Summary, json: bool) -> Result<()> {

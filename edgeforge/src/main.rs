@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod documents;
 mod fat;
+mod import;
 mod initrd;
 mod kernel;
 mod media;
