@@ -239,3 +239,50 @@ fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pushed(words: &[&str]) -> Option<Option<String>> {
+        match Arguments::try_parse_from([&["edgeforge", "build", "shop"], words].concat()).unwrap().command {
+            Command::Build { push, .. } => push,
+            _ => unreachable!(),
+        }
+    }
+
+    fn built(references: &[Result<String>]) -> (tempfile::TempDir, Vec<Buildable>) {
+        let folder = tempfile::tempdir().unwrap();
+        project::scaffold(folder.path()).unwrap();
+        let buildable = |reference: &Result<String>| {
+            let project = Project::load(folder.path()).unwrap();
+            Buildable { project, reference: reference.clone() }
+        };
+        let buildables = references.iter().map(buildable).collect();
+        (folder, buildables)
+    }
+
+    #[test]
+    fn a_reference_may_be_given_or_left_to_the_folder() {
+        assert_eq!(pushed(&[]), None);
+        assert_eq!(pushed(&["--push"]), Some(None));
+        assert_eq!(pushed(&["--push", "r.example/a:1"]), Some(Some("r.example/a:1".into())));
+        assert_eq!(pushed(&["--push=r.example/a:1"]), Some(Some("r.example/a:1".into())));
+        let places = |references: &[Result<String>], push| {
+            let (_folder, buildables) = built(references);
+            let jobs = jobs(buildables, &Options::default(), push)?;
+            Ok::<_, Error>(jobs.into_iter().map(|(_, options)| options.push).collect::<Vec<_>>())
+        };
+        let (one, two) = (Ok("a:1".to_owned()), Ok("a:2".to_owned()));
+        let unknown = Err(Error::invalid("--push needs a reference"));
+        assert_eq!(places(std::slice::from_ref(&unknown), None).unwrap(), [None]);
+        assert_eq!(
+            places(std::slice::from_ref(&unknown), Some(Some("b".into()))).unwrap(),
+            [Some("b".into())]
+        );
+        assert!(places(&[one.clone(), unknown], Some(None)).is_err());
+        let both = [one, two];
+        assert_eq!(places(&both, Some(None)).unwrap(), [Some("a:1".into()), Some("a:2".into())]);
+        assert!(places(&both, Some(Some("b".into()))).unwrap_err().to_string().contains("2 images"));
+    }
+}

@@ -88,7 +88,7 @@ fn read_arguments(directory: &Path) -> Result<Arguments> {
 
 fn files_that_count(directory: &Path, arguments: &Arguments) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
-    for folder in ["overlay/files", "overlay/files-iso", "certs", KUBERNETES_FOLDER] {
+    for folder in ["overlay/files", "overlay/files-iso", "certs", "keys", KUBERNETES_FOLDER] {
         let inner = files_below(&directory.join(folder))?;
         found.extend(inner.into_iter().map(|(path, _)| format!("{folder}/{path}")));
     }

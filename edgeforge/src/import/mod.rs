@@ -61,7 +61,7 @@ fn say(plan: &Plan, folder: &CanvosFolder) {
         eprintln!("warning: {warning}");
     }
     for change in plan.changes.iter().filter(|change| change.attention) {
-        eprintln!("warning: {}: {}", change.from, change.to);
+        eprintln!("warning: {} → {}", change.from, change.to);
     }
     eprintln!(
         "this is a CanvOS folder; `edgeforge import {}` makes it a project",
@@ -164,6 +164,6 @@ fn newest(folder: &CanvosFolder) -> Result<Plan> {
 /// The report for people: what needs somebody first, with a mark.
 fn text(plan: &Plan) -> String {
     let mut lines: Vec<String> = plan.changes.iter().map(ToString::to_string).collect();
-    lines.extend(plan.warning.iter().map(|warning| format!("! {}: {warning}", edge_model::canvos::FILE)));
+    lines.extend(plan.warning.iter().map(|warning| format!("! {} → {warning}", edge_model::canvos::FILE)));
     lines.join("\n") + "\n"
 }

@@ -1,6 +1,6 @@
 //! What a CanvOS checkout becomes, decided from plain data: the text of `forge.yaml`, files, and what changed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::folder::CanvosFolder;
 use super::local_ui;
 use super::variants::{Variant, Variants, image_version, usual_name};
+use crate::project::{PRIVATE_KEY, PUBLIC_KEY};
 
 /// A project made from a checkout.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ pub(crate) struct Change {
 impl std::fmt::Display for Change {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mark = if self.attention { "! " } else { "  " };
-        write!(formatter, "{mark}{}: {}", self.from, self.to)
+        write!(formatter, "{mark}{} → {}", self.from, self.to)
     }
 }
 
@@ -77,7 +78,7 @@ const RESERVED_ON_MEDIUM: [&str; 3] = [paths::MEDIUM_USER_DATA, paths::MEDIUM_UN
 /// [`edge_model::Class::InvalidInput`] when the checkout asks for what cannot be built.
 pub(crate) fn plan(folder: &CanvosFolder, variants: &Variants, variant: &Variant) -> Result<Plan> {
     let mut planner =
-        Planner { folder, variant, text: String::new(), files: Vec::new(), changes: Vec::new() };
+        Planner { folder, variant, text: String::new(), files: BTreeMap::new(), changes: Vec::new() };
     planner.identity();
     planner.base()?;
     planner.packages();
@@ -92,30 +93,26 @@ pub(crate) fn plan(folder: &CanvosFolder, variants: &Variants, variant: &Variant
     planner.local_ui();
     planner.user_data();
     let unattended = planner.answers();
+    planner.keys();
     let Planner { text, files, changes, .. } = planner;
     check_places(&files)?;
-    let forge_text = format!("{HEADER}\n{text}\n{FOOTER}");
+    let files = files.into_iter().map(|(path, from)| PlannedFile { path, from }).collect();
+    let forge_text = format!("{HEADER}\n{text}");
     let forge = Forge::parse("forge.yaml", &forge_text).context("this folder cannot become a project")?;
     Ok(Plan { forge, forge_text, unattended, files, changes, warning: folder.arguments.warning() })
 }
 
 const HEADER: &str =
     "# Made by `edgeforge import` from a CanvOS folder. What the keys mean: docs/build.md.\n";
-const FOOTER: &str = "# Folder with the key pair that signs the image; make one with `edgeforge keys generate keys`.\n\
-    # Without it the image is unsigned, and hosts accept it only where their configuration allows that.\n# keys: keys\n";
+const KEYS: &str = "keys";
 
 /// Nothing may be written through a link of the overlay.
-fn check_places(files: &[PlannedFile]) -> Result<()> {
-    let all: BTreeSet<&Path> = files.iter().map(|file| Path::new(&file.path)).collect();
-    for file in files {
-        let below = Path::new(&file.path).ancestors().skip(1).find(|parent| all.contains(parent));
-        if let Some(parent) = below {
-            return Err(Error::invalid(format!(
-                "{} lies below {}, which is no folder",
-                file.path,
-                parent.display()
-            ))
-            .help("rename one of them"));
+fn check_places(files: &BTreeMap<String, Origin>) -> Result<()> {
+    for path in files.keys() {
+        let parents = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
+        if let Some(parent) = parents.into_iter().find(|parent| files.contains_key(*parent)) {
+            let message = format!("{path} lies below {parent}, which is no folder");
+            return Err(Error::invalid(message).help("rename one of them"));
         }
     }
     Ok(())
@@ -125,7 +122,8 @@ struct Planner<'a> {
     folder: &'a CanvosFolder,
     variant: &'a Variant,
     text: String,
-    files: Vec<PlannedFile>,
+    /// By path: what is planned later wins, as in CanvOS.
+    files: BTreeMap<String, Origin>,
     changes: Vec<Change>,
 }
 
@@ -144,7 +142,7 @@ impl Planner<'_> {
     }
 
     fn keep(&mut self, path: &str) {
-        self.files.push(PlannedFile { path: path.to_owned(), from: Origin::Folder(path.to_owned()) });
+        self.files.insert(path.to_owned(), Origin::Folder(path.to_owned()));
     }
 
     fn list(&mut self, key: &str, items: &[String]) {
@@ -275,7 +273,7 @@ impl Planner<'_> {
             self.keep(&format!("overlay/files/{path}"));
         }
         if !image.is_empty() {
-            self.changed("overlay/files/etc", format!("the image, as in CanvOS ({} files)", image.len()));
+            self.changed("overlay/files/etc", format!("the image, as in CanvOS ({})", count(image.len())));
         }
         for path in installer {
             let to =
@@ -311,7 +309,8 @@ impl Planner<'_> {
             self.keep(&format!("certs/{path}"));
             self.changed(format!("certs/{path}"), "trusted by the image");
         }
-        for path in others.into_iter().filter(|path| !path.starts_with('.')) {
+        let is_page = |path: &&str| path.starts_with('.') || path.starts_with("README");
+        for path in others.into_iter().filter(|path| !is_page(path)) {
             self.attention(format!("certs/{path}"), "left out: names of certificates end in .pem or .crt");
         }
     }
@@ -320,7 +319,7 @@ impl Planner<'_> {
         let file = self.folder.arguments.edge_custom_config();
         if self.folder.files.contains(file) {
             let path = format!("overlay/files{}", paths::IMAGE_CUSTOM_CONFIG);
-            self.files.push(PlannedFile { path, from: Origin::Folder(file.to_owned()) });
+            self.files.insert(path, Origin::Folder(file.to_owned()));
             let to = format!(
                 "{} in the image; signatures of content are not checked yet",
                 paths::IMAGE_CUSTOM_CONFIG
@@ -332,16 +331,26 @@ impl Planner<'_> {
     fn local_ui(&mut self) {
         for path in &self.folder.local_ui {
             let place = format!("overlay/files/{}/{path}", local_ui::PLACE);
-            // What is unpacked later wins, as in CanvOS.
-            self.files.retain(|file| file.path != place);
-            self.files.push(PlannedFile { path: place, from: Origin::LocalUi(path.clone()) });
+            self.files.insert(place, Origin::LocalUi(path.clone()));
         }
         if !self.folder.local_ui.is_empty() {
-            let count = self.folder.local_ui.len();
-            let to =
-                format!("/{} in the image ({count} files); nothing of ours reads them yet", local_ui::PLACE);
+            let count = count(self.folder.local_ui.len());
+            let to = format!("/{} in the image ({count}); nothing of ours reads it yet", local_ui::PLACE);
             self.changed(local_ui::FILE, to);
         }
+    }
+
+    fn keys(&mut self) {
+        let pair = [PRIVATE_KEY, PUBLIC_KEY].map(|name| format!("{KEYS}/{name}"));
+        let pair: Vec<String> = pair.into_iter().filter(|path| self.folder.files.contains(path)).collect();
+        if pair.iter().any(|path| path.ends_with(PRIVATE_KEY)) {
+            self.line(format!("keys: {KEYS}"));
+            pair.iter().for_each(|path| self.keep(path));
+            return self.changed(KEYS, "keys: sign the image");
+        }
+        self.line("\n# Folder with the key pair that signs the image; make one with `edgeforge keys generate keys`.");
+        self.line("# Without it the image is unsigned, and hosts accept it only where their configuration allows that.");
+        self.line(format!("# keys: {KEYS}"));
     }
 
     fn user_data(&mut self) {
@@ -395,6 +404,10 @@ impl Planner<'_> {
         self.changed(key, format!("unattended.yaml: the medium installs by itself and {end}; {wipe}"));
         Some(format!("{header}{install}"))
     }
+}
+
+fn count(files: usize) -> String {
+    if files == 1 { "1 file".into() } else { format!("{files} files") }
 }
 
 /// As YAML reads it back.

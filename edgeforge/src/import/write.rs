@@ -87,8 +87,8 @@ pub(super) fn in_place(folder: &CanvosFolder, plan: &Plan) -> Result<()> {
         files.iter().try_for_each(|(path, source)| move_to(source, &folder.directory.join(path)))
     };
     let written = write();
-    remove_folder(&staging)?;
-    written
+    let removed = remove_folder(&staging);
+    written.and(removed)
 }
 
 fn documents(plan: &Plan, target: &Path) -> Result<()> {
