@@ -158,7 +158,7 @@ fn run_build(
             "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
         );
         eprintln!(
-            "  help: edgeforge keys generate {0}/keys, then `keys: keys` in forge.yaml",
+            "  help: edgeforge keys generate {0}/keys, then `keys: keys` in its forge.yaml, if it has one",
             directory.display()
         );
     }
@@ -233,7 +233,7 @@ fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
             INTERRUPTED.store(true, Ordering::Release);
             edge_host::child::stop_all(GRACE);
             let _ = build::remove_folder(&staging);
-            eprintln!("interrupted; nothing was changed");
+            eprintln!("interrupted; what was not finished is removed");
             std::process::exit(EXIT_STATUS);
         }
     });
