@@ -65,11 +65,11 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
     let made = builder.run(&staging);
     let (root_hash, signed) = made.inspect_err(|_| drop(remove_folder(&staging)))?;
-    publish(&staging, &project.output)?;
+    publish(&staging, &project.output())?;
     if let Some(reference) = &options.push {
-        progress.step("push", || push::push(&project.output.join("oci"), reference, options.plain_http))?;
+        progress.step("push", || push::push(&project.output().join("oci"), reference, options.plain_http))?;
     }
-    let iso = project.output.join(format!("{}.iso", project.forge.artifact_name()));
+    let iso = project.output().join(format!("{}.iso", project.forge.artifact_name()));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
     Ok(Summary { iso, iso_size, root_hash, signed })
 }

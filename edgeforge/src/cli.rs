@@ -165,7 +165,7 @@ fn run_build(
     if dry_run {
         for (project, options) in &jobs {
             let base = project.forge.base().from;
-            println!("{} from {base} → {}", project.forge.artifact_name(), project.output.display());
+            println!("{} from {base} → {}", project.forge.artifact_name(), project.output().display());
             options.push.iter().for_each(|reference| println!("  pushed to {reference}"));
         }
         return Ok(());

@@ -26,6 +26,7 @@ pub(crate) struct Project {
     /// Files added to the root of the medium.
     pub(crate) medium_overlay: Vec<(String, PathBuf)>,
     pub(crate) signing_key: Option<SigningKey>,
+    /// Where the build puts its results.
     pub(crate) output: PathBuf,
     /// Holds files of the overlay that the folder itself does not have.
     pub(crate) generated: Option<tempfile::TempDir>,
@@ -80,6 +81,10 @@ impl Project {
 
     pub(crate) fn trusted_key(&self) -> Option<TrustedKey> {
         self.signing_key.as_ref().map(SigningKey::public)
+    }
+
+    pub(crate) fn output(&self) -> PathBuf {
+        self.output.clone()
     }
 }
 

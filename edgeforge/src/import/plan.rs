@@ -302,7 +302,8 @@ impl Planner<'_> {
     }
 
     fn certificates(&mut self) {
-        let is_certificate = |path: &&str| path.ends_with(".pem") || path.ends_with(".crt");
+        let is_certificate =
+            |path: &&str| !path.contains('/') && (path.ends_with(".pem") || path.ends_with(".crt"));
         let (certificates, others): (Vec<&str>, Vec<&str>) =
             self.folder.below("certs").partition(is_certificate);
         for path in certificates {
@@ -311,7 +312,10 @@ impl Planner<'_> {
         }
         let is_page = |path: &&str| path.starts_with('.') || path.starts_with("README");
         for path in others.into_iter().filter(|path| !is_page(path)) {
-            self.attention(format!("certs/{path}"), "left out: names of certificates end in .pem or .crt");
+            self.attention(
+                format!("certs/{path}"),
+                "left out: certificates lie in certs/ itself, with names that end in .pem or .crt",
+            );
         }
     }
 
