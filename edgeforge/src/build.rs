@@ -26,7 +26,7 @@ use crate::{adapt, clock, initrd, media, push, sbom, uki};
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) no_cache: bool,
     /// Nothing is fetched.
@@ -93,7 +93,7 @@ fn find_inputs(
     options: &Options,
     progress: &Progress,
 ) -> Result<Inputs> {
-    let locked = Lock::load(&project.directory)?;
+    let locked = Lock::load(&project.lock())?;
     if options.locked && locked.is_none() {
         return Err(Error::rejected("the project has no forge.lock").help("edgeforge update writes one"));
     }
@@ -107,7 +107,7 @@ fn find_inputs(
             return Err(Error::rejected(format!("the project is not what forge.lock says:\n  {drift}"))
                 .help("look at the changes, and take them with `edgeforge update`"));
         }
-        _ => inputs.lock.store(&project.directory)?,
+        _ => inputs.lock.store(&project.lock())?,
     }
     Ok(inputs)
 }
@@ -124,12 +124,12 @@ pub(crate) fn fetch(
 ) -> Result<Vec<String>> {
     let cache = Cache::open(true)?;
     let recipe = Recipe::load()?;
-    let old = Lock::load(&project.directory)?;
+    let old = Lock::load(&project.lock())?;
     let finder = Finder { project, recipe: &recipe, cache: &cache, progress, offline: false, freshness };
     let inputs = finder.find(old.as_ref())?;
     if !dry_run {
         tools::prepare(&cache, &project.forge.base(), Purpose::Builder, false, progress)?;
-        inputs.lock.store(&project.directory)?;
+        inputs.lock.store(&project.lock())?;
     }
     Ok(old.map_or_else(
         || vec![format!("{} packages are locked", inputs.lock.packages.len())],
@@ -398,6 +398,7 @@ fn write_checksums(folder: &Path) -> Result<()> {
 
 fn publish(staging: &Path, output: &Path) -> Result<()> {
     let old = output.with_file_name(".build.old");
+    fs::create_dir_all(output.parent().unwrap_or(output)).context("cannot create the output folder")?;
     remove_folder(&old)?;
     if output.exists() {
         fs::rename(output, &old).with_context(|| format!("cannot replace {}", output.display()))?;

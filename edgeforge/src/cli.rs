@@ -12,6 +12,7 @@ use edge_model::{Context, Error, Result};
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
+use crate::import::{self, Buildable};
 use crate::inputs::Freshness;
 use crate::progress::Progress;
 use crate::project::{self, Project};
@@ -34,13 +35,14 @@ const EXAMPLES: &str = "Examples:
   edgeforge keys generate keys   make the key pair that signs images
   edgeforge build shop           write shop/build/*.iso and the rest
   edgeforge validate shop/user-data shop/unattended.yaml
-  edgeforge build shop --push registry.example/edge/shop:1.0.0";
+  edgeforge build shop --push registry.example/edge/shop:1.0.0
+  edgeforge import CanvOS --to shop   turn a CanvOS folder into a project";
 
 #[derive(Subcommand)]
 enum Command {
     /// Write a new project folder
     Init { directory: PathBuf },
-    /// Build a project into its folder build/
+    /// Build a project, or a CanvOS folder as it is, into its folder build/
     Build {
         directory: PathBuf,
         /// Do not use results of earlier builds
@@ -52,9 +54,9 @@ enum Command {
         /// Refuse to build anything but what forge.lock says
         #[arg(long)]
         locked: bool,
-        /// Push the provider image to a registry afterwards
-        #[arg(long, value_name = "REFERENCE")]
-        push: Option<String>,
+        /// Push the provider image to a registry afterwards; a CanvOS folder says itself where
+        #[arg(long, value_name = "REFERENCE", num_args = 0..=1)]
+        push: Option<Option<String>>,
         /// Talk to the registry without TLS
         #[arg(long)]
         plain_http: bool,
@@ -78,6 +80,16 @@ enum Command {
         /// Talk to the registry without TLS
         #[arg(long)]
         plain_http: bool,
+    },
+    /// Turn a CanvOS folder into a project, and say what changes
+    Import {
+        directory: PathBuf,
+        /// Write the project into a new folder, and leave this one as it is
+        #[arg(long, value_name = "NEWDIR")]
+        to: Option<PathBuf>,
+        /// Say what would change, and write nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Check user data, unattended files and other documents
     Validate {
@@ -137,8 +149,11 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         Command::Unpack { image, folder, plain_http } => unpack::unpack(&image, &folder, plain_http),
         Command::Build { directory, no_cache, offline, locked, push, plain_http, dry_run } => {
-            let options = Options { no_cache, offline, locked, push, plain_http };
-            run_build(&directory, &options, dry_run, arguments.json)
+            let options = Options { no_cache, offline, locked, push: None, plain_http };
+            run_build(&directory, &options, push, dry_run, arguments.json)
+        }
+        Command::Import { directory, to, dry_run } => {
+            import::run(&directory, to.as_deref(), dry_run, arguments.json)
         }
         Command::Keys(Keys::Generate { directory }) => project::generate_keys(&directory),
         Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }),
@@ -158,37 +173,71 @@ fn init(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> Result<()> {
-    let project = Project::load(directory)?;
-    if project.signing_key.is_none() {
+fn run_build(
+    directory: &Path,
+    options: &Options,
+    push: Option<Option<String>>,
+    dry_run: bool,
+    json: bool,
+) -> Result<()> {
+    let buildables = import::buildables(directory)?;
+    let jobs = jobs(buildables, options, push)?;
+    let Some((first, _)) = jobs.first() else { return Ok(()) };
+    if first.signing_key.is_none() {
         eprintln!(
             "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
         );
         eprintln!(
-            "  help: edgeforge keys generate {0}/keys, then `keys: keys` in forge.yaml",
+            "  help: edgeforge keys generate {0}/keys, then `keys: keys` in its forge.yaml, if it has one",
             directory.display()
         );
     }
     if dry_run {
-        println!(
-            "{} from {} → {}",
-            project.forge.artifact_name(),
-            project.forge.base().from,
-            project.output().display()
-        );
+        for (project, options) in &jobs {
+            let base = project.forge.base().from;
+            println!("{} from {base} → {}", project.forge.artifact_name(), project.output().display());
+            options.push.iter().for_each(|reference| println!("  pushed to {reference}"));
+        }
         return Ok(());
     }
-    clean_up_on_interrupt(build::staging_folder(&project))?;
-    let built = build::build(&project, options, &Progress::new());
-    while INTERRUPTED.load(Ordering::Acquire) {
-        // The thread that cleans up ends this process; that a child was stopped is no news.
-        std::thread::park();
+    clean_up_on_interrupt(build::staging_folder(first))?;
+    for (project, options) in &jobs {
+        let built = build::build(project, options, &Progress::new());
+        while INTERRUPTED.load(Ordering::Acquire) {
+            // The thread that cleans up ends this process; that a child was stopped is no news.
+            std::thread::park();
+        }
+        print_summary(&built?, json)?;
     }
-    print_summary(&built?, json)
+    Ok(())
+}
+
+/// Projects with where each is pushed. Everything that is wrong is found before the first one is built.
+fn jobs(
+    buildables: Vec<Buildable>,
+    options: &Options,
+    push: Option<Option<String>>,
+) -> Result<Vec<(Project, Options)>> {
+    if matches!(push, Some(Some(_))) && buildables.len() > 1 {
+        let error = Error::invalid(format!("one reference cannot name {} images", buildables.len()));
+        return Err(error.help("--push without a value gives each its own, or set K8S_VERSION"));
+    }
+    let job = |Buildable { project, reference }| {
+        let push = match &push {
+            None => None,
+            Some(Some(given)) => Some(given.clone()),
+            Some(None) => Some(reference?),
+        };
+        Ok((project, Options { push, ..options.clone() }))
+    };
+    buildables.into_iter().map(job).collect()
 }
 
 fn fetch(directory: &Path, freshness: Freshness, dry_run: bool, json: bool) -> Result<()> {
-    let drift = build::fetch(&Project::load(directory)?, freshness, dry_run, &Progress::new())?;
+    let mut drift = Vec::new();
+    for Buildable { project, .. } in import::buildables(directory)? {
+        drift.extend(build::fetch(&project, freshness, dry_run, &Progress::new())?);
+    }
     if json {
         println!("{}", serde_json::to_string(&drift).context("cannot print the changes")?);
     } else if drift.is_empty() {
@@ -229,9 +278,56 @@ fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
             INTERRUPTED.store(true, Ordering::Release);
             edge_host::child::stop_all(GRACE);
             let _ = build::remove_folder(&staging);
-            eprintln!("interrupted; nothing was changed");
+            eprintln!("interrupted; what was not finished is removed");
             std::process::exit(EXIT_STATUS);
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pushed(words: &[&str]) -> Option<Option<String>> {
+        match Arguments::try_parse_from([&["edgeforge", "build", "shop"], words].concat()).unwrap().command {
+            Command::Build { push, .. } => push,
+            _ => unreachable!(),
+        }
+    }
+
+    fn built(references: &[Result<String>]) -> (tempfile::TempDir, Vec<Buildable>) {
+        let folder = tempfile::tempdir().unwrap();
+        project::scaffold(folder.path()).unwrap();
+        let buildable = |reference: &Result<String>| {
+            let project = Project::load(folder.path()).unwrap();
+            Buildable { project, reference: reference.clone() }
+        };
+        let buildables = references.iter().map(buildable).collect();
+        (folder, buildables)
+    }
+
+    #[test]
+    fn a_reference_may_be_given_or_left_to_the_folder() {
+        assert_eq!(pushed(&[]), None);
+        assert_eq!(pushed(&["--push"]), Some(None));
+        assert_eq!(pushed(&["--push", "r.example/a:1"]), Some(Some("r.example/a:1".into())));
+        assert_eq!(pushed(&["--push=r.example/a:1"]), Some(Some("r.example/a:1".into())));
+        let places = |references: &[Result<String>], push| {
+            let (_folder, buildables) = built(references);
+            let jobs = jobs(buildables, &Options::default(), push)?;
+            Ok::<_, Error>(jobs.into_iter().map(|(_, options)| options.push).collect::<Vec<_>>())
+        };
+        let (one, two) = (Ok("a:1".to_owned()), Ok("a:2".to_owned()));
+        let unknown = Err(Error::invalid("--push needs a reference"));
+        assert_eq!(places(std::slice::from_ref(&unknown), None).unwrap(), [None]);
+        assert_eq!(
+            places(std::slice::from_ref(&unknown), Some(Some("b".into()))).unwrap(),
+            [Some("b".into())]
+        );
+        assert!(places(&[one.clone(), unknown], Some(None)).is_err());
+        let both = [one, two];
+        assert_eq!(places(&both, Some(None)).unwrap(), [Some("a:1".into()), Some("a:2".into())]);
+        assert!(places(&both, Some(Some("b".into()))).unwrap_err().to_string().contains("2 images"));
+    }
 }

@@ -1,7 +1,7 @@
 //! `forge.lock`: every input of a build by its digest, so that the same project gives the same image anywhere.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use edge_host::files;
 use edge_model::ids::Digest;
@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::apt::Package;
 
-const NAME: &str = "forge.lock";
 const FORMAT: u32 = 1;
 const LIMIT: u64 = 16 << 20;
 
@@ -62,29 +61,25 @@ impl Lock {
         }
     }
 
-    fn path(project: &Path) -> PathBuf {
-        project.join(NAME)
-    }
-
     /// The lock of a project, if it has one.
     ///
     /// # Errors
     /// [`edge_model::Class::InvalidInput`] when it cannot be read.
-    pub(crate) fn load(project: &Path) -> Result<Option<Self>> {
-        let path = Self::path(project);
+    pub(crate) fn load(path: &Path) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
         }
-        Self::parse(&files::read(&path, LIMIT)?).map(Some)
+        let context = || format!("{} cannot be used", path.display());
+        Self::parse(&files::read(path, LIMIT)?).with_context(context).map(Some)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
         let help = "edgeforge update writes a new one";
         let lock: Self = serde_json::from_slice(bytes)
-            .with_context(|| format!("{NAME} cannot be read"))
+            .context("the lock cannot be read")
             .map_err(|error| error.help(help))?;
         if lock.format != FORMAT {
-            return Err(Error::invalid(format!("{NAME} has format {}, not {FORMAT}", lock.format)).help(help));
+            return Err(Error::invalid(format!("it has format {}, not {FORMAT}", lock.format)).help(help));
         }
         lock.packages.iter().try_for_each(|package| package.digest().map(drop))?;
         Ok(lock)
@@ -92,9 +87,9 @@ impl Lock {
 
     /// # Errors
     /// When the project's folder cannot be written.
-    pub(crate) fn store(&self, project: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).with_context(|| format!("cannot write {NAME}"))?;
-        files::write_durably(&Self::path(project), (text + "\n").as_bytes(), 0o644)
+    pub(crate) fn store(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("cannot write the lock")?;
+        files::write_durably(path, (text + "\n").as_bytes(), 0o644)
     }
 
     /// What is different in `new`, a line for each.
@@ -191,8 +186,10 @@ mod tests {
     fn a_lock_survives_writing_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let lock = lock(vec![package("apt", "1")]);
-        lock.store(folder.path()).unwrap();
-        assert_eq!(Lock::load(folder.path()).unwrap(), Some(lock.clone()));
+        let path = folder.path().join("forge.lock");
+        assert_eq!(Lock::load(&path).unwrap(), None);
+        lock.store(&path).unwrap();
+        assert_eq!(Lock::load(&path).unwrap(), Some(lock.clone()));
         let text = serde_json::to_string(&Lock { format: 9, ..lock }).unwrap();
         assert!(Lock::parse(text.as_bytes()).unwrap_err().to_string().contains("format 9"));
     }

@@ -11,6 +11,7 @@ mod contents;
 mod customise;
 mod documents;
 mod fat;
+mod import;
 mod initrd;
 mod inputs;
 mod kernel;

@@ -26,6 +26,10 @@ pub(crate) struct Project {
     /// Files added to the root of the medium.
     pub(crate) medium_overlay: Vec<(String, PathBuf)>,
     pub(crate) signing_key: Option<SigningKey>,
+    /// Where the build puts its results.
+    pub(crate) output: PathBuf,
+    /// Holds files of the overlay that the folder itself does not have.
+    pub(crate) generated: Option<tempfile::TempDir>,
 }
 
 impl Project {
@@ -41,17 +45,32 @@ impl Project {
                 "{} is not a project: it has no forge.yaml",
                 directory.display()
             ))
-            .help("make one with `edgeforge init DIR`"));
+            .help("make one with `edgeforge init DIR`; a CanvOS folder has an .arg"));
         }
         let forge = Forge::parse("forge.yaml", &files::read_text(&forge_path)?)?;
         let user_data = files::read_text_if_there(&directory.join("user-data"))?.unwrap_or_default();
-        documents::check(Form::UserData, "user-data", &user_data)?;
         let unattended = files::read_text_if_there(&directory.join("unattended.yaml"))?.unwrap_or_default();
+        Self::assemble(directory, forge, user_data, unattended)
+    }
+
+    /// A project from its documents and the other files of its folder.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn assemble(
+        directory: PathBuf,
+        forge: Forge,
+        user_data: String,
+        unattended: String,
+    ) -> Result<Self> {
+        documents::check(Form::UserData, "user-data", &user_data)?;
         documents::check(Form::Unattended, "unattended.yaml", &unattended)?;
         let signing_key = forge.keys.as_ref().map(|keys| load_key(&directory.join(keys))).transpose()?;
         Ok(Self {
             overlay: files_below(&directory.join("overlay/files"))?,
             medium_overlay: files_below(&directory.join("overlay/files-iso"))?,
+            output: directory.join("build"),
+            generated: None,
             directory,
             forge,
             user_data,
@@ -60,12 +79,21 @@ impl Project {
         })
     }
 
+    /// Where the inputs are pinned. A folder that gives several images has a lock for each.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.directory.join(if self.generated.is_some() {
+            format!("forge-{}.lock", self.forge.version)
+        } else {
+            "forge.lock".to_owned()
+        })
+    }
+
     pub(crate) fn trusted_key(&self) -> Option<TrustedKey> {
         self.signing_key.as_ref().map(SigningKey::public)
     }
 
     pub(crate) fn output(&self) -> PathBuf {
-        self.directory.join("build")
+        self.output.clone()
     }
 }
 
@@ -81,7 +109,7 @@ fn load_key(folder: &Path) -> Result<SigningKey> {
 }
 
 /// All regular files and links below a folder, sorted. A folder that does not exist is empty.
-fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(current) = open.pop() {

@@ -4,6 +4,7 @@
 //! agent says about a host).
 
 pub mod api;
+pub mod canvos;
 pub mod cmdline;
 pub mod document;
 pub mod error;

@@ -13,6 +13,8 @@ pub const IMAGE_LAYOUT: &str = "/usr/lib/edge/cos-layout.env";
 pub const IMAGE_DESCRIPTION: &str = "/usr/lib/edge/image.json";
 /// Public keys that may sign images for this host.
 pub const IMAGE_KEYS: &str = "/usr/lib/edge/keys";
+/// Palette's description of the key that signs content, in images made from CanvOS folders.
+pub const IMAGE_CUSTOM_CONFIG: &str = "/usr/lib/edge/edge-custom-config.yaml";
 /// The earliest time that this image believes in (systemd reads it too).
 pub const CLOCK_EPOCH: &str = "/usr/lib/clock-epoch";
 /// Kairos' description of the image.
