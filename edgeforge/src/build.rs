@@ -272,7 +272,7 @@ impl Builder<'_> {
             fs::create_dir_all(output).context("cannot create a folder")?;
             let scratch =
                 tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
-            fs::write(output.join("vmlinuz"), tree.read_file(&kernel.image_path())?)
+            fs::write(output.join("vmlinuz"), tree.read_file(kernel.image_path())?)
                 .context("cannot write the kernel")?;
             initrd::build(tree, &modules, &init, &self.tools, scratch.path(), &output.join("initrd"))
         })

@@ -12,6 +12,10 @@ use crate::tree::Tree;
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) release: String,
+    /// Path of the kernel in the tree.
+    image: String,
+    /// Path of its configuration, where the tree has it.
+    configuration: Option<String>,
     /// Module name (with underscores) → path below the module folder and the paths it needs.
     modules: BTreeMap<String, (String, Vec<String>)>,
     builtin: BTreeSet<String>,
@@ -30,22 +34,40 @@ impl Kernel {
     /// # Errors
     /// [`edge_model::Class::Rejected`] when the tree has not exactly one kernel, or one that lacks a feature.
     pub(crate) fn find(tree: &Tree, recipe: &Recipe) -> Result<Self> {
-        let releases: Vec<&str> =
-            tree.iter().filter_map(|(path, _)| path.strip_prefix("boot/vmlinuz-")).collect();
-        let [release] = releases[..] else {
+        let releases = releases(tree);
+        let [release] = &releases[..] else {
+            let help = if releases.is_empty() {
+                "name the package of a kernel: `kernel` in forge.yaml"
+            } else {
+                "remove all but one: `packages.remove` in forge.yaml"
+            };
             return Err(Error::rejected(format!(
-                "the base system has {} kernels instead of one",
+                "the base system has {} kernels instead of one {releases:?}",
                 releases.len()
             ))
-            .help("name one linux-image package"));
+            .help(help));
         };
-        check_features(tree, release, recipe)?;
+        let in_modules = |name: &str| format!("usr/lib/modules/{release}/{name}");
+        let found = |places: [String; 3]| places.into_iter().find(|path| tree.read_file(path).is_ok());
+        let image = found([format!("boot/vmlinuz-{release}"), in_modules("vmlinuz"), "boot/vmlinuz".into()]);
+        let image = image.ok_or_else(|| {
+            Error::rejected(format!(
+                "the base system has modules of the kernel {release}, but not the kernel"
+            ))
+        })?;
+        let configuration =
+            found([format!("boot/config-{release}"), in_modules("config"), "boot/config".into()]);
+        if let Some(path) = &configuration {
+            check_features(&tree.read_file(path)?, release, recipe)?;
+        }
         let read = |name: &str| -> Result<String> {
             let bytes = tree.read_file(&format!("usr/lib/modules/{release}/{name}"))?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         Ok(Self {
             release: release.to_owned(),
+            image,
+            configuration,
             modules: parse_dependencies(&read("modules.dep")?),
             builtin: read("modules.builtin")?.lines().map(module_name).collect(),
             aliases: parse_aliases(&read("modules.alias")?),
@@ -57,8 +79,14 @@ impl Kernel {
         self.modules.contains_key(&name) || self.builtin.contains(&name)
     }
 
-    pub(crate) fn image_path(&self) -> String {
-        format!("boot/vmlinuz-{}", self.release)
+    /// Where the kernel is in the tree.
+    pub(crate) fn image_path(&self) -> &str {
+        &self.image
+    }
+
+    /// Where the kernel's configuration is in the tree.
+    pub(crate) fn configuration_path(&self) -> Option<&str> {
+        self.configuration.as_deref()
     }
 
     /// The modules of the initrd with everything they need.
@@ -115,6 +143,14 @@ impl Kernel {
     }
 }
 
+/// Kernels by their folders of modules; a folder without a list of modules is a leftover.
+fn releases(tree: &Tree) -> Vec<String> {
+    tree.iter()
+        .filter_map(|(path, _)| path.strip_prefix("usr/lib/modules/")?.strip_suffix("/modules.dep"))
+        .map(str::to_owned)
+        .collect()
+}
+
 fn file_name(name: &str) -> String {
     format!("{name}.ko")
 }
@@ -147,9 +183,8 @@ fn parse_aliases(text: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Refuses a kernel on which no image of ours can run, and says which part is missing.
-fn check_features(tree: &Tree, release: &str, recipe: &Recipe) -> Result<()> {
-    let config = tree.read_file(&format!("boot/config-{release}"))?;
-    let config = String::from_utf8_lossy(&config);
+fn check_features(config: &[u8], release: &str, recipe: &Recipe) -> Result<()> {
+    let config = String::from_utf8_lossy(config);
     for (name, purpose) in &recipe.kernel_features {
         let has = |value: &str| config.lines().any(|line| line == format!("CONFIG_{name}={value}"));
         if !has("y") && !has("m") {

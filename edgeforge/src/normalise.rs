@@ -54,6 +54,7 @@ pub(crate) fn newest_input(tree: &Tree) -> Option<u64> {
 /// # Errors
 /// When a file that must be changed is not there, or an overlay file cannot be read.
 pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
+    keep_kernel_configuration(tree, inputs.kernel)?;
     tree.remove(|path| inputs.recipe.drop.iter().any(|pattern| path_matches(pattern, path)));
     for directory in &inputs.recipe.directories {
         if !tree.contains(directory) {
@@ -61,6 +62,7 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
             tree.put(directory, mode, Content::Directory);
         }
     }
+    sort_packages(tree)?;
     set_shadow_dates(tree, created)?;
     add_accounts(tree, &inputs.recipe.accounts)?;
     add_units(tree, inputs.recipe);
@@ -85,6 +87,29 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
     }
     add_overlay(tree, &inputs.project.overlay)?;
     contents::add(tree, &inputs.project.forge, &inputs.project.directory, inputs.kernel)
+}
+
+/// Beside the modules, where `edgeforge inspect` and `diff` find it: the folder boot is dropped.
+fn keep_kernel_configuration(tree: &mut Tree, kernel: &Kernel) -> Result<()> {
+    if let Some(path) = kernel.configuration_path() {
+        let bytes = tree.read_file(path)?;
+        tree.put_file(&format!("usr/lib/modules/{}/config", kernel.release), 0o644, bytes);
+    }
+    Ok(())
+}
+
+/// dpkg writes its record in the order of its work: the same packages shall give the same bytes.
+fn sort_packages(tree: &mut Tree) -> Result<()> {
+    let path = "var/lib/dpkg/status";
+    if tree.contains(path) {
+        let status = text(tree, path)?;
+        let mut stanzas: Vec<&str> =
+            status.split("\n\n").map(str::trim).filter(|stanza| !stanza.is_empty()).collect();
+        stanzas.sort_unstable();
+        let bytes = stanzas.iter().map(|stanza| format!("{stanza}\n\n")).collect::<String>().into_bytes();
+        tree.replace(path, bytes);
+    }
+    Ok(())
 }
 
 /// The day of the last password change is the day of the build: replace it.
