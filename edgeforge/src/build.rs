@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use edge_host::sandbox::Sandbox;
 use edge_model::ids::RootHash;
@@ -11,6 +12,7 @@ use crate::apt::Archives;
 use crate::cache::{Cache, Cached, Key};
 use crate::kernel::Kernel;
 use crate::normalise::{self, PROGRAMS};
+use crate::packages::Licences;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::provider_image::{self, Image};
@@ -18,7 +20,7 @@ use crate::recipe::Recipe;
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::Tree;
-use crate::{clock, initrd, media, push, sbom, uki};
+use crate::{clock, erofs, initrd, lint, media, packages, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
@@ -55,6 +57,7 @@ struct Builder<'a> {
 /// # Errors
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
+    lint::check_ignored(&project.forge.lint_ignore)?;
     let cache = Cache::open(!options.no_cache)?;
     let base = project.forge.base();
     let tools = tools::prepare(&cache, &base, Purpose::Builder, progress)?.share(&project.directory);
@@ -92,12 +95,7 @@ impl Builder<'_> {
         };
         let kernel = Kernel::find(&tree, &self.recipe)?;
         let initrd = self.initrd(&base_key, &tree, &kernel)?;
-        let sbom = sbom::spdx(
-            &tree,
-            &self.project.forge.name,
-            &self.project.forge.version,
-            &clock::rfc3339(created)?,
-        )?;
+        let licences = packages::licences(&tree)?;
         let inputs = normalise::Inputs {
             project: self.project,
             recipe: &self.recipe,
@@ -124,7 +122,7 @@ impl Builder<'_> {
             ukis: &ukis.path,
             key: self.project.signing_key.as_ref(),
         })?;
-        self.write_outputs(staging, &image, &root, &sbom)?;
+        self.write_outputs(staging, &image, &root, &licences)?;
         Ok((root.description.root_hash, image.signature.is_some()))
     }
 
@@ -272,7 +270,7 @@ impl Builder<'_> {
         staging: &Path,
         image: &Image,
         root: &BuiltRoot,
-        sbom: &serde_json::Value,
+        licences: &Licences,
     ) -> Result<()> {
         let name = self.project.forge.artifact_name();
         let created = image.manifest.created;
@@ -287,10 +285,11 @@ impl Builder<'_> {
                 fs::copy(image.uki(mode), target).context("cannot copy a UKI")?;
             }
             fs::write(staging.join("manifest.json"), &image.manifest_bytes)
-                .context("cannot write the manifest")?;
-            let sbom = serde_json::to_vec_pretty(sbom).context("cannot write the list of packages")?;
-            fs::write(staging.join("sbom.spdx.json"), sbom).context("cannot write the list of packages")
+                .context("cannot write the manifest")
         })?;
+        let tree =
+            erofs::read(&Arc::new(fs::File::open(root.image()).context("cannot open the image")?), 0)?.tree;
+        self.progress.step("bill of materials", || self.describe(staging, image, &tree, licences))?;
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let loader = self.tools.root().join(LOADER);
         let parts = media::Parts {
@@ -304,7 +303,45 @@ impl Builder<'_> {
         self.progress
             .step("installer ISO", || media::write_iso(&parts, &staging.join(format!("{name}.iso"))))?;
         self.progress.step("raw disk", || media::write_raw(&parts, &staging.join(format!("{name}.raw"))))?;
+        self.lint(staging, image, &tree)?;
         self.progress.step("checksums", || write_checksums(staging))
+    }
+
+    /// What is in the image and what it was made from.
+    fn describe(&self, staging: &Path, image: &Image, tree: &Tree, licences: &Licences) -> Result<()> {
+        const STATUS: &str = "var/lib/dpkg/status";
+        let status = edge_host::files::read(&self.tools.root().join(STATUS), 64 << 20)?;
+        let status = String::from_utf8_lossy(&status);
+        let init = edge_host::files::digest(&self.programs.join(INIT))?.0;
+        let mut components = sbom::components(tree, init, &status)?;
+        components.extend(sbom::kubernetes(&self.project.forge));
+        let inputs = vec![sbom::Input {
+            name: "packages".into(),
+            uri: self.project.forge.base().from.to_string(),
+            sha256: Some(tree.digest(STATUS)?),
+        }];
+        let written = sbom::write(
+            staging,
+            &sbom::Inputs {
+                manifest: &image.manifest,
+                tree,
+                licences,
+                components: &components,
+                ours: &sbom::OurPaths::of(self.project, &self.recipe),
+                provenance: &sbom::Provenance::new(&self.project.forge, inputs, &status),
+            },
+        )?;
+        self.progress.say(&written.to_string());
+        Ok(())
+    }
+
+    /// The checks of `edgeforge lint`, with the sizes of what was written.
+    fn lint(&self, staging: &Path, image: &Image, tree: &Tree) -> Result<()> {
+        let iso = staging.join(format!("{}.iso", self.project.forge.artifact_name()));
+        let uki = edge_host::files::read(&image.uki(edge_model::cmdline::Mode::Main), 1 << 30)?;
+        let iso = fs::metadata(iso).context("cannot look at the ISO")?.len();
+        let facts = lint::Facts::of_build(&self.project.forge, &image.manifest, &uki, iso)?;
+        lint::require(&lint::check_tree(tree, &facts))
     }
 }
 

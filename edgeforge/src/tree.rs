@@ -2,6 +2,8 @@
 //! order. File contents stay where they are until they are written, so nothing needs to be unpacked, owned or
 //! mounted.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};

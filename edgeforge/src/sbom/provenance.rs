@@ -1,0 +1,90 @@
+//! What an image was made from, as an in-toto statement with SLSA provenance. It is not signed: its value is that
+//! another build with the same inputs can be compared with it.
+//!
+//! <https://slsa.dev/spec/v1.0/provenance>, <https://github.com/in-toto/attestation/tree/main/spec/v1>
+
+use edge_model::forge::Forge;
+use edge_model::ids::Digest;
+use edge_model::manifest::{Blob, ImageManifest};
+use edge_model::{Context, Result};
+use serde_json::{Value, json};
+
+use super::hex;
+use crate::packages::{self, Package};
+
+/// Anything with a place and a digest that went into the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// What it is for: `base`, `forge.lock`, `kubernetes`.
+    pub(crate) name: String,
+    pub(crate) uri: String,
+    pub(crate) sha256: Option<Digest>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Provenance {
+    /// The project's own description.
+    pub(crate) forge: Forge,
+    pub(crate) inputs: Vec<Input>,
+    /// Packages of the tools tree.
+    pub(crate) tools: Vec<Package>,
+}
+
+impl Provenance {
+    /// `status` is the package database of the tools tree.
+    pub(crate) fn new(forge: &Forge, inputs: Vec<Input>, status: &str) -> Self {
+        Self { forge: forge.clone(), inputs, tools: packages::versions(status) }
+    }
+
+    /// The statement about the files that hosts use.
+    ///
+    /// # Errors
+    /// When the project's description cannot be written.
+    pub(super) fn statement(&self, manifest: &ImageManifest) -> Result<Value> {
+        let subject =
+            |name: &str, blob: &Blob| json!({ "name": name, "digest": { "sha256": hex(&blob.digest) } });
+        let subjects = [
+            subject("root", &manifest.root.blob),
+            subject("main.efi", &manifest.ukis.main),
+            subject("recovery.efi", &manifest.ukis.recovery),
+            subject("live.efi", &manifest.ukis.live),
+        ];
+        let settings = serde_json::to_value(&self.forge).context("cannot write the project's description")?;
+        let dependencies: Vec<Value> =
+            self.inputs.iter().map(input).chain(self.tools.iter().map(tool)).collect();
+        Ok(json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": subjects,
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": "urn:edgeforge:build:1",
+                    "externalParameters": { "forge": settings },
+                    "internalParameters": {
+                        "created": manifest.created,
+                        "rootHash": manifest.root.root_hash.to_string(),
+                    },
+                    "resolvedDependencies": dependencies,
+                },
+                "runDetails": {
+                    "builder": {
+                        "id": "urn:edgeforge:builder",
+                        "version": { "edgeforge": env!("CARGO_PKG_VERSION") },
+                    },
+                },
+            },
+        }))
+    }
+}
+
+fn input(input: &Input) -> Value {
+    let mut value = json!({ "name": input.name, "uri": input.uri });
+    if let Some(digest) = &input.sha256 {
+        value["digest"] = json!({ "sha256": hex(digest) });
+    }
+    value
+}
+
+fn tool(tool: &Package) -> Value {
+    json!({ "name": tool.name, "uri": tool.purl, "annotations": { "role": "tool", "version": tool.version } })
+}
