@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edge_host::{files, gpt};
+use edge_host::gpt;
 use edge_model::ids::{RootHash, to_hex};
 use edge_model::layout::Role;
 use edge_model::manifest::{BLOCK_SIZE, Blob, ImageManifest, RootImage, Signature};
@@ -324,7 +324,7 @@ impl Subject {
     }
 }
 
-/// Whether a name is that of a project, whose settings then count.
+/// The description of a project, if a name is that of one: its settings then count.
 pub(crate) fn project_file(name: &str) -> Option<PathBuf> {
-    Some(Path::new(name).join("forge.yaml")).filter(|path| path.exists() && files::read_text(path).is_ok())
+    Some(Path::new(name).join("forge.yaml")).filter(|path| path.exists())
 }

@@ -38,6 +38,17 @@ pub(super) fn render(report: &Report, top: usize) -> String {
     identity(&mut page, report);
     kernel(&mut page, report);
     packages(&mut page, report, top);
+    drivers(&mut page, report);
+    page.list("units", report.units.iter().map(|enabled| format!("{} by {}", enabled.unit, enabled.by)));
+    page.list("masked", report.masked.iter().cloned());
+    access(&mut page, report);
+    if !report.special.is_empty() {
+        page.list("devices", report.special.iter().cloned());
+    }
+    page.0
+}
+
+fn drivers(page: &mut Page, report: &Report) {
     if let Some(drivers) = &report.drivers {
         page.list(
             "drivers",
@@ -54,8 +65,10 @@ pub(super) fn render(report: &Report, top: usize) -> String {
             }),
         );
     }
-    page.list("units", report.units.iter().map(|enabled| format!("{} by {}", enabled.unit, enabled.by)));
-    page.list("masked", report.masked.iter().cloned());
+}
+
+/// Who could come in, and how somebody inside could become more than he is.
+fn access(page: &mut Page, report: &Report) {
     let accounts =
         report.accounts.iter().filter(|account| account.has_shell() || account.password != Password::None);
     page.list(
@@ -91,10 +104,6 @@ pub(super) fn render(report: &Report, top: usize) -> String {
             format!("{} {} {}:{}{capabilities}", file.mode, file.path, file.uid, file.gid)
         }),
     );
-    if !report.special.is_empty() {
-        page.list("devices", report.special.iter().cloned());
-    }
-    page.0
 }
 
 fn identity(page: &mut Page, report: &Report) {

@@ -38,6 +38,8 @@ pub(crate) fn enabled(tree: &Tree) -> Vec<Enabled> {
             let inner = path.trim_start_matches(folder).trim_start_matches('/');
             let Some((by, unit)) = inner.split_once('/') else { continue };
             let by = by.strip_suffix(".wants").or_else(|| by.strip_suffix(".requires"));
+            // Targets of a systemd that runs in an initrd: ours has another init.
+            let by = by.filter(|by| !by.starts_with("initrd"));
             if let Some(by) = by.filter(|_| !is_masked(tree, unit)) {
                 let key = (unit.to_owned(), by.to_owned());
                 found.insert(key, Enabled { unit: unit.into(), by: by.into(), link: path.into() });

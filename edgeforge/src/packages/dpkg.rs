@@ -19,7 +19,7 @@ const LIMIT: u64 = 64 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dpkg;
 
-const MADE: [Made; 22] = [
+const MADE: &[Made] = &[
     Made { pattern: "var/lib/dpkg/**", by: "dpkg" },
     Made { pattern: "etc/dpkg/origins/default", by: "base-files" },
     Made { pattern: "var/lib/apt/**", by: "apt" },
@@ -42,6 +42,23 @@ const MADE: [Made; 22] = [
     Made { pattern: "var/lib/pam/*", by: "libpam-runtime" },
     Made { pattern: "etc/ssh/sshd_config", by: "openssh-server" },
     Made { pattern: "var/lib/ucf/**", by: "ucf" },
+    Made { pattern: "etc/motd", by: "base-files" },
+    Made { pattern: "etc/profile", by: "base-files" },
+    Made { pattern: "root/.bashrc", by: "base-files" },
+    Made { pattern: "root/.profile", by: "base-files" },
+    Made { pattern: "var/spool/mail", by: "base-files" },
+    Made { pattern: "usr/local/man", by: "base-files" },
+    Made { pattern: "etc/nsswitch.conf", by: "libc-bin" },
+    Made { pattern: "etc/environment", by: "libpam-modules" },
+    Made { pattern: "etc/security/opasswd", by: "libpam-modules" },
+    Made { pattern: "etc/hosts.allow", by: "libwrap0" },
+    Made { pattern: "etc/hosts.deny", by: "libwrap0" },
+    Made { pattern: "etc/localtime", by: "tzdata" },
+    Made { pattern: "etc/modules", by: "kmod" },
+    Made { pattern: "etc/default/locale", by: "systemd" },
+    Made { pattern: "etc/.resolv.conf.systemd-resolved.bak", by: "systemd-resolved" },
+    Made { pattern: "var/lib/smartmontools/**", by: "smartmontools" },
+    Made { pattern: "var/lib/wtmpdb/wtmp.db", by: "libwtmpdb0" },
 ];
 
 /// Paths that a base has as links into `/usr` because its folders are merged.
@@ -95,7 +112,7 @@ impl PackageDatabase for Dpkg {
     }
 
     fn made(&self) -> &'static [Made] {
-        &MADE
+        MADE
     }
 }
 

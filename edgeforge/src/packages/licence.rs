@@ -62,13 +62,16 @@ const NAMES: [(&str, &str); 27] = [
 ];
 
 /// SPDX identifiers that Debian uses as they are, apart from upper and lower case.
-const SAME: [&str; 31] = [
+const SAME: &[&str] = &[
     "0BSD",
+    "AFL-2.1",
     "Apache-2.0",
     "Artistic-2.0",
+    "Beerware",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSD-4-Clause",
+    "BSD-4-Clause-UC",
     "BSL-1.0",
     "CC-BY-3.0",
     "CC-BY-4.0",
@@ -76,6 +79,10 @@ const SAME: [&str; 31] = [
     "CC-BY-SA-4.0",
     "CC0-1.0",
     "CDDL-1.0",
+    "curl",
+    "FSFAP",
+    "FSFUL",
+    "FSFULLR",
     "GPL-1.0-only",
     "GPL-2.0-only",
     "GPL-2.0-or-later",
@@ -86,10 +93,13 @@ const SAME: [&str; 31] = [
     "LGPL-2.1-or-later",
     "MIT-0",
     "MPL-2.0",
+    "MS-PL",
     "NTP",
     "OFL-1.1",
     "OpenSSL",
     "Python-2.0",
+    "Sleepycat",
+    "Spencer-86",
     "TCL",
     "Unicode-DFS-2016",
     "X11",

@@ -76,13 +76,15 @@ pub(crate) fn coverage(tree: &Tree, packages: &[Package], made: &[Made], ours: &
     found
 }
 
-/// The package whose installation makes a file: by the list of such files, or, for a link that enables a unit, the
-/// package of the unit.
+/// The package whose installation makes a file: by the list of such files, or, for a link that enables a unit or a
+/// script of a run level, the package of what it leads to.
 fn maker<'p>(tree: &Tree, path: &str, owners: &Owners<'p>, made: &'p [Made]) -> Option<&'p str> {
     if let Some(made) = made.iter().find(|made| path_matches(made.pattern, path)) {
         return Some(made.by);
     }
-    let enables = path.starts_with("etc/systemd/") && matches!(tree.get(path)?.content, Content::Symlink(_));
+    let folders = ["etc/systemd/", "etc/rc"];
+    let enables = folders.iter().any(|folder| path.starts_with(folder))
+        && matches!(tree.get(path)?.content, Content::Symlink(_));
     enables.then(|| tree.followed(path)).flatten().and_then(|unit| owners.owner(&unit))
 }
 

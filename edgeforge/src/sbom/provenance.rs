@@ -49,7 +49,9 @@ impl Provenance {
             subject("recovery.efi", &manifest.ukis.recovery),
             subject("live.efi", &manifest.ukis.live),
         ];
-        let settings = serde_json::to_value(&self.forge).context("cannot write the project's description")?;
+        let mut settings =
+            serde_json::to_value(&self.forge).context("cannot write the project's description")?;
+        without_credentials(&mut settings);
         let dependencies: Vec<Value> =
             self.inputs.iter().map(input).chain(self.tools.iter().map(tool)).collect();
         Ok(json!({
@@ -77,6 +79,23 @@ impl Provenance {
     }
 }
 
+/// The document is passed on with the image: names and passwords in addresses stay behind.
+fn without_credentials(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((scheme, rest)) = text.split_once("://")
+                && let Some((credentials, place)) = rest.split_once('@')
+                && !credentials.contains('/')
+            {
+                *text = format!("{scheme}://{place}");
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(without_credentials),
+        Value::Object(fields) => fields.values_mut().for_each(without_credentials),
+        _ => {}
+    }
+}
+
 fn input(input: &Input) -> Value {
     let mut value = json!({ "name": input.name, "uri": input.uri });
     if let Some(digest) = &input.sha256 {
@@ -87,4 +106,16 @@ fn input(input: &Input) -> Value {
 
 fn tool(tool: &Package) -> Value {
     json!({ "name": tool.name, "uri": tool.purl, "annotations": { "role": "tool", "version": tool.version } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_their_passwords_only() {
+        let mut value = json!({ "a": ["https://me:secret@m.example/x", "https://m.example/a@b", "a@b"] });
+        without_credentials(&mut value);
+        assert_eq!(value, json!({ "a": ["https://m.example/x", "https://m.example/a@b", "a@b"] }));
+    }
 }
