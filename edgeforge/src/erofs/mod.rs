@@ -11,7 +11,7 @@ mod directory;
 mod inode;
 mod superblock;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;

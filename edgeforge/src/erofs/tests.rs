@@ -78,7 +78,7 @@ fn circles_chunks_and_short_images_are_refused() {
 }
 
 /// The tools tree of a build on this machine.
-fn tools(test: &str) -> Option<Sandbox> {
+pub(crate) fn tools(test: &str) -> Option<Sandbox> {
     let cache = crate::cache::Cache::open(true).unwrap();
     let found = std::fs::read_dir(cache.root()).unwrap().flatten().map(|entry| entry.path()).find(|path| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("tools-"))

@@ -328,3 +328,99 @@ impl Subject {
 pub(crate) fn project_file(name: &str) -> Option<PathBuf> {
     Some(Path::new(name).join("forge.yaml")).filter(|path| path.exists())
 }
+
+#[cfg(test)]
+mod tests {
+    use edge_slot_image::signing::SigningKey;
+
+    use super::*;
+    use crate::provider_image::{Image, Parts, pack_layout};
+    use crate::root_image::{self, BuiltRoot};
+
+    const CREATED: u64 = 1_700_000_000;
+
+    /// A build's output with a real image in it, and UKIs that carry only what is looked at.
+    fn build(folder: &Path) -> Option<()> {
+        let tools = erofs::tests::tools("all_forms_of_one_image_are_the_same")?;
+        let mut tree = Tree::default();
+        tree.put_file(
+            "usr/lib/edge/image.json",
+            0o644,
+            r#"{"name":"shop","version":"1","created":1700000000}"#,
+        );
+        tree.put_file("etc/big", 0o644, vec![7; 20_000]);
+        let key = SigningKey::parse(&SigningKey::generate().unwrap().1).unwrap();
+        tree.put_file("usr/lib/edge/keys/image-signing.pub", 0o644, key.public().to_text());
+        let (archive, image, ukis) = (folder.join("tree.tar"), folder.join("image"), folder.join("ukis"));
+        tree.write(&archive, CREATED).unwrap();
+        root_image::build(&archive, CREATED, &tools, &image).unwrap();
+        fs::create_dir(&ukis).unwrap();
+        for mode in crate::uki::MODES {
+            fs::write(crate::uki::path(&ukis, mode), uki::tests::uki()).unwrap();
+        }
+        let root = BuiltRoot::open(&image).unwrap();
+        let parts = Parts {
+            name: "shop",
+            version: "1",
+            created: CREATED,
+            kernel_release: "6.12",
+            root: &root,
+            ukis: &ukis,
+            key: Some(&key),
+        };
+        let output = folder.join("project/build");
+        fs::create_dir_all(&output).unwrap();
+        fs::write(folder.join("project/forge.yaml"), "name: shop\nversion: '1'\n").unwrap();
+        fs::write(output.join("shop.iso"), "12345").unwrap();
+        Image::assemble(&parts).unwrap().write_layout(&output.join("oci")).unwrap();
+        pack_layout(&output.join("oci"), CREATED, &output.join("shop.oci.tar")).unwrap();
+        Some(())
+    }
+
+    #[test]
+    fn all_forms_of_one_image_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(()) = build(folder.path()) else { return };
+        let open = |name: &str| resolve(&folder.path().join(name).display().to_string());
+        let bare = open("image/root.img").unwrap();
+        assert!(bare.described.is_none() && bare.uki.is_none());
+        for name in ["project", "project/build", "project/build/oci", "project/build/shop.oci.tar", "image"] {
+            let subject = open(name).unwrap();
+            assert_eq!(subject.root_hash, bare.root_hash, "{name}");
+            assert_eq!(subject.tree.read_file("etc/big").unwrap(), vec![7; 20_000], "{name}");
+            assert_eq!(crate::inspect::identity(&subject).name.as_deref(), Some("shop"));
+        }
+        let project = open("project").unwrap();
+        assert_eq!(project.sizes.iso, Some(5));
+        assert!(matches!(
+            crate::inspect::signature(&project).unwrap(),
+            crate::inspect::Signed::ByTrustedKey(_)
+        ));
+        let build = folder.path().join("project/build");
+        fs::remove_dir_all(&build).unwrap();
+        assert!(edge_model::error::render(&open("project").unwrap_err()).contains("edgeforge build"));
+    }
+
+    #[test]
+    fn damage_is_named_and_nothing_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(()) = build(folder.path()) else { return };
+        let image = folder.path().join("image/root.img");
+        let mut bytes = fs::read(&image).unwrap();
+        let middle = bytes.iter().rposition(|byte| *byte == 7).unwrap();
+        bytes[middle] = 8;
+        fs::write(&image, &bytes).unwrap();
+        let error = edge_model::error::render(&resolve(&image.display().to_string()).unwrap_err());
+        assert!(error.contains("is damaged"), "{error}");
+        let blobs = folder.path().join("project/build/oci/blobs/sha256");
+        for blob in fs::read_dir(blobs).unwrap().flatten() {
+            let mut bytes = fs::read(blob.path()).unwrap();
+            bytes[0] ^= 1;
+            fs::write(blob.path(), bytes).unwrap();
+        }
+        let error = edge_model::error::render(
+            &resolve(&folder.path().join("project").display().to_string()).unwrap_err(),
+        );
+        assert!(error.contains("not what its name says"), "{error}");
+    }
+}

@@ -112,7 +112,7 @@ fn take(archive: &mut impl Read, length: u64) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -155,7 +155,7 @@ mod tests {
         bytes
     }
 
-    fn uki() -> Vec<u8> {
+    pub(in crate::inspect) fn uki() -> Vec<u8> {
         let list = br#"[{"file":"nvme.ko","needs":[],"load":"always"}]"#;
         let archive =
             [record("init", b"abc"), record("modules/list.json", list), record("TRAILER!!!", b"")].concat();
