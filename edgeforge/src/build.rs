@@ -95,7 +95,7 @@ impl Builder<'_> {
         };
         let kernel = Kernel::find(&tree, &self.recipe)?;
         let initrd = self.initrd(&base_key, &tree, &kernel)?;
-        let licences = packages::licences(&tree)?;
+        let licences = packages::licences(&tree);
         let inputs = normalise::Inputs {
             project: self.project,
             recipe: &self.recipe,

@@ -166,7 +166,7 @@ pub(crate) fn require(findings: &[Finding]) -> Result<()> {
     findings.iter().for_each(|finding| eprintln!("{finding}"));
     match findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
         0 => Ok(()),
-        errors => Err(Error::rejected(format!("edgeforge lint found {errors} errors in the image"))
+        errors => Err(Error::rejected(format!("edgeforge lint found errors in the image: {errors}"))
             .help("correct them, or name those that do not apply in lint-ignore of forge.yaml")),
     }
 }

@@ -12,6 +12,9 @@ use crate::tree::{Content, Tree, path_matches};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Coverage {
     pub(crate) counts: Counts,
+    /// Why no file could be given to a package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) packages_not_read: Option<String>,
     /// Files that nothing is known about.
     pub(crate) unaccounted: Vec<String>,
     /// Files of packages, by package.
@@ -43,6 +46,7 @@ pub(crate) fn coverage(tree: &Tree, packages: &[Package], made: &[Made], ours: &
     let owners = Owners::of(packages);
     let mut found = Coverage {
         counts: Counts::default(),
+        packages_not_read: None,
         unaccounted: Vec::new(),
         packages: BTreeMap::new(),
         made_by_packages: BTreeMap::new(),

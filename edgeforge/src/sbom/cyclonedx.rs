@@ -32,6 +32,8 @@ pub(super) fn document(bill: &Bill<'_>) -> Value {
     let all: Vec<Value> = packages.chain(components).collect();
     let references: Vec<&Value> = all.iter().map(|component| &component["bom-ref"]).collect();
     let dependencies = json!([{ "ref": bill.purl(), "dependsOn": references }]);
+    // Whoever reads this must not take the list for complete when files are left over.
+    let aggregate = if bill.complete { "complete" } else { "incomplete" };
     json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -58,6 +60,7 @@ pub(super) fn document(bill: &Bill<'_>) -> Value {
         },
         "components": all,
         "dependencies": dependencies,
+        "compositions": [{ "aggregate": aggregate, "assemblies": [bill.purl()] }],
     })
 }
 

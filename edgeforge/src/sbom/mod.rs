@@ -17,7 +17,6 @@ use edge_model::forge::Forge;
 use edge_model::ids::{Digest, from_hex, to_hex};
 use edge_model::manifest::ImageManifest;
 use edge_model::{Context, Result};
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::packages::{self, Licences, Package};
@@ -93,6 +92,10 @@ struct Bill<'a> {
     packages: &'a [Package],
     licences: &'a Licences,
     components: &'a [Component],
+    /// Why the packages are not known.
+    not_read: Option<&'a str>,
+    /// Every file of the image is accounted for.
+    complete: bool,
 }
 
 impl Bill<'_> {
@@ -116,16 +119,21 @@ impl Bill<'_> {
 }
 
 /// How much of the image could be accounted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) packages: usize,
     pub(crate) files: usize,
     pub(crate) unaccounted: usize,
+    /// Why the packages are not known.
+    pub(crate) not_read: Option<String>,
 }
 
 impl std::fmt::Display for Written {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { packages, files, unaccounted } = self;
+        let Self { packages, files, unaccounted, not_read } = self;
+        if let Some(reason) = not_read {
+            write!(formatter, "{reason}; ")?;
+        }
         write!(
             formatter,
             "{packages} packages, {files} files, {unaccounted} of them unaccounted for (sbom.coverage.json)"
@@ -175,16 +183,22 @@ pub(crate) fn kubernetes(forge: &Forge) -> Vec<Component> {
 /// # Errors
 /// When the package database cannot be read, or a file not be written.
 pub(crate) fn write(folder: &Path, inputs: &Inputs<'_>) -> Result<Written> {
-    let database = packages::database(inputs.tree)?;
+    let (database, not_read) = match packages::database(inputs.tree) {
+        Ok(database) => (database, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     let packages = database.map(|database| database.packages(inputs.tree)).transpose()?.unwrap_or_default();
     let made = database.map_or(&[][..], |database| database.made());
-    let coverage = coverage(inputs.tree, &packages, made, inputs.ours);
+    let mut coverage = coverage(inputs.tree, &packages, made, inputs.ours);
+    coverage.packages_not_read = not_read.clone();
     let bill = Bill {
         manifest: inputs.manifest,
         created: crate::clock::rfc3339(inputs.manifest.created)?,
         packages: &packages,
         licences: inputs.licences,
         components: inputs.components,
+        not_read: not_read.as_deref(),
+        complete: not_read.is_none() && coverage.unaccounted.is_empty(),
     };
     let put = |name: &str, document: &Value| {
         let mut bytes =
@@ -200,6 +214,7 @@ pub(crate) fn write(folder: &Path, inputs: &Inputs<'_>) -> Result<Written> {
         packages: packages.len(),
         files: coverage.counts.files,
         unaccounted: coverage.unaccounted.len(),
+        not_read,
     })
 }
 
@@ -259,7 +274,7 @@ mod tests {
         tree.put_file("etc/stray", 0o644, "?");
         let copyright = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: odd\n Text.\n";
         tree.put_file("usr/share/doc/libstdc++6/copyright", 0o644, copyright);
-        let licences = packages::licences(&tree).unwrap();
+        let licences = packages::licences(&tree);
         tree.remove(|path| path.starts_with("usr/share/doc"));
         let forge = Forge::parse("forge.yaml", "name: shop\nversion: 1.0.0\n").unwrap();
         let base = Input { name: "base".into(), uri: "debian:trixie".into(), sha256: Some(Digest([3; 32])) };
@@ -276,7 +291,7 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let written = write(folder.path(), &inputs).unwrap();
-        assert_eq!(written, Written { packages: 2, files: 3, unaccounted: 1 });
+        assert_eq!(written, Written { packages: 2, files: 3, unaccounted: 1, not_read: None });
         ["sbom.spdx.json", "sbom.cyclonedx.json", "sbom.coverage.json", "provenance.json"]
             .map(|name| serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap())
             .into()
@@ -311,6 +326,28 @@ mod tests {
             .collect();
         assert_eq!(identifiers.len(), 5);
         assert_ne!(one[0]["documentNamespace"], one[1]["serialNumber"]);
+    }
+
+    #[test]
+    fn packages_that_are_not_read_yet_are_said_to_be_unknown() {
+        let mut tree = Tree::default();
+        tree.put_file("var/lib/rpm/rpmdb.sqlite", 0o644, "x");
+        let forge = Forge::parse("forge.yaml", "name: shop\nversion: 1.0.0\n").unwrap();
+        let inputs = Inputs {
+            manifest: &manifest(),
+            tree: &tree,
+            licences: &packages::licences(&tree),
+            components: &[],
+            ours: &OurPaths::default(),
+            provenance: &Provenance::new(&forge, Vec::new(), ""),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write(folder.path(), &inputs).unwrap().to_string().contains("not read yet: rpm"));
+        for (name, key) in [("sbom.spdx.json", "comment"), ("sbom.coverage.json", "packages_not_read")] {
+            let document: Value =
+                serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap();
+            assert!(document[key].as_str().unwrap().contains("rpm"), "{name}");
+        }
     }
 
     #[test]

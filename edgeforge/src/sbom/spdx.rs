@@ -37,7 +37,7 @@ pub(super) fn document(bill: &Bill<'_>) -> Value {
         .into_iter()
         .map(|(name, text)| json!({ "licenseId": name, "extractedText": text, "name": name.trim_start_matches("LicenseRef-") }))
         .collect();
-    json!({
+    let mut document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
@@ -50,7 +50,11 @@ pub(super) fn document(bill: &Bill<'_>) -> Value {
         "packages": elements,
         "relationships": relationships,
         "hasExtractedLicensingInfos": texts,
-    })
+    });
+    if let Some(reason) = bill.not_read {
+        document["comment"] = json!(format!("The packages are not known: {reason}"));
+    }
+    document
 }
 
 fn image(bill: &Bill<'_>) -> Value {
