@@ -1,6 +1,7 @@
 //! The command line.
 
 mod config;
+mod kairos;
 mod observe;
 mod stage;
 
@@ -153,6 +154,10 @@ enum Ended {
 }
 
 pub(crate) fn run() -> Result<()> {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name().is_some_and(|name| name == kairos::NAME) {
+        return kairos::run();
+    }
     let arguments = Arguments::parse();
     // The only provider of cryptography that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();

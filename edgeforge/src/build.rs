@@ -1,7 +1,9 @@
 //! The build: each step is cached by the hash of its inputs, and the output folder is replaced as a whole.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use edge_host::sandbox::Sandbox;
 use edge_model::ids::RootHash;
@@ -14,6 +16,7 @@ use crate::inputs::{Finder, FoundBase, Freshness, Inputs};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::normalise::{self, PROGRAMS};
+use crate::packages::Licences;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::provider_image::{self, Image};
@@ -21,10 +24,12 @@ use crate::recipe::{self, Recipe};
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::Tree;
-use crate::{adapt, clock, initrd, media, push, sbom, uki};
+use crate::{adapt, clock, erofs, initrd, lint, media, packages, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
+/// Beside a root image: the paths that the project added.
+const ADDED: &str = "added.json";
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
@@ -47,6 +52,22 @@ pub(crate) struct Summary {
     pub(crate) signed: bool,
 }
 
+/// A root before it becomes an appliance's.
+struct Base {
+    tree: Tree,
+    /// Names the tree.
+    key: Key,
+    /// What came with packages that were added, and with the project's commands.
+    commands: BTreeSet<String>,
+}
+
+/// Where the parts of an image come from.
+struct Origins<'a> {
+    licences: &'a Licences,
+    ours: &'a sbom::OurPaths,
+    lock: &'a Lock,
+}
+
 /// What all steps share.
 struct Builder<'a> {
     project: &'a Project,
@@ -62,6 +83,7 @@ struct Builder<'a> {
 /// # Errors
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
+    lint::check_ignored(&project.forge.lint_ignore)?;
     let cache = Cache::open(!options.no_cache)?;
     let recipe = Recipe::load()?;
     let inputs = find_inputs(project, &recipe, &cache, options, progress)?;
@@ -144,7 +166,7 @@ pub(crate) fn staging_folder(project: &Project) -> PathBuf {
 
 impl Builder<'_> {
     fn run(&self, inputs: Inputs, staging: &Path) -> Result<(RootHash, bool)> {
-        let (mut tree, base_key) = self.base(&inputs)?;
+        let Base { mut tree, key: base_key, commands } = self.base(&inputs)?;
         let created = match clock::source_date_epoch()? {
             Some(seconds) => seconds,
             None => normalise::newest_input(&tree)
@@ -152,12 +174,7 @@ impl Builder<'_> {
         };
         let kernel = Kernel::find(&tree, &self.recipe)?;
         let initrd = self.initrd(&base_key, &tree, &kernel)?;
-        let sbom = sbom::spdx(
-            &tree,
-            &self.project.forge.name,
-            &self.project.forge.version,
-            &clock::rfc3339(created)?,
-        )?;
+        let licences = packages::licences(&tree);
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let parts = normalise::Inputs {
             project: self.project,
@@ -171,8 +188,10 @@ impl Builder<'_> {
         };
         let tree_key = self.tree_key(&base_key, &inputs.lock, created)?;
         let image_step = self.step("root image", "image", tree_key, |output| {
-            normalise::normalise(&mut tree, &parts, created)?;
+            let added = normalise::normalise(&mut tree, &parts, created)?;
             fs::create_dir_all(output).context("cannot create a folder")?;
+            let added = serde_json::to_vec(&added).context("cannot write what was added")?;
+            fs::write(output.join(ADDED), added).context("cannot write what was added")?;
             let archive = output.join("tree.tar");
             tree.write(&archive, created)?;
             root_image::build(&archive, created, &self.tools, output)?;
@@ -189,12 +208,19 @@ impl Builder<'_> {
             ukis: &ukis.path,
             key: self.project.signing_key.as_ref(),
         })?;
-        self.write_outputs(staging, &image, &root, &sbom)?;
+        let mut ours = sbom::OurPaths::of(self.project, &self.recipe);
+        let added = edge_host::files::read(&image_step.path.join(ADDED), 64 << 20)?;
+        let added: BTreeSet<String> =
+            serde_json::from_slice(&added).context("a file of the cache is damaged")?;
+        ours.project.extend(added);
+        ours.commands = commands;
+        let origins = Origins { licences: &licences, ours: &ours, lock: &inputs.lock };
+        self.write_outputs(staging, &image, &root, &origins)?;
         Ok((root.description.root_hash, image.signature.is_some()))
     }
 
     /// The base with its packages added and the project's commands run, and what names it.
-    fn base(&self, inputs: &Inputs) -> Result<(Tree, Key)> {
+    fn base(&self, inputs: &Inputs) -> Result<Base> {
         let mut key = Key::of("base-2").with(inputs.lock.base.from.as_bytes());
         for package in &inputs.lock.packages {
             key = key.with(package.sha256.as_bytes());
@@ -218,16 +244,16 @@ impl Builder<'_> {
                 let remove =
                     remove.into_iter().filter(|package| installed.contains(&package.as_str())).collect();
                 let changes = Changes { install: inputs.packages.clone(), remove, run };
-                let (tree, key) = self.changed(root.tree.clone(), key, &changes)?;
-                adapt::check(&tree, &self.recipe, &root.origin)?;
-                Ok((tree, key))
+                let base = self.changed(root.tree.clone(), key, &changes)?;
+                adapt::check(&base.tree, &self.recipe, &root.origin)?;
+                Ok(base)
             }
         }
     }
 
-    fn changed(&self, tree: Tree, key: Key, changes: &Changes) -> Result<(Tree, Key)> {
+    fn changed(&self, tree: Tree, key: Key, changes: &Changes) -> Result<Base> {
         if changes.is_empty() {
-            return Ok((tree, key));
+            return Ok(Base { tree, key, commands: BTreeSet::new() });
         }
         let key = key.with(b"changed-1").with(format!("{:?}{:?}", changes.remove, changes.run).as_bytes());
         let changed = self.step("commands in the root", "changed", key.clone(), |output| {
@@ -235,7 +261,9 @@ impl Builder<'_> {
                 tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
             customise::customise(&tree, changes, scratch.path(), output)
         })?;
-        Ok((Tree::read(&changed.path)?, key))
+        let changed = Tree::read(&changed.path)?;
+        let new = changed.iter().map(|(path, _)| path.to_owned()).filter(|path| !tree.contains(path));
+        Ok(Base { commands: new.collect(), tree: changed, key })
     }
 
     fn step(
@@ -344,7 +372,7 @@ impl Builder<'_> {
         staging: &Path,
         image: &Image,
         root: &BuiltRoot,
-        sbom: &serde_json::Value,
+        origins: &Origins<'_>,
     ) -> Result<()> {
         let name = self.project.forge.artifact_name();
         let created = image.manifest.created;
@@ -359,10 +387,11 @@ impl Builder<'_> {
                 fs::copy(image.uki(mode), target).context("cannot copy a UKI")?;
             }
             fs::write(staging.join("manifest.json"), &image.manifest_bytes)
-                .context("cannot write the manifest")?;
-            let sbom = serde_json::to_vec_pretty(sbom).context("cannot write the list of packages")?;
-            fs::write(staging.join("sbom.spdx.json"), sbom).context("cannot write the list of packages")
+                .context("cannot write the manifest")
         })?;
+        let tree =
+            erofs::read(&Arc::new(fs::File::open(root.image()).context("cannot open the image")?), 0)?.tree;
+        self.progress.step("bill of materials", || self.describe(staging, image, &tree, origins))?;
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let loader = self.tools.root().join(LOADER);
         let parts = media::Parts {
@@ -376,8 +405,68 @@ impl Builder<'_> {
         self.progress
             .step("installer ISO", || media::write_iso(&parts, &staging.join(format!("{name}.iso"))))?;
         self.progress.step("raw disk", || media::write_raw(&parts, &staging.join(format!("{name}.raw"))))?;
+        self.lint(staging, image, &tree)?;
         self.progress.step("checksums", || write_checksums(staging))
     }
+
+    /// What is in the image and what it was made from.
+    fn describe(&self, staging: &Path, image: &Image, tree: &Tree, origins: &Origins<'_>) -> Result<()> {
+        const STATUS: &str = "var/lib/dpkg/status";
+        let status = edge_host::files::read(&self.tools.root().join(STATUS), 64 << 20)?;
+        let status = String::from_utf8_lossy(&status);
+        let init = edge_host::files::digest(&self.programs.join(INIT))?.0;
+        let mut components = sbom::components(tree, init, &status)?;
+        let kubernetes = origins.lock.kubernetes.as_ref();
+        components.extend(
+            kubernetes.map(|one| sbom::Component::kubernetes(&one.name, &one.version, Some(one.digest))),
+        );
+        let inputs = provenance_inputs(self.project, origins.lock)?;
+        let written = sbom::write(
+            staging,
+            &sbom::Inputs {
+                manifest: &image.manifest,
+                tree,
+                licences: origins.licences,
+                components: &components,
+                ours: origins.ours,
+                provenance: &sbom::Provenance::new(&self.project.forge, inputs, &status),
+            },
+        )?;
+        self.progress.say(&written.to_string());
+        Ok(())
+    }
+
+    /// The checks of `edgeforge lint`, with the sizes of what was written.
+    fn lint(&self, staging: &Path, image: &Image, tree: &Tree) -> Result<()> {
+        let iso = staging.join(format!("{}.iso", self.project.forge.artifact_name()));
+        let uki = edge_host::files::read(&image.uki(edge_model::cmdline::Mode::Main), 1 << 30)?;
+        let iso = fs::metadata(iso).context("cannot look at the ISO")?.len();
+        let facts = lint::Facts::of_build(&self.project.forge, &image.manifest, &uki, iso)?;
+        lint::require(&lint::check_tree(tree, &facts))
+    }
+}
+
+fn provenance_inputs(project: &Project, lock: &Lock) -> Result<Vec<sbom::Input>> {
+    let text = serde_json::to_vec(lock).context("cannot write the lock")?;
+    let name = |text: &str| text.to_owned();
+    let mut inputs = vec![
+        sbom::Input { name: name("base"), uri: lock.base.from.clone(), sha256: lock.base.digest },
+        sbom::Input {
+            name: name("forge.lock"),
+            uri: project
+                .lock()
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            sha256: Some(edge_slot_image::sha256(&text)),
+        },
+    ];
+    inputs.extend(lock.kubernetes.as_ref().map(|one| sbom::Input {
+        name: name("kubernetes"),
+        uri: format!("{}@{}", one.name, one.version),
+        sha256: Some(one.digest),
+    }));
+    Ok(inputs)
 }
 
 /// In the form of sha256sum, for the files that are passed on. The raw disk is left out: it is mostly holes, and

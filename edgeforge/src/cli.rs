@@ -14,6 +14,9 @@ use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
 use crate::import::{self, Buildable};
 use crate::inputs::Freshness;
+use crate::inspect::kernel::PciId;
+use crate::inspect::{self, Question};
+use crate::lint;
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
@@ -35,8 +38,15 @@ const EXAMPLES: &str = "Examples:
   edgeforge keys generate keys   make the key pair that signs images
   edgeforge build shop           write shop/build/*.iso and the rest
   edgeforge validate shop/user-data shop/unattended.yaml
+  edgeforge inspect shop         show what is in the image
   edgeforge build shop --push registry.example/edge/shop:1.0.0
   edgeforge import CanvOS --to shop   turn a CanvOS folder into a project";
+
+const INSPECT_EXAMPLES: &str = "Examples:
+  edgeforge inspect shop
+  edgeforge inspect shop/build/shop-1.0.0-amd64.iso --top 40
+  edgeforge inspect shop-1.0.0-amd64.oci.tar --pci 8086:15f3
+  edgeforge inspect shop --json";
 
 #[derive(Subcommand)]
 enum Command {
@@ -107,6 +117,29 @@ enum Command {
     },
     /// Print the JSON Schema of a document, for editors
     Schema { document: SchemaOf },
+    /// Show what is in an image: packages, kernel, units, accounts, listening sockets, privileged files
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect {
+        /// A project, its build folder, an .iso, a .raw, an .oci.tar, an OCI layout or a root.img
+        image: String,
+        /// Show the drivers for a PCI device, as `lspci -nn` prints it: VENDOR:DEVICE or VENDOR:DEVICE:CLASS
+        #[arg(long, value_name = "ID")]
+        pci: Option<PciId>,
+        /// How many packages are shown, the largest first
+        #[arg(long, default_value_t = 15)]
+        top: usize,
+    },
+    /// Show what differs between two images: packages, files, kernel configuration, sizes
+    Diff { before: String, after: String },
+    /// Check an image; the exit status is 1 when there are errors
+    Lint {
+        /// As for inspect; the settings of a project count
+        #[arg(required_unless_present = "list")]
+        image: Option<String>,
+        /// Print all checks
+        #[arg(long, conflicts_with = "image")]
+        list: bool,
+    },
     /// Work with signing keys
     #[command(subcommand)]
     Keys(Keys),
@@ -140,6 +173,13 @@ pub(crate) fn run() -> Result<ExitCode> {
             let usable = documents::validate(&files, kind, arguments.json)?;
             return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Lint { image: Some(image), .. } => {
+            let usable = lint::run(&image, arguments.json)?;
+            return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Lint { image: None, .. } => lint::list(arguments.json),
+        Command::Inspect { image, pci, top } => inspect::run(&image, &Question { pci, top }, arguments.json),
+        Command::Diff { before, after } => inspect::diff::run(&before, &after, arguments.json),
         Command::Convert { file, to } => documents::convert(&file, to),
         Command::Schema { document } => documents::schema(document),
         Command::Init { directory } => init(&directory),

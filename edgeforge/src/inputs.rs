@@ -225,7 +225,7 @@ impl Finder<'_> {
             Source::DockerArchive(file) => oci::from_archive(&project.join(file))?,
             Source::Directory(folder) => {
                 let tree = Tree::from_directory(&project.join(folder))?;
-                let digest = tree.digest()?;
+                let digest = tree.identity()?;
                 return Ok(Root { origin: Origin::of(&tree)?, tree, digest });
             }
             Source::Debian(_) | Source::Ubuntu(_) => {

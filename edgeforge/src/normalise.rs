@@ -1,7 +1,7 @@
 //! From a freshly installed Debian tree to the root of an appliance: without what differs from build to build,
 //! with our programs, the recipe's files and the project's overlay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use edge_host::files;
@@ -49,11 +49,12 @@ pub(crate) fn newest_input(tree: &Tree) -> Option<u64> {
     newest("usr/share/doc/").or_else(|| newest("usr/bin/"))
 }
 
-/// Turns a Debian tree into the root of an image whose newest input is from `created`.
+/// Turns a tree into the root of an image whose newest input is from `created`. Gives the paths that the project
+/// added.
 ///
 /// # Errors
 /// When a file that must be changed is not there, or an overlay file cannot be read.
-pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
+pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<BTreeSet<String>> {
     keep_kernel_configuration(tree, inputs.kernel)?;
     tree.remove(|path| inputs.recipe.drop.iter().any(|pattern| path_matches(pattern, path)));
     for directory in &inputs.recipe.directories {
@@ -82,11 +83,13 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
         tree.put_symlink("usr/bin/kairos-agent", "edge-agent");
     }
     identify(tree, inputs, created)?;
+    let before: BTreeSet<String> = tree.iter().map(|(path, _)| path.to_owned()).collect();
     if let Some((name, file)) = &inputs.kubernetes {
         component::place(tree, name, file, inputs.scratch)?;
     }
     add_overlay(tree, &inputs.project.overlay)?;
-    contents::add(tree, &inputs.project.forge, &inputs.project.directory, inputs.kernel)
+    contents::add(tree, &inputs.project.forge, &inputs.project.directory, inputs.kernel)?;
+    Ok(tree.iter().map(|(path, _)| path.to_owned()).filter(|path| !before.contains(path)).collect())
 }
 
 /// Beside the modules, where `edgeforge inspect` and `diff` find it: the folder boot is dropped.

@@ -4,6 +4,7 @@
 
 mod directory;
 mod layer;
+mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -57,13 +58,6 @@ pub(crate) enum Device {
     Block,
 }
 
-impl Node {
-    /// Extended attributes as PAX records: key and value.
-    pub(crate) fn attributes(&self) -> &[(String, Vec<u8>)] {
-        &self.attributes
-    }
-}
-
 /// Paths are relative, without a leading `./`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree {
@@ -87,7 +81,7 @@ impl Tree {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(crate) fn digest(&self) -> Result<Digest> {
+    pub(crate) fn identity(&self) -> Result<Digest> {
         let mut hashing = HashingSink(Hasher::default());
         self.write_to(&mut hashing, 0).context("cannot read the base")?;
         Ok(hashing.0.finish())
@@ -155,10 +149,6 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(path) {
             node.content = Content::Bytes(bytes);
         }
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Option<&Node> {
-        self.nodes.get(path)
     }
 
     pub(crate) fn get_mut(&mut self, path: &str) -> Option<&mut Node> {

@@ -22,6 +22,8 @@ const WHILE_JUDGING: Duration = Duration::from_millis(500);
 const WHILE_FAILING: Duration = Duration::from_secs(2);
 const WHILE_UNHEALTHY: Duration = Duration::from_secs(10);
 const WHILE_HEALTHY: Duration = Duration::from_secs(300);
+/// A restart that was asked for may take as long as its slowest service.
+const BETWEEN_RESTARTS: Duration = Duration::from_secs(180);
 /// What a failed trial leaves for the image that comes after it.
 const VERDICT: &str = "/oem/edge/trial-verdict";
 
@@ -44,10 +46,23 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
     loop {
         let look = health::look(&shared.settings().edge().health);
         if on_trial {
-            on_trial = judge_trial(shared, &booted, &look);
+            match judge_trial(shared, &booted, &look) {
+                Trial::GoesOn => {}
+                Trial::Over => on_trial = false,
+                // What is seen from now on is a system that stops: nothing more is judged by it.
+                Trial::Failed => return leave(shared),
+            }
         }
         let pause = show(shared, &look, on_trial, &mut announced);
         sleep(pause);
+    }
+}
+
+/// Restarts, however often it takes.
+fn leave(shared: &Shared) {
+    loop {
+        attempt(shared, "the host does not restart", power::restart());
+        sleep(BETWEEN_RESTARTS);
     }
 }
 
@@ -97,16 +112,25 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
     }
 }
 
-/// Commits a healthy image, and returns to the old one when the time is over. Tells whether the trial goes on.
-fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
+/// What became of a trial.
+enum Trial {
+    GoesOn,
+    /// The image is committed.
+    Over,
+    /// The verdict is recorded, and the host has to restart.
+    Failed,
+}
+
+/// Commits a healthy image, and gives up one that is not healthy when the time is over.
+fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> Trial {
     let deadline = Duration::from_secs(shared.settings().edge().health.deadline_seconds);
     // An operator may have committed it meanwhile.
     if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
-        return false;
+        return Trial::Over;
     }
     match look {
         Look::Healthy => match commit(shared, booted) {
-            Ok(()) => return false,
+            Ok(()) => return Trial::Over,
             Err(error) => shared.notice(format!("the image on trial could not be committed: {error}")),
         },
         Look::StillStarting | Look::Unhealthy(_) => {}
@@ -123,9 +147,9 @@ fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> bool {
         attempt(shared, "the verdict was not recorded", record_verdict(&reason));
         let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
         attempt(shared, "the restart was not recorded", black_box::intend(ending));
-        attempt(shared, "the host does not restart", power::restart());
+        return Trial::Failed;
     }
-    true
+    Trial::GoesOn
 }
 
 fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {

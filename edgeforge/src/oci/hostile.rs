@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edge_model::forge::Registry as Settings;
 use edge_model::{Class, Result};
@@ -123,7 +123,16 @@ fn read_request(stream: &TcpStream) -> Option<Request> {
     Some(Request { path, from, authorization: header("authorization").map(|(_, value)| value.to_owned()) })
 }
 
-fn fetch(host: &str, mirrors: &[&str], folder: &Path) -> Result<Image> {
+/// Impatient with registries that drip; a loaded machine alone must not look like one.
+const IMPATIENT: Patience = Patience {
+    connect: Duration::from_secs(15),
+    silence: Duration::from_secs(30),
+    window: Duration::from_millis(300),
+    least: 10_000,
+    pause: Duration::from_millis(10),
+};
+
+fn fetch(host: &str, mirrors: &[&str], folder: &Path, patience: Patience) -> Result<Image> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = [Settings {
         host: host.to_owned(),
@@ -131,24 +140,19 @@ fn fetch(host: &str, mirrors: &[&str], folder: &Path) -> Result<Image> {
         mirrors: mirrors.iter().map(|mirror| (*mirror).to_owned()).collect(),
         ca: None,
     }];
-    let patience = Patience {
-        silence: Duration::from_millis(800),
-        window: Duration::from_millis(300),
-        least: 10_000,
-        pause: Duration::from_millis(10),
-        ..Patience::default()
-    };
     let endpoint = Endpoint { settings: &settings, project: folder, patience };
     pull(&format!("{host}/edge/image:1"), &endpoint, folder, &Progress::new())
 }
 
 fn expect_refusal(class: Class, words: &str, host: &str) {
+    expect_refusal_with(Patience { window: Duration::from_secs(60), ..IMPATIENT }, class, words, host);
+}
+
+fn expect_refusal_with(patience: Patience, class: Class, words: &str, host: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let begun = Instant::now();
-    let error = fetch(host, &[], folder.path()).unwrap_err();
+    let error = fetch(host, &[], folder.path(), patience).unwrap_err();
     assert_eq!(error.class, class, "{error}");
     assert!(error.to_string().contains(words), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(60));
     let kept = std::fs::read_dir(folder.path()).unwrap().flatten();
     let whole: Vec<_> =
         kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("sha256-")).collect();
@@ -170,7 +174,7 @@ fn an_honest_registry_is_read_also_from_where_it_broke_off() {
         served.answer(request, stream)
     });
     let folder = tempfile::tempdir().unwrap();
-    let image = fetch(&host, &[], folder.path()).unwrap();
+    let image = fetch(&host, &[], folder.path(), Patience::default()).unwrap();
     image.layers[0].write_archive(&folder.path().join("layer.tar")).unwrap();
     assert_eq!(std::fs::read(folder.path().join("layer.tar")).unwrap(), Served::new().layer);
 }
@@ -194,7 +198,7 @@ fn a_login_is_asked_for_where_the_registry_says() {
         served.answer(request, stream)
     });
     let folder = tempfile::tempdir().unwrap();
-    fetch(&host, &[], folder.path()).unwrap();
+    fetch(&host, &[], folder.path(), Patience::default()).unwrap();
 }
 
 #[test]
@@ -202,10 +206,10 @@ fn a_mirror_is_asked_first_and_need_not_be_there() {
     let mirror = serve(Served::answer);
     let host = serve(|_, _, _| panic!("the mirror has everything"));
     let folder = tempfile::tempdir().unwrap();
-    fetch(&host, &[&mirror], folder.path()).unwrap();
+    fetch(&host, &[&mirror], folder.path(), Patience::default()).unwrap();
     let host = serve(Served::answer);
     let folder = tempfile::tempdir().unwrap();
-    fetch(&host, &["127.0.0.1:1"], folder.path()).unwrap();
+    fetch(&host, &["127.0.0.1:1"], folder.path(), Patience::default()).unwrap();
 }
 
 #[test]
@@ -284,8 +288,10 @@ fn a_registry_that_drips_or_falls_silent_is_given_up() {
             Ok(())
         })
     };
-    expect_refusal(Class::Environment, "bytes in 0 seconds", &drips(20));
-    expect_refusal(Class::Environment, "timed out", &drips(5_000));
+    expect_refusal_with(IMPATIENT, Class::Environment, "bytes in 0 seconds", &drips(20));
+    let silence = Duration::from_millis(300);
+    let patience = Patience { silence, window: Duration::from_secs(60), ..IMPATIENT };
+    expect_refusal_with(patience, Class::Environment, "timed out", &drips(60_000));
 }
 
 #[test]

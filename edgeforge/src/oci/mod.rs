@@ -14,4 +14,4 @@ pub(crate) use archive::{from_archive, from_layout};
 pub(crate) use image::{Image, Layer};
 #[cfg(test)]
 use registry::pull;
-pub(crate) use registry::{Endpoint, Patience, pull_pinned};
+pub(crate) use registry::{Endpoint, Patience, pull_artifact, pull_pinned};

@@ -186,6 +186,29 @@ pub(crate) fn pull(
     })
 }
 
+/// Fetches an artifact with all its layers into `blobs`, as an OCI layout: paths in it, and files of this machine.
+///
+/// # Errors
+/// As [`pull`].
+pub(crate) fn pull_artifact(
+    reference: &str,
+    endpoint: &Endpoint<'_>,
+    blobs: &Path,
+) -> Result<Vec<(String, std::path::PathBuf)>> {
+    let parsed: Reference = reference
+        .parse()
+        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the network runtime")?;
+    std::fs::create_dir_all(blobs).with_context(|| format!("cannot create {}", blobs.display()))?;
+    let settings = endpoint.of(parsed.registry());
+    let registry = Registry::open(endpoint, &settings, parsed.resolve_registry(), parsed.repository())?;
+    let fetched = runtime.block_on(registry.fetch_artifact(&parsed, blobs));
+    fetched.with_context(|| format!("cannot fetch {reference}"))
+}
+
 /// One repository of a registry.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -245,6 +268,38 @@ impl Registry {
             diff_id,
         };
         Ok(Image { digest, layers: layers.map(layer).collect() })
+    }
+
+    async fn fetch_artifact(
+        &self,
+        reference: &Reference,
+        blobs: &Path,
+    ) -> Result<Vec<(String, std::path::PathBuf)>> {
+        let name = reference.digest().or(reference.tag()).unwrap_or("latest");
+        let (digest, bytes) = self.manifest(name).await?;
+        let Document::Manifest { config, layers } = Document::parse(&bytes)? else {
+            return Err(Error::invalid("this is an index, not a provider image"));
+        };
+        let index = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPES[0],
+            "manifests": [{ "mediaType": MANIFEST_TYPES[1], "digest": digest.to_string(), "size": bytes.len() }],
+        });
+        let place = |digest: Digest| format!("blobs/sha256/{}", edge_model::ids::to_hex(&digest.0));
+        let write = |name: &str, bytes: &[u8]| {
+            let path = blobs.join(name);
+            std::fs::write(&path, bytes)
+                .with_context(|| format!("cannot write {}", path.display()))
+                .map(|()| path)
+        };
+        let mut files = vec![
+            ("index.json".to_owned(), write("index.json", index.to_string().as_bytes())?),
+            (place(digest), write("manifest", &bytes)?),
+        ];
+        for blob in [&config].into_iter().chain(&layers) {
+            files.push((place(blob.digest), download::blob(self, blob, blobs).await?.path));
+        }
+        Ok(files)
     }
 
     /// A manifest by tag or digest, with its digest.

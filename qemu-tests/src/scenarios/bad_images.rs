@@ -25,7 +25,7 @@ const UNREAD_WORDS: &str = "this line is in a file that no boot ever reads";
 
 /// The whole system is fine but for its own opinion of itself.
 pub(super) fn that_fail_their_check(ground: &Ground) -> Result<()> {
-    let checks = never_healthy(ground.patience(90));
+    let checks = never_healthy(ground.patience(60));
     let unhealthy = Recipe::version("2.0.2").file("system/oem/50_health.yaml", &checks, false);
     let unhealthy = ground.publish("unhealthy", &unhealthy)?;
     let (machine, mut powered) = ground.healthy_copy("bad-images-that-fail-their-check")?;
