@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use edge_model::ids::to_hex;
 use edge_model::{Class, Context, Error, Result};
@@ -12,8 +13,9 @@ use tokio::time::Instant;
 use super::image::{Descriptor, Stored};
 use super::registry::{Registry, unreachable};
 
-/// Tries without a single new byte before a blob is given up.
+/// Tries that bring next to nothing before a blob is given up.
 const TRIES: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Fetches a blob to `sha256-HEX` in a folder.
 ///
@@ -40,12 +42,13 @@ pub(super) async fn blob(registry: &Registry, blob: &Descriptor, folder: &Path) 
             Err(error) if error.class != Class::Environment => return Err(error),
             Err(error) => error,
         };
-        without_progress = if length(&part) > before { 0 } else { without_progress + 1 };
+        let came = length(&part).saturating_sub(before);
+        without_progress = if came >= registry.patience.least { 0 } else { without_progress + 1 };
         if without_progress >= TRIES {
             return Err(error);
         }
         tokio::time::sleep(pause).await;
-        pause *= 2;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     let found = edge_host::files::digest(&part)?;
     if found != (blob.digest, blob.size) {

@@ -24,6 +24,8 @@ use crate::progress::Progress;
 
 /// Blobs that are fetched at the same time.
 const PARALLEL: usize = 4;
+/// Tries of a request that gets no answer at all.
+const SENDINGS: u32 = 3;
 /// A registry sends to a storage, and that perhaps to a cache.
 const MOST_REDIRECTS: usize = 5;
 /// Most bytes of a token, or of an error's text.
@@ -339,7 +341,7 @@ impl Registry {
             if let Some(authorization) = &authorization {
                 request = request.header(AUTHORIZATION, authorization);
             }
-            let response = request.send().await.map_err(|error| unreachable(&error))?;
+            let response = self.send(request).await?;
             let status = response.status();
             if status.is_success() {
                 return Ok(response);
@@ -352,6 +354,20 @@ impl Registry {
             *self.authorization.lock().await = Some(answer);
         }
         Err(Error::environment("the registry wants a login, and does not take the one it gave"))
+    }
+
+    /// Sends a request without a body that is a stream; a connection that the other side closed meanwhile is no
+    /// answer yet.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response> {
+        for _ in 1..SENDINGS {
+            let Some(copy) = request.try_clone() else { break };
+            match copy.send().await {
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_redirect() || error.is_builder() => return Err(unreachable(&error)),
+                Err(_) => tokio::time::sleep(self.patience.pause).await,
+            }
+        }
+        request.send().await.map_err(|error| unreachable(&error))
     }
 
     /// <https://distribution.github.io/distribution/spec/auth/token/>
@@ -411,7 +427,7 @@ impl Registry {
                 }
             }
         };
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let response = self.send(request).await?;
         let status = response.status();
         let body = limited(response, ANSWER_LIMIT).await?;
         if !status.is_success() {
