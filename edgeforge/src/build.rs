@@ -4,11 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use edge_host::sandbox::Sandbox;
+use edge_model::forge::{Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
 
 use crate::apt::Archives;
 use crate::cache::{Cache, Cached, Key};
+use crate::envelopes::container;
 use crate::kernel::Kernel;
 use crate::normalise::{self, PROGRAMS};
 use crate::progress::Progress;
@@ -18,7 +20,7 @@ use crate::recipe::Recipe;
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::Tree;
-use crate::{clock, initrd, media, push, sbom, uki};
+use crate::{clock, envelopes, initrd, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
@@ -27,6 +29,7 @@ const INIT: &str = "edge-init";
 pub(crate) struct Options {
     pub(crate) no_cache: bool,
     pub(crate) push: Option<String>,
+    pub(crate) push_container: Option<String>,
     pub(crate) plain_http: bool,
 }
 
@@ -38,11 +41,13 @@ pub(crate) struct Summary {
     pub(crate) iso_size: u64,
     pub(crate) root_hash: RootHash,
     pub(crate) signed: bool,
+    pub(crate) outputs: Vec<envelopes::Output>,
 }
 
 /// What all steps share.
 struct Builder<'a> {
     project: &'a Project,
+    content: envelopes::Content,
     recipe: Recipe,
     cache: Cache,
     tools: Sandbox,
@@ -55,23 +60,45 @@ struct Builder<'a> {
 /// # Errors
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
+    let content = envelopes::Content::find(project)?;
     let cache = Cache::open(!options.no_cache)?;
     let base = project.forge.base();
     let tools = tools::prepare(&cache, &base, Purpose::Builder, progress)?.share(&project.directory);
     let programs = programs_folder()?;
-    let builder = Builder { project, recipe: Recipe::load()?, cache, tools, programs, progress };
+    let recipe = Recipe::load()?;
+    let builder = Builder { project, content, recipe, cache, tools, programs, progress };
     let staging = staging_folder(project);
     remove_folder(&staging)?;
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
     let made = builder.run(&staging);
     let (root_hash, signed) = made.inspect_err(|_| drop(remove_folder(&staging)))?;
     publish(&staging, &project.output())?;
-    if let Some(reference) = &options.push {
-        progress.step("push", || push::push(&project.output().join("oci"), reference, options.plain_http))?;
+    for (layout, reference) in [("oci", &options.push), ("container", &options.push_container)] {
+        if let Some(reference) = reference {
+            let layout = project.output().join(layout);
+            progress.step("push", || push::push(&layout, reference, options.plain_http))?;
+        }
     }
-    let iso = project.output().join(format!("{}.iso", project.forge.artifact_name()));
+    let name = project.forge.artifact_name();
+    let iso = project.output().join(format!("{name}.iso"));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
-    Ok(Summary { iso, iso_size, root_hash, signed })
+    let outputs = envelopes::list(&project.output(), &name)?;
+    Ok(Summary { iso, iso_size, root_hash, signed, outputs })
+}
+
+/// The part of `forge.yaml` that root and UKIs depend on: who asks for one more envelope waits for that alone.
+fn shaping_keys(forge: &Forge) -> Result<Vec<u8>> {
+    let shaping = Forge {
+        registries: Vec::new(),
+        keys: None,
+        envelopes: Vec::new(),
+        content: Vec::new(),
+        cluster_definition: None,
+        size_budgets: SizeBudgets::default(),
+        lint_ignore: Vec::new(),
+        ..forge.clone()
+    };
+    serde_json::to_vec(&shaping).context("cannot write the project's description")
 }
 
 /// Where the output grows until it is whole.
@@ -105,7 +132,7 @@ impl Builder<'_> {
             loader: self.tools.root().join(LOADER),
         };
         let tree_key = self.tree_key(&base_key, created)?;
-        let image_step = self.step("root image", "image", tree_key, |output| {
+        let image_step = self.step("root image", "image", tree_key.clone(), |output| {
             normalise::normalise(&mut tree, &inputs, created)?;
             fs::create_dir_all(output).context("cannot create a folder")?;
             let archive = output.join("tree.tar");
@@ -114,6 +141,12 @@ impl Builder<'_> {
             fs::remove_file(archive).context("cannot remove a temporary file")
         })?;
         let root = BuiltRoot::open(&image_step.path)?;
+        let container = self.container(tree_key, &root, created, || {
+            if !image_step.fresh {
+                normalise::normalise(&mut tree, &inputs, created)?;
+            }
+            Ok(&tree)
+        })?;
         let ukis = self.ukis(&root, &initrd.path, &kernel)?;
         let image = Image::assemble(&provider_image::Parts {
             name: &self.project.forge.name,
@@ -124,7 +157,7 @@ impl Builder<'_> {
             ukis: &ukis.path,
             key: self.project.signing_key.as_ref(),
         })?;
-        self.write_outputs(staging, &image, &root, &sbom)?;
+        self.write_outputs(staging, &image, &root, container.as_ref(), &sbom)?;
         Ok((root.description.root_hash, image.signature.is_some()))
     }
 
@@ -210,8 +243,7 @@ impl Builder<'_> {
 
     /// Everything that [`normalise::normalise`] and mkfs.erofs look at.
     fn tree_key(&self, base_key: &Key, created: u64) -> Result<Key> {
-        let forge =
-            serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
+        let forge = shaping_keys(&self.project.forge)?;
         let recipe = format!("{:?}", self.recipe);
         let mut key = self
             .with_tools(base_key.clone())
@@ -245,8 +277,7 @@ impl Builder<'_> {
     }
 
     fn ukis(&self, root: &BuiltRoot, initrd: &Path, kernel: &Kernel) -> Result<Cached> {
-        let forge =
-            serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
+        let forge = shaping_keys(&self.project.forge)?;
         let (kernel_file, initrd_file) = (initrd.join("vmlinuz"), initrd.join("initrd"));
         let key = self
             .with_tools(Key::of("uki-1"))
@@ -267,11 +298,31 @@ impl Builder<'_> {
         })
     }
 
+    /// The same tree as a container image, when the project asks for it.
+    fn container<'t>(
+        &self,
+        tree_key: Key,
+        root: &BuiltRoot,
+        created: u64,
+        tree: impl FnOnce() -> Result<&'t Tree>,
+    ) -> Result<Option<Cached>> {
+        let forge = &self.project.forge;
+        if !forge.envelopes.contains(&Envelope::Container) {
+            return Ok(None);
+        }
+        let root_hash = root.description.root_hash;
+        let about = container::About { name: &forge.name, version: &forge.version, created, root_hash };
+        let key = tree_key.with(b"container-1").with(&root_hash.0);
+        self.step("container image", "container", key, |output| container::build(tree()?, &about, output))
+            .map(Some)
+    }
+
     fn write_outputs(
         &self,
         staging: &Path,
         image: &Image,
         root: &BuiltRoot,
+        container: Option<&Cached>,
         sbom: &serde_json::Value,
     ) -> Result<()> {
         let name = self.project.forge.artifact_name();
@@ -293,35 +344,18 @@ impl Builder<'_> {
         })?;
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let loader = self.tools.root().join(LOADER);
-        let parts = media::Parts {
+        let parts = envelopes::Parts {
             project: self.project,
+            content: &self.content,
             image,
             root,
+            container: container.map(|container| container.path.as_path()),
             loader: &loader,
             tools: &self.tools,
             scratch: scratch.path(),
         };
-        self.progress
-            .step("installer ISO", || media::write_iso(&parts, &staging.join(format!("{name}.iso"))))?;
-        self.progress.step("raw disk", || media::write_raw(&parts, &staging.join(format!("{name}.raw"))))?;
-        self.progress.step("checksums", || write_checksums(staging))
+        envelopes::write(&parts, staging, self.progress)
     }
-}
-
-/// In the form of sha256sum, for the files that are passed on. The raw disk is left out: it is mostly holes, and
-/// it is checked by its hash tree when it boots.
-fn write_checksums(folder: &Path) -> Result<()> {
-    let mut lines = Vec::new();
-    for entry in fs::read_dir(folder).context("cannot list the output")? {
-        let path = entry.context("cannot list the output")?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if path.is_file() && !name.ends_with(".raw") {
-            let (digest, _) = edge_host::files::digest(&path)?;
-            lines.push(format!("{}  {name}\n", edge_model::ids::to_hex(&digest.0)));
-        }
-    }
-    lines.sort_by(|one, other| one[66..].cmp(&other[66..]));
-    fs::write(folder.join("SHA256SUMS"), lines.concat()).context("cannot write SHA256SUMS")
 }
 
 fn publish(staging: &Path, output: &Path) -> Result<()> {

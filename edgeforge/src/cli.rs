@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use edge_model::forge::Base;
+use edge_model::forge::{Base, Envelope};
 use edge_model::{Context, Error, Result};
 
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
+use crate::envelopes::Content;
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
@@ -47,6 +48,12 @@ enum Command {
         /// Push the provider image to a registry afterwards
         #[arg(long, value_name = "REFERENCE")]
         push: Option<String>,
+        /// Write the root as a container image, too
+        #[arg(long)]
+        container: bool,
+        /// Push the container image to a registry afterwards
+        #[arg(long, value_name = "REFERENCE")]
+        push_container: Option<String>,
         /// Talk to the registry without TLS
         #[arg(long)]
         plain_http: bool,
@@ -106,9 +113,13 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Convert { file, to } => documents::convert(&file, to),
         Command::Schema { document } => documents::schema(document),
         Command::Init { directory } => init(&directory),
-        Command::Build { directory, no_cache, push, plain_http, dry_run } => {
-            let options = Options { no_cache, push, plain_http };
-            run_build(&directory, &options, dry_run, arguments.json)
+        Command::Build { directory, no_cache, push, container, push_container, plain_http, dry_run } => {
+            let mut project = Project::load(&directory)?;
+            if container || push_container.is_some() {
+                project.forge.envelopes.push(Envelope::Container);
+            }
+            let options = Options { no_cache, push, push_container, plain_http };
+            run_build(&project, &options, dry_run, arguments.json)
         }
         Command::Keys(Keys::Generate { directory }) => project::generate_keys(&directory),
         Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }),
@@ -128,18 +139,18 @@ fn init(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> Result<()> {
-    let project = Project::load(directory)?;
+fn run_build(project: &Project, options: &Options, dry_run: bool, json: bool) -> Result<()> {
     if project.signing_key.is_none() {
         eprintln!(
             "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
         );
         eprintln!(
             "  help: edgeforge keys generate {0}/keys, then `keys: keys` in forge.yaml",
-            directory.display()
+            project.directory.display()
         );
     }
     if dry_run {
+        Content::find(project)?;
         println!(
             "{} from {} → {}",
             project.forge.artifact_name(),
@@ -148,13 +159,40 @@ fn run_build(directory: &Path, options: &Options, dry_run: bool, json: bool) -> 
         );
         return Ok(());
     }
-    clean_up_on_interrupt(build::staging_folder(&project))?;
-    let built = build::build(&project, options, &Progress::new());
+    clean_up_on_interrupt(build::staging_folder(project))?;
+    let built = build::build(project, options, &Progress::new());
     while INTERRUPTED.load(Ordering::Acquire) {
         // The thread that cleans up ends this process; that a child was stopped is no news.
         std::thread::park();
     }
-    print_summary(&built?, json)
+    let built = built?;
+    if !json {
+        tell_next_steps(project, &built, options.push.is_some());
+    }
+    print_summary(&built, json)
+}
+
+/// On the error output: the answer is the last line alone.
+fn tell_next_steps(project: &Project, summary: &Summary, pushed: bool) {
+    let mebibytes = |size: u64| size as f64 / f64::from(1 << 20);
+    eprintln!("\n{}:", project.output().display());
+    for output in &summary.outputs {
+        let name = output.path.file_name().unwrap_or_default().to_string_lossy();
+        eprintln!("  {name:<44} {:>9.1} MiB  {}", mebibytes(output.size), output.what);
+    }
+    let iso = summary.iso.display();
+    eprintln!("Next:");
+    eprintln!("  a USB stick        sudo dd if={iso} of=/dev/DISK bs=4M oflag=direct status=progress");
+    eprintln!(
+        "  a virtual machine  qemu-system-x86_64 -m 4096 -bios /usr/share/ovmf/OVMF.fd -cdrom {iso} -drive file=DISK,if=virtio"
+    );
+    if !pushed {
+        let (forge, directory) = (&project.forge, project.directory.display());
+        eprintln!(
+            "  a registry         edgeforge build {directory} --push REGISTRY/{}:{}",
+            forge.name, forge.version
+        );
+    }
 }
 
 fn print_summary(summary: &Summary, json: bool) -> Result<()> {
