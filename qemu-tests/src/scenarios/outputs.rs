@@ -124,16 +124,11 @@ impl Outputs<'_> {
     fn copies_of_the_disk(&self) -> Result<()> {
         let (raw, unpacked) = (self.output(".raw"), self.at("unpacked.raw"));
         self.tool("zstd", &["-d", "-q", "--sparse", &self.output(".raw.zst"), "-o", &unpacked])?;
-        let mut copies = vec![("raw", unpacked)];
-        for format in ["qcow2", "vmdk"] {
-            let path = self.output(&format!(".{format}"));
-            if format == "qcow2" {
-                self.tool("qemu-img", &["check", "-q", "-f", format, &path])?;
-            }
-            copies.push((format, path));
-        }
-        for (format, copy) in copies {
-            self.tool("qemu-img", &["compare", "-q", "-s", "-f", "raw", "-F", format, &raw, &copy])
+        self.tool("cmp", &[&raw, &unpacked])?;
+        let (qcow2, vmdk) = (self.output(".qcow2"), self.output(".vmdk"));
+        self.tool("qemu-img", &["check", "-q", "-f", "qcow2", &qcow2])?;
+        for (format, copy) in [("qcow2", qcow2), ("vmdk", vmdk)] {
+            self.tool("qemu-img", &["compare", "-q", "-f", "raw", "-F", format, &raw, &copy])
                 .with_context(|| format!("the {format} disk differs from the raw disk"))?;
         }
         Ok(())
