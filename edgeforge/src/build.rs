@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_host::sandbox::Sandbox;
+use edge_model::forge::{Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
 
 use crate::apt::{Archives, Package, Pool};
 use crate::cache::{Cache, Cached, Key};
 use crate::customise::{self, Changes};
+use crate::envelopes::container;
 use crate::inputs::{Finder, FoundBase, Freshness, Inputs};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
@@ -23,8 +25,8 @@ use crate::provider_image::{self, Image};
 use crate::recipe::{self, Recipe};
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
-use crate::tree::Tree;
-use crate::{adapt, clock, erofs, initrd, lint, media, packages, push, sbom, uki};
+use crate::tree::{Content, Tree};
+use crate::{adapt, clock, envelopes, erofs, initrd, lint, packages, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const INIT: &str = "edge-init";
@@ -39,6 +41,9 @@ pub(crate) struct Options {
     /// What `forge.lock` says must be what is found.
     pub(crate) locked: bool,
     pub(crate) push: Option<String>,
+    pub(crate) push_container: Option<String>,
+    /// The root is written as a container image, too.
+    pub(crate) container: bool,
     pub(crate) plain_http: bool,
 }
 
@@ -50,6 +55,7 @@ pub(crate) struct Summary {
     pub(crate) iso_size: u64,
     pub(crate) root_hash: RootHash,
     pub(crate) signed: bool,
+    pub(crate) outputs: Vec<envelopes::Output>,
 }
 
 /// A root before it becomes an appliance's.
@@ -71,6 +77,7 @@ struct Origins<'a> {
 /// What all steps share.
 struct Builder<'a> {
     project: &'a Project,
+    content: envelopes::Content,
     recipe: Recipe,
     cache: Cache,
     tools: Sandbox,
@@ -84,6 +91,7 @@ struct Builder<'a> {
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
     lint::check_ignored(&project.forge.lint_ignore)?;
+    let content = envelopes::Content::find(project)?;
     let cache = Cache::open(!options.no_cache)?;
     let recipe = Recipe::load()?;
     let inputs = find_inputs(project, &recipe, &cache, options, progress)?;
@@ -91,20 +99,40 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     let tools = tools::prepare(&cache, &base, Purpose::Builder, options.offline, progress)?;
     let tools = tools.share(&project.directory);
     let programs = programs_folder()?;
-    let builder = Builder { project, recipe, cache, tools, programs, progress };
+    let builder = Builder { project, content, recipe, cache, tools, programs, progress };
     let staging = staging_folder(project);
     remove_folder(&staging)?;
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
     let made = builder.run(inputs, &staging);
     let (root_hash, signed) = made.inspect_err(|_| drop(remove_folder(&staging)))?;
     publish(&staging, &project.output())?;
-    if let Some(reference) = &options.push {
-        progress.step("push", || push::push(&project.output().join("oci"), reference, options.plain_http))?;
+    for (layout, reference) in [("oci", &options.push), ("container", &options.push_container)] {
+        if let Some(reference) = reference {
+            let layout = project.output().join(layout);
+            progress.step("push", || push::push(&layout, reference, options.plain_http))?;
+        }
     }
     builder.cache.prune()?;
-    let iso = project.output().join(format!("{}.iso", project.forge.artifact_name()));
+    let name = project.forge.artifact_name();
+    let iso = project.output().join(format!("{name}.iso"));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
-    Ok(Summary { iso, iso_size, root_hash, signed })
+    let outputs = envelopes::list(&project.output(), &name)?;
+    Ok(Summary { iso, iso_size, root_hash, signed, outputs })
+}
+
+/// The part of `forge.yaml` that root and UKIs depend on: who asks for one more envelope waits for that alone.
+fn shaping_keys(forge: &Forge) -> Result<Vec<u8>> {
+    let shaping = Forge {
+        registries: Vec::new(),
+        keys: None,
+        envelopes: Vec::new(),
+        content: Vec::new(),
+        cluster_definition: None,
+        size_budgets: SizeBudgets::default(),
+        lint_ignore: Vec::new(),
+        ..forge.clone()
+    };
+    serde_json::to_vec(&shaping).context("cannot write the project's description")
 }
 
 /// Finds the inputs, and keeps `forge.lock` true.
@@ -187,7 +215,7 @@ impl Builder<'_> {
             scratch: scratch.path(),
         };
         let tree_key = self.tree_key(&base_key, &inputs.lock, created)?;
-        let image_step = self.step("root image", "image", tree_key, |output| {
+        let image_step = self.step("root image", "image", tree_key.clone(), |output| {
             let added = normalise::normalise(&mut tree, &parts, created)?;
             fs::create_dir_all(output).context("cannot create a folder")?;
             let added = serde_json::to_vec(&added).context("cannot write what was added")?;
@@ -198,6 +226,15 @@ impl Builder<'_> {
             fs::remove_file(archive).context("cannot remove a temporary file")
         })?;
         let root = BuiltRoot::open(&image_step.path)?;
+        let container = self.container(tree_key, &root, created, || {
+            if !image_step.fresh {
+                normalise::normalise(&mut tree, &parts, created)?;
+            }
+            // Another image may be made from this one, and then it needs the kernel, which hosts have in the UKI.
+            let path = format!("usr/lib/modules/{}/vmlinuz", kernel.release);
+            tree.put(&path, 0o644, Content::File(initrd.path.join("vmlinuz")));
+            Ok(&tree)
+        })?;
         let ukis = self.ukis(&root, &initrd.path, &kernel)?;
         let image = Image::assemble(&provider_image::Parts {
             name: &self.project.forge.name,
@@ -215,7 +252,7 @@ impl Builder<'_> {
         ours.project.extend(added);
         ours.commands = commands;
         let origins = Origins { licences: &licences, ours: &ours, lock: &inputs.lock };
-        self.write_outputs(staging, &image, &root, &origins)?;
+        self.write_outputs(staging, &image, &root, container.as_ref(), &origins)?;
         Ok((root.description.root_hash, image.signature.is_some()))
     }
 
@@ -308,8 +345,7 @@ impl Builder<'_> {
 
     /// Everything that [`normalise::normalise`] and mkfs.erofs look at.
     fn tree_key(&self, base_key: &Key, lock: &Lock, created: u64) -> Result<Key> {
-        let forge =
-            serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
+        let forge = shaping_keys(&self.project.forge)?;
         let lock = serde_json::to_vec(lock).context("cannot write the lock")?;
         let recipe = format!("{:?}", self.recipe);
         let mut key = self
@@ -345,8 +381,7 @@ impl Builder<'_> {
     }
 
     fn ukis(&self, root: &BuiltRoot, initrd: &Path, kernel: &Kernel) -> Result<Cached> {
-        let forge =
-            serde_json::to_vec(&self.project.forge).context("cannot write the project's description")?;
+        let forge = shaping_keys(&self.project.forge)?;
         let (kernel_file, initrd_file) = (initrd.join("vmlinuz"), initrd.join("initrd"));
         let key = self
             .with_tools(Key::of("uki-1"))
@@ -367,11 +402,31 @@ impl Builder<'_> {
         })
     }
 
+    /// The same tree as a container image, when the project asks for it.
+    fn container<'t>(
+        &self,
+        tree_key: Key,
+        root: &BuiltRoot,
+        created: u64,
+        tree: impl FnOnce() -> Result<&'t Tree>,
+    ) -> Result<Option<Cached>> {
+        let forge = &self.project.forge;
+        if !forge.envelopes.contains(&Envelope::Container) {
+            return Ok(None);
+        }
+        let root_hash = root.description.root_hash;
+        let about = container::About { name: &forge.name, version: &forge.version, created, root_hash };
+        let key = tree_key.with(b"container-2").with(&root_hash.0);
+        self.step("container image", "container", key, |output| container::build(tree()?, &about, output))
+            .map(Some)
+    }
+
     fn write_outputs(
         &self,
         staging: &Path,
         image: &Image,
         root: &BuiltRoot,
+        container: Option<&Cached>,
         origins: &Origins<'_>,
     ) -> Result<()> {
         let name = self.project.forge.artifact_name();
@@ -394,19 +449,18 @@ impl Builder<'_> {
         self.progress.step("bill of materials", || self.describe(staging, image, &tree, origins))?;
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let loader = self.tools.root().join(LOADER);
-        let parts = media::Parts {
+        let parts = envelopes::Parts {
             project: self.project,
+            content: &self.content,
             image,
             root,
+            container: container.map(|container| container.path.as_path()),
             loader: &loader,
             tools: &self.tools,
             scratch: scratch.path(),
         };
-        self.progress
-            .step("installer ISO", || media::write_iso(&parts, &staging.join(format!("{name}.iso"))))?;
-        self.progress.step("raw disk", || media::write_raw(&parts, &staging.join(format!("{name}.raw"))))?;
-        self.lint(staging, image, &tree)?;
-        self.progress.step("checksums", || write_checksums(staging))
+        envelopes::write(&parts, staging, self.progress)?;
+        self.lint(staging, image, &tree)
     }
 
     /// What is in the image and what it was made from.
@@ -467,22 +521,6 @@ fn provenance_inputs(project: &Project, lock: &Lock) -> Result<Vec<sbom::Input>>
         sha256: Some(one.digest),
     }));
     Ok(inputs)
-}
-
-/// In the form of sha256sum, for the files that are passed on. The raw disk is left out: it is mostly holes, and
-/// it is checked by its hash tree when it boots.
-fn write_checksums(folder: &Path) -> Result<()> {
-    let mut lines = Vec::new();
-    for entry in fs::read_dir(folder).context("cannot list the output")? {
-        let path = entry.context("cannot list the output")?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if path.is_file() && !name.ends_with(".raw") {
-            let (digest, _) = edge_host::files::digest(&path)?;
-            lines.push(format!("{}  {name}\n", edge_model::ids::to_hex(&digest.0)));
-        }
-    }
-    lines.sort_by(|one, other| one[66..].cmp(&other[66..]));
-    fs::write(folder.join("SHA256SUMS"), lines.concat()).context("cannot write SHA256SUMS")
 }
 
 fn publish(staging: &Path, output: &Path) -> Result<()> {

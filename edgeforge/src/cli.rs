@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use edge_model::forge::Base;
+use edge_model::forge::{Base, Envelope};
 use edge_model::{Context, Error, Result};
 
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
+use crate::envelopes::Content;
 use crate::import::{self, Buildable};
 use crate::inputs::Freshness;
 use crate::inspect::kernel::PciId;
@@ -67,6 +68,12 @@ enum Command {
         /// Push the provider image to a registry afterwards; a CanvOS folder says itself where
         #[arg(long, value_name = "REFERENCE", num_args = 0..=1)]
         push: Option<Option<String>>,
+        /// Write the root as a container image, too
+        #[arg(long)]
+        container: bool,
+        /// Push the container image to a registry afterwards
+        #[arg(long, value_name = "REFERENCE")]
+        push_container: Option<String>,
         /// Talk to the registry without TLS
         #[arg(long)]
         plain_http: bool,
@@ -188,8 +195,20 @@ pub(crate) fn run() -> Result<ExitCode> {
             fetch(&directory, Freshness::Newest, dry_run, arguments.json)
         }
         Command::Unpack { image, folder, plain_http } => unpack::unpack(&image, &folder, plain_http),
-        Command::Build { directory, no_cache, offline, locked, push, plain_http, dry_run } => {
-            let options = Options { no_cache, offline, locked, push: None, plain_http };
+        Command::Build {
+            directory,
+            no_cache,
+            offline,
+            locked,
+            push,
+            container,
+            push_container,
+            plain_http,
+            dry_run,
+        } => {
+            let container = container || push_container.is_some();
+            let options =
+                Options { no_cache, offline, locked, push: None, push_container, container, plain_http };
             run_build(&directory, &options, push, dry_run, arguments.json)
         }
         Command::Import { directory, to, dry_run } => {
@@ -234,6 +253,7 @@ fn run_build(
     }
     if dry_run {
         for (project, options) in &jobs {
+            Content::find(project)?;
             let base = project.forge.base().from;
             println!("{} from {base} → {}", project.forge.artifact_name(), project.output().display());
             options.push.iter().for_each(|reference| println!("  pushed to {reference}"));
@@ -247,7 +267,11 @@ fn run_build(
             // The thread that cleans up ends this process; that a child was stopped is no news.
             std::thread::park();
         }
-        print_summary(&built?, json)?;
+        let built = built?;
+        if !json {
+            tell_next_steps(project, &built, options.push.is_some());
+        }
+        print_summary(&built, json)?;
     }
     Ok(())
 }
@@ -262,7 +286,10 @@ fn jobs(
         let error = Error::invalid(format!("one reference cannot name {} images", buildables.len()));
         return Err(error.help("--push without a value gives each its own, or set K8S_VERSION"));
     }
-    let job = |Buildable { project, reference }| {
+    let job = |Buildable { mut project, reference }| {
+        if options.container {
+            project.forge.envelopes.push(Envelope::Container);
+        }
         let push = match &push {
             None => None,
             Some(Some(given)) => Some(given.clone()),
@@ -286,6 +313,29 @@ fn fetch(directory: &Path, freshness: Freshness, dry_run: bool, json: bool) -> R
         println!("{}", drift.join("\n"));
     }
     Ok(())
+}
+
+/// On the error output: the answer is the last line alone.
+fn tell_next_steps(project: &Project, summary: &Summary, pushed: bool) {
+    let mebibytes = |size: u64| size as f64 / f64::from(1 << 20);
+    eprintln!("\n{}:", project.output().display());
+    for output in &summary.outputs {
+        let name = output.path.file_name().unwrap_or_default().to_string_lossy();
+        eprintln!("  {name:<44} {:>9.1} MiB  {}", mebibytes(output.size), output.what);
+    }
+    let iso = summary.iso.display();
+    eprintln!("Next:");
+    eprintln!("  a USB stick        sudo dd if={iso} of=/dev/DISK bs=4M oflag=direct status=progress");
+    eprintln!(
+        "  a virtual machine  qemu-system-x86_64 -m 4096 -bios /usr/share/ovmf/OVMF.fd -cdrom {iso} -drive file=DISK,if=virtio"
+    );
+    if !pushed {
+        let (forge, directory) = (&project.forge, project.directory.display());
+        eprintln!(
+            "  a registry         edgeforge build {directory} --push REGISTRY/{}:{}",
+            forge.name, forge.version
+        );
+    }
 }
 
 fn print_summary(summary: &Summary, json: bool) -> Result<()> {

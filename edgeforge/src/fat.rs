@@ -94,7 +94,10 @@ pub(crate) fn place(source: &Path, target: &Path, offset: u64) -> Result<()> {
 }
 
 /// The next range of a file that is not a hole.
-fn next_data(file: &File, from: u64) -> std::io::Result<Option<(u64, u64)>> {
+///
+/// # Errors
+/// When the file cannot be searched.
+pub(crate) fn next_data(file: &File, from: u64) -> std::io::Result<Option<(u64, u64)>> {
     let start = match seek(file, SeekFrom::Data(from)) {
         Ok(start) => start,
         // No data behind `from`.

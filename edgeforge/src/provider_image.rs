@@ -11,6 +11,7 @@ use edge_slot_image::sha256;
 use edge_slot_image::signing::SigningKey;
 
 use crate::root_image::BuiltRoot;
+use crate::tree::{Content, Tree};
 use crate::uki;
 use edge_model::cmdline::Mode;
 
@@ -107,12 +108,15 @@ impl Image {
         let descriptor = put_bytes(&blobs, oci::MEDIA_MANIFEST, &bytes)?;
         let index = serde_json::to_vec(&oci::Index::of(descriptor)).context("cannot write index.json")?;
         fs::write(directory.join("index.json"), index).context("cannot write index.json")?;
-        fs::write(directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)
-            .context("cannot write oci-layout")
+        fs::write(directory.join("oci-layout"), oci::LAYOUT).context("cannot write oci-layout")
     }
 }
 
-fn put_bytes(blobs: &Path, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+/// Writes a blob under its digest.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn put_bytes(blobs: &Path, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
     let blob = Blob { digest: sha256(bytes), size: bytes.len() as u64 };
     fs::write(blobs.join(edge_model::ids::to_hex(&blob.digest.0)), bytes).context("cannot write a blob")?;
     Ok(Descriptor::new(media_type, blob))
@@ -129,15 +133,24 @@ fn put_file(blobs: &Path, media_type: &str, source: &Path, blob: Blob) -> Result
 /// # Errors
 /// When a file cannot be read or written.
 pub(crate) fn pack_layout(directory: &Path, modified: u64, output: &Path) -> Result<()> {
-    let mut tree = crate::tree::Tree::default();
-    for name in ["index.json", "oci-layout"] {
-        tree.put(name, 0o644, crate::tree::Content::File(directory.join(name)));
+    let mut tree = Tree::default();
+    for (name, source) in layout_files(directory)? {
+        tree.put(&name, 0o644, Content::File(source));
     }
+    tree.write(output, modified)
+}
+
+/// The files of an OCI layout: name in it and path.
+///
+/// # Errors
+/// When it cannot be listed.
+pub(crate) fn layout_files(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut files: Vec<_> =
+        ["index.json", "oci-layout"].map(|name| (name.to_owned(), directory.join(name))).into();
     let blobs = directory.join("blobs/sha256");
     for entry in fs::read_dir(&blobs).with_context(|| format!("cannot list {}", blobs.display()))? {
         let entry = entry.context("cannot list blobs")?;
-        let name = format!("blobs/sha256/{}", entry.file_name().to_string_lossy());
-        tree.put(&name, 0o644, crate::tree::Content::File(entry.path()));
+        files.push((format!("blobs/sha256/{}", entry.file_name().to_string_lossy()), entry.path()));
     }
-    tree.write(output, modified)
+    Ok(files)
 }

@@ -1,4 +1,4 @@
-//! Pushing a provider image to a registry.
+//! Pushing images to a registry.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Resu
     let index = fs::read(layout.join("index.json")).context("cannot read index.json")?;
     let descriptor = oci::Index::only_manifest(&index)?;
     let bytes = fs::read(blob_path(layout, &descriptor)).context("cannot read the manifest")?;
-    let manifest = oci::Manifest::parse(&bytes)?;
+    let manifest: oci::Manifest = serde_json::from_slice(&bytes).context("the manifest cannot be read")?;
     for blob in manifest.layers.iter().chain([&manifest.config]) {
         let digest = blob.digest.to_string();
         if client.blob_exists(target, &digest).await.map_err(registry)? {

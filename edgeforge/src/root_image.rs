@@ -80,7 +80,7 @@ fn add_tree_and_compress(image: &Path, frames_path: &Path, uuid: Guid) -> Result
         return Err(Error::internal("mkfs.erofs made an image that does not consist of whole blocks"));
     }
     let output = File::create(frames_path).context("cannot write the compressed root image")?;
-    let mut output = HashingWriter { inner: BufWriter::new(output), hasher: Hasher::default(), size: 0 };
+    let mut output = HashingWriter::new(BufWriter::new(output));
     let mut builder = TreeBuilder::default();
     let mut reader = BufReader::with_capacity(1 << 20, &file);
     let data_frames = frames::compress(&mut reader, length, &mut output, |frame| builder.push(frame))?;
@@ -88,16 +88,31 @@ fn add_tree_and_compress(image: &Path, frames_path: &Path, uuid: Guid) -> Result
     let (root_hash, tree): (RootHash, Vec<u8>) = builder.finish(uuid.0)?;
     let tree_frames = frames::compress(&mut tree.as_slice(), tree.len() as u64, &mut output, |_| Ok(()))?;
     file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(&tree)).context("cannot write the hash tree")?;
-    output.inner.flush().context("cannot write the compressed root image")?;
-    let blob = Blob { digest: output.hasher.finish(), size: output.size };
+    let (blob, _) = output.finish().context("cannot write the compressed root image")?;
     let tree_blocks = verity::tree_blocks(data_blocks);
     Ok(RootImage { root_hash, data_blocks, tree_blocks, blob, data_frames, tree_frames })
 }
 
-struct HashingWriter<W> {
+/// Knows digest and size of what passes.
+pub(crate) struct HashingWriter<W> {
     inner: W,
     hasher: Hasher,
     size: u64,
+}
+
+impl<W: Write> HashingWriter<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self { inner, hasher: Hasher::default(), size: 0 }
+    }
+
+    /// What has passed, and the writer behind.
+    ///
+    /// # Errors
+    /// When the rest cannot be written.
+    pub(crate) fn finish(mut self) -> std::io::Result<(Blob, W)> {
+        self.inner.flush()?;
+        Ok((Blob { digest: self.hasher.finish(), size: self.size }, self.inner))
+    }
 }
 
 impl<W: Write> Write for HashingWriter<W> {

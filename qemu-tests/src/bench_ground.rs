@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
@@ -48,6 +48,8 @@ pub struct Ground {
     pub first: Built,
     /// How much slower this machine is than the one that time limits were chosen on.
     slowness: OnceLock<f64>,
+    /// The first image in every form, once somebody has asked for it.
+    every_envelope: Mutex<Option<Built>>,
 }
 
 impl Ground {
@@ -61,7 +63,25 @@ impl Ground {
         let registry = Registry::start(&lab)?;
         let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;
         let accelerator = Accelerator::probe(&lab, &first.iso())?;
-        Ok(Self { root: root.to_owned(), lab, key, registry, accelerator, first, slowness: OnceLock::new() })
+        let (slowness, every_envelope) = (OnceLock::new(), Mutex::new(None));
+        Ok(Self { root: root.to_owned(), lab, key, registry, accelerator, first, slowness, every_envelope })
+    }
+
+    /// The first image, written in every form that there is.
+    ///
+    /// # Errors
+    /// When the builder fails.
+    pub fn every_envelope(&self) -> Result<Built> {
+        let mut built = self.every_envelope.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = &*built {
+            return Ok(built.clone());
+        }
+        // The smallest archive: one empty frame.
+        let bundle = self.lab.work().join("bundle.tar.zst");
+        fs::write(&bundle, [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0]).context("cannot write a bundle")?;
+        let recipe = Recipe::every_envelope(&self.first.version, &bundle);
+        let made = images::build(&self.lab, "every-envelope", &recipe, &self.site(), None)?;
+        Ok(built.insert(made).clone())
     }
 
     /// A time limit that fits this machine, from one that fits the machine it was chosen on.

@@ -25,11 +25,24 @@ pub struct Recipe {
     /// Key pair other than the common one.
     pub keys: Option<PathBuf>,
     pub unsigned: bool,
+    /// Forms in which the image is written, if not the usual ones.
+    pub envelopes: Vec<String>,
+    /// Content bundles for the medium.
+    pub content: Vec<PathBuf>,
 }
+
+/// Where the bundle of [`Recipe::every_envelope`] is on the medium.
+pub const CONTENT_ON_THE_MEDIUM: &str = "/opt/spectrocloud/content/bundle.tar.zst";
 
 impl Recipe {
     pub fn version(version: &str) -> Self {
         Self { version: version.into(), ..Self::default() }
+    }
+
+    /// An image in every form that there is, with a bundle on its medium.
+    pub fn every_envelope(version: &str, bundle: &Path) -> Self {
+        let envelopes = ["raw", "raw-zst", "qcow2", "vmdk", "container"].map(str::to_owned).into();
+        Self { envelopes, content: vec![bundle.to_owned()], ..Self::version(version) }
     }
 
     #[must_use]
@@ -65,7 +78,8 @@ pub struct Built {
 }
 
 impl Built {
-    fn output(&self, suffix: &str) -> PathBuf {
+    /// The output whose name ends so.
+    pub fn output(&self, suffix: &str) -> PathBuf {
         self.folder.join("build").join(format!("edge-appliance-{}-amd64{suffix}", self.version))
     }
 
@@ -155,6 +169,13 @@ fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Resu
         "name: edge-appliance\nversion: \"{}\"\nkernel-arguments: {arguments}\npackages: {packages}\n",
         recipe.version
     );
+    if !recipe.envelopes.is_empty() {
+        forge.push_str(&format!("envelopes: {}\n", list(&recipe.envelopes)?));
+    }
+    if !recipe.content.is_empty() {
+        let bundles: Vec<String> = recipe.content.iter().map(|path| path.display().to_string()).collect();
+        forge.push_str(&format!("content: {}\n", list(&bundles)?));
+    }
     if !recipe.unsigned {
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }

@@ -49,6 +49,8 @@ pub struct Machine {
     /// The machine may stay on when this program ends.
     independent: bool,
     medium_first: bool,
+    /// What the firmware downloads and starts.
+    http_boot: Option<String>,
 }
 
 /// A machine that is on. Dropping it pulls the plug.
@@ -97,6 +99,7 @@ impl Machine {
             ssh_port,
             independent: false,
             medium_first: false,
+            http_boot: None,
         }
     }
 
@@ -138,6 +141,13 @@ impl Machine {
     #[must_use]
     pub fn preferring_medium(mut self) -> Self {
         self.medium_first = true;
+        self
+    }
+
+    /// Makes the firmware download a medium and start it, before any disk.
+    #[must_use]
+    pub fn starting_over_http(mut self, url: &str) -> Self {
+        self.http_boot = Some(url.to_owned());
         self
     }
 
@@ -244,9 +254,7 @@ impl Machine {
             .arg(format!("unix:{},server=on,wait=off", control.display()))
             .args(["-device", "i6300esb", "-action", "watchdog=reset"])
             .args(["-device", "virtio-rng-pci", "-device", "VGA"])
-            .arg("-netdev")
-            .arg(format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port))
-            .args(["-device", "virtio-net-pci,netdev=net"])
+            .args(self.network())
             .arg("-drive")
             .arg(format!(
                 "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={}",
@@ -290,6 +298,27 @@ impl Machine {
                 .args(["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on"]),
         };
         Ok(qemu.args(["-device", &drive]))
+    }
+}
+
+impl Machine {
+    fn network(&self) -> Vec<String> {
+        let user = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port);
+        let words: Vec<String> = match &self.http_boot {
+            None => vec!["-netdev".into(), user, "-device".into(), "virtio-net-pci,netdev=net".into()],
+            Some(url) => vec![
+                "-netdev".into(),
+                // Over IPv6 nobody answers, and the firmware waits for minutes.
+                format!("{user},ipv6=off,bootfile={url}"),
+                "-device".into(),
+                "virtio-net-pci,netdev=net,romfile=,bootindex=0".into(),
+                "-fw_cfg".into(),
+                "name=opt/org.tianocore/IPv4PXESupport,string=n".into(),
+                "-fw_cfg".into(),
+                "name=opt/org.tianocore/IPv6PXESupport,string=n".into(),
+            ],
+        };
+        words
     }
 }
 

@@ -86,12 +86,12 @@ fn loader_partition() -> Result<Option<Guid>> {
     Ok(text.and_then(|text| Guid::parse(&text).ok()))
 }
 
-/// The disk of the loader. A CD has no partition for the firmware to name, so in live mode an unnamed
-/// loader means an optical drive.
+/// The disk of the loader. A CD has no partition for the firmware to name, whether it is in a drive or was downloaded
+/// into memory; so in live mode an unnamed loader means one of these.
 fn is_candidate(disk: &PartitionedDisk, loader: Option<Guid>, mode: Mode) -> bool {
     match loader {
         Some(uuid) => disk.partitions.iter().any(|partition| partition.uuid == uuid),
-        None => mode != Mode::Live || disk.disk.optical,
+        None => mode != Mode::Live || disk.disk.optical || disk.disk.in_memory,
     }
 }
 

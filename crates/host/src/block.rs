@@ -28,6 +28,8 @@ pub struct Disk {
     pub read_only: bool,
     /// A CD or DVD drive.
     pub optical: bool,
+    /// Memory that the firmware presents as a disk, such as a medium that it has downloaded.
+    pub in_memory: bool,
 }
 
 impl Disk {
@@ -164,6 +166,7 @@ fn disk(folder: &Path) -> Option<Disk> {
         removable: flag("removable"),
         read_only: flag("ro"),
         optical: name.starts_with("sr"),
+        in_memory: name.starts_with("pmem"),
     })
 }
 

@@ -74,6 +74,10 @@ pub const MEDIUM_SIGNATURE: &str = "edge/manifest.sig.json";
 pub const MEDIUM_UKI_MAIN: &str = "edge/main.efi";
 pub const MEDIUM_UKI_RECOVERY: &str = "edge/recovery.efi";
 pub const MEDIUM_ID: &str = "edge/installation-id";
+/// Content for the cluster, by Palette's names.
+pub const MEDIUM_CONTENT: &str = "opt/spectrocloud/content";
+pub const MEDIUM_CLUSTER_DEFINITION: &str = "opt/spectrocloud/clusterconfig/spc.tgz";
+pub const MEDIUM_EDGE_CUSTOM_CONFIG: &str = ".edge_custom_config.yaml";
 
 /// On the ESP.
 pub const ESP_UKI_DIR: &str = "EFI/Linux";

@@ -19,6 +19,8 @@ pub const MEDIA_ROOT: &str = "application/vnd.edgeforge.root.v1.erofs+zstd";
 pub const MEDIA_UKI_MAIN: &str = "application/vnd.edgeforge.uki-main.v1";
 pub const MEDIA_UKI_RECOVERY: &str = "application/vnd.edgeforge.uki-recovery.v1";
 pub const MEDIA_UKI_LIVE: &str = "application/vnd.edgeforge.uki-live.v1";
+/// Content of the file `oci-layout`.
+pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The empty config object of an artifact.
 pub const EMPTY: &[u8] = b"{}";
 
@@ -37,7 +39,7 @@ pub struct Descriptor {
 pub struct Manifest {
     pub schema_version: u32,
     pub media_type: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,

@@ -5,6 +5,8 @@ mod bad_images;
 mod by_hand;
 mod configuration;
 mod installation;
+mod netboot;
+mod outputs;
 mod power_cuts;
 mod refusals;
 mod reproducibility;
@@ -49,12 +51,15 @@ pub(crate) const ALL: &[Scenario] = &[
     short("medium-left-in-the-drive", installation::medium_left_in_the_drive),
     short("network-change-comes-back", configuration::network_change_comes_back),
     short("stages-run-in-order", configuration::stages_run_in_order),
+    short("outputs-hold-against-other-tools", outputs::hold_against_other_tools),
     short("builds-are-reproducible", reproducibility::two_builds_are_equal),
     short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
     short("raw-disk-grows", installation::raw_disk_grows),
     short("wrong-answers-stop", configuration::wrong_answers_stop),
     short("disk-too-small", installation::disk_too_small),
     long("bad-images-before-user-space", bad_images::before_user_space),
+    long("boots-over-http", netboot::boots_over_http),
+    long("large-content-on-the-medium", outputs::large_content),
     long("damage-that-init-finds", bad_images::damaged_for_init),
     long("many-power-cuts-during-upgrade", power_cuts::many_during_upgrade),
 ];

@@ -1,147 +1,25 @@
-//! What a machine is started from: the installer ISO (as CD and as USB stick) and the raw disk.
+//! The raw disk: what an installation would leave.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use edge_host::child::Child;
-use edge_host::gpt::{self, Guid};
-use edge_host::sandbox::Sandbox;
+use edge_host::gpt;
 use edge_model::cmdline::Mode;
-use edge_model::ids::InstallationId;
-use edge_model::layout::{MIB, Role, TYPE_ESP, TYPE_LINUX, default_slot_size, minimum_disk};
+use edge_model::layout::{MIB, Role, default_slot_size, minimum_disk};
 use edge_model::{Context, Result, paths};
 use edge_planner::accounts;
 use edge_planner::configuration::{self, Form};
-use edge_slot_image::Hasher;
 
-use crate::clock;
+use super::{DEADLINE, Parts};
 use crate::fat::{Fat, place};
-use crate::project::Project;
-use crate::provider_image::Image;
-use crate::root_image::BuiltRoot;
-
-const DEADLINE: Duration = Duration::from_secs(600);
-const VOLUME_LABEL: &str = "EDGE_INSTALL";
-
-/// What both media are made from.
-pub(crate) struct Parts<'a> {
-    pub(crate) project: &'a Project,
-    pub(crate) image: &'a Image,
-    pub(crate) root: &'a BuiltRoot,
-    /// systemd-boot.
-    pub(crate) loader: &'a Path,
-    pub(crate) tools: &'a Sandbox,
-    /// A folder for files on the way.
-    pub(crate) scratch: &'a Path,
-}
-
-impl Parts<'_> {
-    fn created(&self) -> u64 {
-        self.image.manifest.created
-    }
-
-    /// A number that depends on the image and `purpose` only.
-    fn volume_id(&self, purpose: &str) -> u32 {
-        let guid = self.guid(purpose).0;
-        u32::from_le_bytes([guid[0], guid[1], guid[2], guid[3]])
-    }
-
-    fn guid(&self, purpose: &str) -> Guid {
-        Guid::derived(format!("{} {purpose}", self.image.manifest.root.root_hash).as_bytes())
-    }
-
-    fn write_scratch(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-        let path = self.scratch.join(name);
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
-    }
-
-    /// The identity of a medium: everything that an installation from it would bring to a host.
-    pub(crate) fn installation_id(&self) -> Result<InstallationId> {
-        let mut hasher = Hasher::default();
-        hasher.update(&self.image.manifest_bytes);
-        hasher.update(self.project.user_data.as_bytes());
-        hasher.update(b"\0");
-        hasher.update(self.project.unattended.as_bytes());
-        for (path, source) in &self.project.medium_overlay {
-            hasher.update(path.as_bytes());
-            hasher.update(&edge_host::files::digest(source)?.0.0);
-        }
-        Ok(InstallationId(hasher.finish()))
-    }
-}
-
-/// Writes the installer ISO.
-///
-/// # Errors
-/// When a tool fails.
-pub(crate) fn write_iso(parts: &Parts<'_>, output: &Path) -> Result<()> {
-    let esp = parts.scratch.join("esp.img");
-    let conf = parts.write_scratch("loader.conf", b"timeout 0\neditor no\n")?;
-    let uki = parts.image.uki(Mode::Live);
-    let files = vec![
-        (paths::ESP_LOADER_FALLBACK.to_owned(), parts.loader.to_owned()),
-        (format!("{}/edge-live.efi", paths::ESP_UKI_DIR), uki),
-        (paths::ESP_LOADER_CONF.to_owned(), conf),
-    ];
-    let (size, id, modified) = (Fat::size_for(&files)?, parts.volume_id("live esp"), parts.created());
-    Fat { size, label: None, id, modified, files }.write(parts.tools, &esp)?;
-    let tree = parts.scratch.join("iso");
-    fill_iso_tree(parts, &tree)?;
-    let stamp = clock::xorriso_stamp(parts.created())?;
-    Child::new("xorriso")
-        .env("SOURCE_DATE_EPOCH", parts.created().to_string())
-        .env("TZ", "UTC")
-        .args(["-as", "mkisofs", "-quiet", "-volid", VOLUME_LABEL, "-r"])
-        .arg(format!("--modification-date={stamp}"))
-        .args(["--set_all_file_dates", &stamp])
-        .args(["--gpt_disk_guid", &parts.guid("medium").to_string()])
-        .arg("-o")
-        .arg(output)
-        .args(["-append_partition", "2", TYPE_ESP])
-        .arg(&esp)
-        .args(["-append_partition", "3", TYPE_LINUX])
-        .arg(parts.root.image())
-        .args(["-appended_part_as_gpt", "-partition_offset", "16"])
-        .args(["-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
-        .arg(&tree)
-        .deadline(DEADLINE)
-        .inside(parts.tools)?
-        .run()
-        .map(drop)
-}
-
-fn fill_iso_tree(parts: &Parts<'_>, tree: &Path) -> Result<()> {
-    let put = |name: &str, bytes: &[u8]| {
-        let path = tree.join(name);
-        let folder = path.parent().unwrap_or(tree);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&path, bytes))
-            .with_context(|| format!("cannot write {}", path.display()))
-    };
-    for (path, source) in &parts.project.medium_overlay {
-        put(path, &fs::read(source).with_context(|| format!("cannot read {}", source.display()))?)?;
-    }
-    put(paths::MEDIUM_USER_DATA, parts.project.user_data.as_bytes())?;
-    put(paths::MEDIUM_UNATTENDED, parts.project.unattended.as_bytes())?;
-    put(paths::MEDIUM_MANIFEST, &parts.image.manifest_bytes)?;
-    if let Some(signature) = &parts.image.signature {
-        put(paths::MEDIUM_SIGNATURE, signature)?;
-    }
-    put(paths::MEDIUM_ID, format!("{}\n", parts.installation_id()?.0).as_bytes())?;
-    for (mode, name) in [(Mode::Main, paths::MEDIUM_UKI_MAIN), (Mode::Recovery, paths::MEDIUM_UKI_RECOVERY)] {
-        put(name, &fs::read(parts.image.uki(mode)).context("cannot read a UKI")?)?;
-    }
-    Ok(())
-}
 
 /// Writes a disk as an installation would leave it, for machines that are imaged instead of installed. The
 /// host extends the last partition at its first boot.
 ///
 /// # Errors
 /// When a tool fails.
-pub(crate) fn write_raw(parts: &Parts<'_>, output: &Path) -> Result<()> {
+pub(super) fn write(parts: &Parts<'_>, output: &Path) -> Result<()> {
     let slot_size = default_slot_size(parts.image.manifest.root.size());
     let size = minimum_disk(slot_size);
     File::create(output)
