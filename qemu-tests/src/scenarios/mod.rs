@@ -2,6 +2,7 @@
 
 mod api_contract;
 mod bad_images;
+mod bases;
 mod by_hand;
 mod configuration;
 mod installation;
@@ -51,6 +52,7 @@ pub(crate) const ALL: &[Scenario] = &[
     short("medium-left-in-the-drive", installation::medium_left_in_the_drive),
     short("network-change-comes-back", configuration::network_change_comes_back),
     short("stages-run-in-order", configuration::stages_run_in_order),
+    short("image-from-a-registry", bases::image_from_a_registry),
     short("outputs-hold-against-other-tools", outputs::hold_against_other_tools),
     short("builds-are-reproducible", reproducibility::two_builds_are_equal),
     short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
@@ -58,6 +60,8 @@ pub(crate) const ALL: &[Scenario] = &[
     short("wrong-answers-stop", configuration::wrong_answers_stop),
     short("disk-too-small", installation::disk_too_small),
     long("bad-images-before-user-space", bad_images::before_user_space),
+    long("kairos-base-runs", bases::kairos_base_runs),
+    long("real-kairos-base-runs", bases::real_kairos_base_runs),
     long("boots-over-http", netboot::boots_over_http),
     long("large-content-on-the-medium", outputs::large_content),
     long("damage-that-init-finds", bad_images::damaged_for_init),
