@@ -143,3 +143,62 @@ fn compress(archive: &Path, output: &Path) -> Result<(Blob, Blob)> {
     let (compressed, _) = encoder.finish()?.finish()?;
     Ok((plain, compressed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn about(version: &str) -> About<'_> {
+        About { name: "shop", version, created: 1_700_000_000, root_hash: RootHash([7; 32]) }
+    }
+
+    fn read(path: &Path) -> Value {
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_layer_is_what_manifest_and_config_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::default();
+        tree.put_file("etc/hostname", 0o644, "edge\n");
+        tree.put("etc/alias", 0o644, Content::HardLink("etc/hostname".into()));
+        let layouts = [folder.path().join("1"), folder.path().join("2")];
+        for layout in &layouts {
+            build(&tree, &about("1.0+a~b"), layout).unwrap();
+        }
+        let [index, other] =
+            [0, 1].map(|number: usize| fs::read(layouts[number].join("index.json")).unwrap());
+        assert!(index == other, "the same tree gives the same image");
+        let manifest = read(&layouts[0].join("index.json"))["manifests"][0].clone();
+        assert_eq!(manifest["annotations"][ANNOTATION_TAG], "1.0_a_b");
+        let blob = |descriptor: &Value| {
+            let digest = descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+            layouts[0].join("blobs/sha256").join(digest)
+        };
+        let manifest = read(&blob(&manifest));
+        assert!(manifest.get("artifactType").is_none());
+        let layer = fs::read(blob(&manifest["layers"][0])).unwrap();
+        assert_eq!(manifest["layers"][0]["digest"], edge_slot_image::sha256(&layer).to_string());
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(layer.as_slice()).read_to_end(&mut plain).unwrap();
+        let config = read(&blob(&manifest["config"]));
+        assert_eq!(config["rootfs"]["diff_ids"][0], edge_slot_image::sha256(&plain).to_string());
+    }
+
+    #[test]
+    fn the_archive_is_for_docker_and_the_folder_is_a_layout() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        build(&Tree::default(), &about("1"), &path("cached")).unwrap();
+        publish(&path("cached"), 0, &path("container"), &path("archive.tar")).unwrap();
+        assert!(!path("container/manifest.json").exists());
+        let archive = Tree::read(&path("archive.tar")).unwrap();
+        let docker: Value = serde_json::from_slice(&archive.read_file(DOCKER_MANIFEST).unwrap()).unwrap();
+        assert_eq!(docker[0]["RepoTags"][0], "shop:1");
+        for name in [&docker[0]["Config"], &docker[0]["Layers"][0]] {
+            let name = name.as_str().unwrap();
+            assert!(archive.contains(name) && path("container").join(name).exists(), "{name}");
+        }
+    }
+}

@@ -15,7 +15,7 @@ pub(super) fn boots_over_http(ground: &Ground) -> Result<()> {
     let mut powered = netboot.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: starting the installer", ground.patience(300))?;
     ensure(server.downloads() == 1, || format!("the medium was sent {} times", server.downloads()))?;
-    powered.serial.expect("is installed on /dev/vda", ground.patience(240))?;
+    powered.serial.expect("is installed on /dev/vda", ground.patience(600))?;
     powered.pull_the_plug();
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)
