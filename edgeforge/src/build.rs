@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::normalise::{self, PROGRAMS};
 use crate::packages::Licences;
-use crate::progress::Progress;
+use crate::progress::{Progress, Taken};
 use crate::project::Project;
 use crate::provider_image::{self, Image};
 use crate::recipe::{self, Recipe};
@@ -56,6 +56,7 @@ pub(crate) struct Summary {
     pub(crate) root_hash: RootHash,
     pub(crate) signed: bool,
     pub(crate) outputs: Vec<envelopes::Output>,
+    pub(crate) steps: Vec<Taken>,
 }
 
 /// A root before it becomes an appliance's.
@@ -117,7 +118,7 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     let iso = project.output().join(format!("{name}.iso"));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
     let outputs = envelopes::list(&project.output(), &name)?;
-    Ok(Summary { iso, iso_size, root_hash, signed, outputs })
+    Ok(Summary { iso, iso_size, root_hash, signed, outputs, steps: progress.taken() })
 }
 
 /// The part of `forge.yaml` that root and UKIs depend on: who asks for one more envelope waits for that alone.

@@ -6,8 +6,9 @@ use std::path::Path;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
 use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
+
+use crate::oci::credentials;
 
 /// Largest piece that is held in memory.
 const PIECE: usize = 4 << 20;
@@ -37,7 +38,7 @@ pub(crate) fn push(layout: &Path, reference: &str, plain_http: bool) -> Result<(
 
 async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
     let registry = |error: oci_client::errors::OciDistributionError| Error::environment(error.to_string());
-    let auth = registry_login(target);
+    let auth = credentials::of(target.resolve_registry())?;
     client.auth(target, &auth, RegistryOperation::Push).await.map_err(registry)?;
     client.store_auth_if_needed(target.resolve_registry(), &auth).await;
     let index = fs::read(layout.join("index.json")).context("cannot read index.json")?;
@@ -56,14 +57,6 @@ async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Resu
         oci::MEDIA_MANIFEST.parse().map_err(|_| Error::internal("a media type is not a header value"))?;
     client.push_manifest_raw(target, bytes, kind).await.map_err(registry)?;
     Ok(())
-}
-
-/// `REGISTRY_USER` and `REGISTRY_PASSWORD`: a secret has no place on a command line.
-fn registry_login(_target: &Reference) -> RegistryAuth {
-    match (std::env::var("REGISTRY_USER"), std::env::var("REGISTRY_PASSWORD")) {
-        (Ok(user), Ok(password)) => RegistryAuth::Basic(user, password),
-        _ => RegistryAuth::Anonymous,
-    }
 }
 
 fn blob_path(layout: &Path, descriptor: &Descriptor) -> std::path::PathBuf {

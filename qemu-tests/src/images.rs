@@ -151,7 +151,11 @@ pub fn build_in(
     Ok(Built { folder: folder.to_owned(), version: recipe.version.clone(), root_hash })
 }
 
-fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Result<()> {
+/// Writes a project as engineers would, without building it.
+///
+/// # Errors
+/// When files cannot be written.
+pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }

@@ -54,6 +54,7 @@ fn files() -> Result<Vec<(&'static str, String)>> {
         ("docs/reference/api.md", openapi::page()),
         ("docs/reference/user-data.md", page("user-data", USER_DATA, UserData::schema())),
         ("docs/reference/canvos-arg.md", canvos_page()),
+        ("docs/reference/forge.md", page("forge.yaml", FORGE, Forge::schema())),
         ("docs/reference/unattended.md", page("unattended.yaml", UNATTENDED, Unattended::schema())),
     ])
 }
@@ -90,6 +91,8 @@ fn becomes(fate: Fate) -> String {
 const USER_DATA: &str = "Cloud-config of this system: every key of Kairos and Palette Edge is known. `edge` may be called \
 `stylus`. How sources are merged, and what happens with wrong keys: [configuration](../configuration.md). For editors: \
 [JSON Schema](../schema/user-data.schema.json).";
+const FORGE: &str = "What a project builds. How to use it: [build](../build.md). For editors: \
+[JSON Schema](../schema/forge.schema.json).";
 const UNATTENDED: &str = "The answers of the site operator. How to use it: [unattended.yaml](../unattended.md). For editors: \
 [JSON Schema](../schema/unattended.schema.json).";
 

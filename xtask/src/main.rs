@@ -52,7 +52,10 @@ enum Command {
     /// Write what follows from the types: schemas and reference pages
     Generate,
     /// Sizes, times and memory against their marks
-    Bench,
+    Bench {
+        #[arg(default_value = "all")]
+        part: bench::Part,
+    },
 }
 
 fn main() -> ExitCode {
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
         Command::Test { scenarios } => test::test(&scenarios, false),
         Command::TestLong => test::test(&[], true),
         Command::Generate => generate::generate(),
-        Command::Bench => bench::bench(),
+        Command::Bench { part } => bench::bench(part),
     };
     finish(result)
 }

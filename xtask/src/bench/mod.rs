@@ -1,5 +1,7 @@
 //! Sizes, times and memory against their marks. Prints what it measured; judges nothing by itself.
 
+mod builder;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,18 +17,32 @@ use crate::{build, packages, root};
 
 const MIB: f64 = (1u64 << 20) as f64;
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    All,
+    Builder,
+    Host,
+}
+
 /// Builds, boots and upgrades, and prints a table.
 ///
 /// # Errors
 /// When a step fails.
-pub(crate) fn bench() -> Result<()> {
+pub(crate) fn bench(part: Part) -> Result<()> {
     packages::for_builder()?;
     build::build(false)?;
     let ground = Ground::prepare(&root(), &root().join("target/bench"))?;
-    builds(&ground)?;
-    sizes(&ground.first)?;
-    validation(&ground)?;
-    host(&ground)
+    if part != Part::Host {
+        builds(&ground)?;
+        sizes(&ground.first)?;
+        validation(&ground)?;
+        builder::compare(&ground)?;
+    }
+    if part != Part::Builder {
+        host(&ground)?;
+    }
+    Ok(())
 }
 
 fn row(what: &str, value: String, mark: &str) {
