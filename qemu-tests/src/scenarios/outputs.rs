@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge_host::child::Child;
 use edge_model::manifest::{BLOCK_SIZE, ImageManifest};
 use edge_model::{Context, Error, Result};
 use qemu_tests::bench_ground::Ground;
@@ -14,6 +15,18 @@ use super::ensure;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 const SECTOR: u64 = 512;
+/// <https://github.com/spdx/tools-python>
+const SPDX: &str = "import sys
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+messages = validate_full_spdx_document(parse_file(sys.argv[1]))
+sys.exit('\\n'.join(message.validation_message for message in messages[:20]) or None)";
+/// <https://github.com/CycloneDX/cyclonedx-python-lib>
+const CYCLONEDX: &str = "import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
+sys.exit(str(error)[:2000] if error else None)";
 
 /// One build, and a folder for what tools make of it.
 struct Outputs<'a> {
@@ -29,6 +42,7 @@ pub(super) fn hold_against_other_tools(ground: &Ground) -> Result<()> {
         "another choice of envelopes has changed the image".into()
     })?;
     outputs.checksums()?;
+    outputs.documents()?;
     let root = outputs.root_image()?;
     outputs.raw_disk()?;
     outputs.medium()?;
@@ -64,6 +78,32 @@ impl Outputs<'_> {
         let build = self.built.folder.join("build");
         let check = format!("cd {} && sha256sum --check --quiet SHA256SUMS *.sha256", build.display());
         self.tool("sh", &["-c", &check]).map(drop)
+    }
+
+    /// The bills of materials, by the validators of those who wrote the standards.
+    fn documents(&self) -> Result<()> {
+        let python = self.at("validators/bin/python");
+        let script = format!(
+            "python3 -m venv {0} && {0}/bin/pip install --quiet spdx-tools 'cyclonedx-python-lib[json-validation]'",
+            self.at("validators")
+        );
+        if let Err(error) = Child::new("sh").args(["-ec", &script]).deadline(DEADLINE).run() {
+            println!("SKIPPED validators of SPDX and CycloneDX: they cannot be installed here: {error}");
+            return Ok(());
+        }
+        let build = self.built.folder.join("build");
+        for (validator, name) in [(SPDX, "sbom.spdx.json"), (CYCLONEDX, "sbom.cyclonedx.json")] {
+            let good = build.join(name);
+            let spoiled = self.folder.join(name);
+            let text = fs::read_to_string(&good).with_context(|| format!("cannot read {name}"))?;
+            let text = text.replace("\"SPDX-2.3\"", "\"SPDX-9\"").replace("\"bomFormat\"", "\"form\"");
+            fs::write(&spoiled, text).context("cannot write a spoiled document")?;
+            let says =
+                |path: &Path| Child::new(&python).args(["-c", validator]).arg(path).deadline(DEADLINE).run();
+            says(&good).with_context(|| format!("{name} is not what its standard says"))?;
+            ensure(says(&spoiled).is_err(), || format!("the validator accepts any {name}"))?;
+        }
+        Ok(())
     }
 
     /// Returns the image, as it is on the medium.
