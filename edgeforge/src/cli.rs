@@ -317,11 +317,11 @@ fn fetch(directory: &Path, freshness: Freshness, dry_run: bool, json: bool) -> R
 
 /// On the error output: the answer is the last line alone.
 fn tell_next_steps(project: &Project, summary: &Summary, pushed: bool) {
-    let mebibytes = |size: u64| size as f64 / f64::from(1 << 20);
     eprintln!("\n{}:", project.output().display());
     for output in &summary.outputs {
         let name = output.path.file_name().unwrap_or_default().to_string_lossy();
-        eprintln!("  {name:<44} {:>9.1} MiB  {}", mebibytes(output.size), output.what);
+        let size = indicatif::HumanBytes(output.size).to_string();
+        eprintln!("  {name:<44} {size:>11}  {}", output.what);
     }
     let iso = summary.iso.display();
     eprintln!("Next:");
