@@ -252,6 +252,7 @@ impl Builder<'_> {
             serde_json::from_slice(&added).context("a file of the cache is damaged")?;
         ours.project.extend(added);
         ours.commands = commands;
+        ours.generated.insert(format!("usr/lib/modules/{}/config", kernel.release));
         let origins = Origins { licences: &licences, ours: &ours, lock: &inputs.lock };
         self.write_outputs(staging, &image, &root, container.as_ref(), &origins)?;
         Ok((root.description.root_hash, image.signature.is_some()))

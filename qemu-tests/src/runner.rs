@@ -1,8 +1,8 @@
-//! The runner: the base host first, then everything else, two machines at a time.
+//! The runner: the base host first, beside it what needs no machine, then everything else, two at a time.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use edge_model::Result;
@@ -28,15 +28,19 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     let summary = Mutex::new(Tally::default());
     // Somebody who works on one scenario need not install each time.
     let reuse = !names.is_empty() && !names.contains(&scenarios::BASE.name) && ground.has_base();
-    if !reuse && !run_one(&ground, &scenarios::BASE, &summary) {
-        return Ok(read(&summary));
-    }
-    let queue: Mutex<VecDeque<&Scenario>> = Mutex::new(scenarios::ALL.iter().filter(wanted).collect());
+    let queue = Queue {
+        waiting: Mutex::new(scenarios::ALL.iter().filter(wanted).collect()),
+        base: Mutex::new(if reuse { Base::Stands } else { Base::Missing }),
+        changed: Condvar::new(),
+    };
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL {
             scope.spawn(|| {
-                while let Some(scenario) = take(&queue) {
-                    run_one(&ground, scenario, &summary);
+                while let Some(scenario) = queue.next() {
+                    let well = run_one(&ground, scenario, &summary);
+                    if scenario.name == scenarios::BASE.name {
+                        queue.base_is(if well { Base::Stands } else { Base::Failed });
+                    }
                 }
             });
         }
@@ -48,8 +52,47 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     Ok(read(&summary))
 }
 
-fn take<'a>(queue: &Mutex<VecDeque<&'a Scenario>>) -> Option<&'a Scenario> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+/// The host that most scenarios start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    Missing,
+    BeingInstalled,
+    Stands,
+    Failed,
+}
+
+struct Queue<'a> {
+    waiting: Mutex<VecDeque<&'a Scenario>>,
+    base: Mutex<Base>,
+    changed: Condvar,
+}
+
+impl<'a> Queue<'a> {
+    /// What can run now; the base before everything else. Waits while everything that is left needs the base.
+    fn next(&self) -> Option<&'a Scenario> {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if *base == Base::Missing {
+                *base = Base::BeingInstalled;
+                return Some(&scenarios::BASE);
+            }
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let can_run = |scenario: &&Scenario| *base == Base::Stands || !scenario.needs_base;
+            if let Some(at) = waiting.iter().position(can_run) {
+                return waiting.remove(at);
+            }
+            if waiting.is_empty() || *base != Base::BeingInstalled {
+                return None;
+            }
+            drop(waiting);
+            base = self.changed.wait(base).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn base_is(&self, now: Base) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.changed.notify_all();
+    }
 }
 
 fn read(summary: &Mutex<Tally>) -> Tally {
