@@ -214,3 +214,119 @@ fn from_docker(files: &dyn Files) -> Result<Image> {
         .map(|(path, diff_id)| Ok(Layer { stored: files.find(path)?, digest: None, diff_id }));
     Ok(Image { digest: sha256(&config), layers: layers.collect::<Result<_>>()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Tree;
+    use std::io::Write;
+
+    /// A layer's archive, compressed, with its digest when it is not.
+    fn layer(path: &str, text: &str) -> (Vec<u8>, Digest) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::default();
+        tree.put_file(path, 0o644, text);
+        let file = folder.path().join("layer.tar");
+        tree.write(&file, 0).unwrap();
+        let plain = std::fs::read(file).unwrap();
+        let digest = sha256(&plain);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        (encoder.finish().unwrap(), digest)
+    }
+
+    /// An OCI layout with one image of two layers under the tag `1`.
+    fn layout(folder: &Path) -> Digest {
+        let blobs = folder.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let put = |bytes: &[u8]| {
+            std::fs::write(blobs.join(to_hex(&sha256(bytes).0)), bytes).unwrap();
+            serde_json::json!({ "digest": sha256(bytes).to_string(), "size": bytes.len() })
+        };
+        let layers = [layer("etc/a", "one"), layer("etc/b", "two")];
+        let ids: Vec<String> = layers.iter().map(|(_, digest)| digest.to_string()).collect();
+        let config =
+            serde_json::json!({ "architecture": "amd64", "os": "linux", "rootfs": { "diff_ids": ids } });
+        let config = put(config.to_string().as_bytes());
+        let blobs: Vec<_> = layers.iter().map(|(bytes, _)| put(bytes)).collect();
+        let manifest = serde_json::json!({ "config": config, "layers": blobs }).to_string();
+        let mut descriptor = put(manifest.as_bytes());
+        descriptor["annotations"] = serde_json::json!({ NAME_OF_TAG: "1" });
+        std::fs::write(
+            folder.join("index.json"),
+            serde_json::json!({ "manifests": [descriptor] }).to_string(),
+        )
+        .unwrap();
+        sha256(layers[0].0.as_slice())
+    }
+
+    fn read(image: &Image) -> Result<Tree> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::default();
+        for (at, layer) in image.layers.iter().enumerate() {
+            let path = folder.path().join(at.to_string());
+            layer.write_archive(&path)?;
+            tree.apply_layer(&path, folder.path())?;
+        }
+        Ok(tree)
+    }
+
+    #[test]
+    fn a_layout_is_read_with_and_without_its_tag() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = layout(folder.path());
+        let place = folder.path().display().to_string();
+        for place in [place.clone(), format!("{place}:1")] {
+            let tree = read(&from_layout(Path::new("/"), &place).unwrap()).unwrap();
+            assert_eq!(tree.read_file("etc/b").unwrap(), b"two");
+        }
+        assert!(from_layout(Path::new("/"), &format!("{place}:2")).is_err());
+        let blob = folder.path().join("blobs/sha256").join(to_hex(&first.0));
+        let mut bytes = std::fs::read(&blob).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&blob, bytes).unwrap();
+        let error = read(&from_layout(Path::new("/"), &place).unwrap()).unwrap_err();
+        assert_eq!(error.class, edge_model::Class::Integrity, "{error}");
+    }
+
+    #[test]
+    fn archives_of_docker_are_read_with_links_between_layers() {
+        let (bytes, digest) = layer("etc/a", "one");
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut plain).unwrap();
+        let config = serde_json::json!({ "architecture": "amd64", "rootfs": { "diff_ids": [digest.to_string(), digest.to_string()] } });
+        let list = serde_json::json!([{ "Config": "c.json", "Layers": ["1/layer.tar", "2/layer.tar"] }]);
+        let mut tree = Tree::default();
+        tree.put_file("manifest.json", 0o644, list.to_string());
+        tree.put_file("c.json", 0o644, config.to_string());
+        tree.put_file("1/layer.tar", 0o644, plain);
+        tree.put_symlink("2/layer.tar", "../1/layer.tar");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saved.tar");
+        tree.write(&path, 0).unwrap();
+        let image = from_archive(&path).unwrap();
+        assert_eq!(image.layers.len(), 2);
+        assert_eq!(read(&image).unwrap().read_file("etc/a").unwrap(), b"one");
+        std::fs::write(&path, "no archive at all").unwrap();
+        assert!(from_archive(&path).is_err());
+    }
+
+    #[test]
+    fn a_bomb_is_called_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb");
+        let zeros = vec![0; 1 << 20];
+        let mut encoder = zstd::Encoder::new(std::fs::File::create(&path).unwrap(), 1).unwrap();
+        for _ in 0..2200 {
+            encoder.write_all(&zeros).unwrap();
+        }
+        encoder.finish().unwrap();
+        let size = std::fs::metadata(&path).unwrap().len();
+        let layer =
+            Layer { stored: Stored { path, offset: 0, size }, digest: None, diff_id: Digest([0; 32]) };
+        let error =
+            layer.read(|archive| Ok(std::io::copy(archive, &mut std::io::sink()).map(drop)?)).unwrap_err();
+        assert!(error.to_string().contains("bomb"), "{error}");
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_host::child::Child;
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 use qemu_tests::bench_ground::{DISK_GIB, Ground};
 use qemu_tests::machine::{Bus, Machine, Medium};
 use serde_json::Value as Json;
@@ -79,7 +79,27 @@ pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
     fs::write(project.folder.join("overlay/files/new"), "drift").context("cannot change the overlay")?;
     let refused =
         project.build(&["--offline", "--locked"]).err().map(|error| error.to_string()).unwrap_or_default();
-    ensure(refused.contains("overlay/files/new added"), || format!("drift was not refused: {refused}"))
+    ensure(refused.contains("overlay/files/new added"), || format!("drift was not refused: {refused}"))?;
+    builds_do_not_disturb_each_other(&project)
+}
+
+/// Two projects that need the same are built at the same time, and one of the builds is killed.
+fn builds_do_not_disturb_each_other(project: &Project<'_>) -> Result<()> {
+    let twin = Project { ground: project.ground, folder: project.folder.with_file_name("twin") };
+    let copy = format!("rm -rf {1}; cp -r {0} {1}; rm -rf {1}/build", project.path(), twin.path());
+    Child::new("sh").args(["-ec", &copy]).deadline(DEADLINE).run()?;
+    let log = project.folder.with_file_name("killed.log");
+    let mut killed =
+        Child::new(project.ground.lab.edgeforge()).args(["build", &project.path()]).spawn(&log)?;
+    let other = std::thread::scope(|scope| {
+        let other = scope.spawn(|| twin.build(&[]));
+        // In the middle of the step that both need.
+        std::thread::sleep(Duration::from_secs(2));
+        killed.kill();
+        other.join().map_err(|_| Error::internal("a build panicked"))
+    })??;
+    let again = project.build(&[])?;
+    ensure(again == other, || format!("the builds differ: {again} and {other}"))
 }
 
 /// The same story, installed: the agent runs the stages that the base brings along.
