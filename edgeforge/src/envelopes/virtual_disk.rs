@@ -54,8 +54,8 @@ fn set_content_id(path: &Path, id: u32) -> Result<()> {
     let (start, length) = descriptor_place(&header)?;
     let mut descriptor = vec![0; length];
     file.read_exact_at(&mut descriptor, start).context("cannot read its description")?;
-    let at = content_id_place(&descriptor)?;
-    file.write_all_at(format!("{id:08x}").as_bytes(), start + at).context("cannot write its description")
+    let changed = with_content_id(&descriptor, id)?;
+    file.write_all_at(&changed, start).context("cannot write its description")
 }
 
 /// First byte and length of the description.
@@ -69,15 +69,25 @@ fn descriptor_place(header: &[u8; 44]) -> Result<(u64, usize)> {
     }
 }
 
-/// Where the eight digits of the content ID begin.
-fn content_id_place(descriptor: &[u8]) -> Result<u64> {
+/// The description with another content ID, in the same space. qemu-img writes the number without leading zeros, so
+/// the old one may be shorter.
+fn with_content_id(descriptor: &[u8], id: u32) -> Result<Vec<u8>> {
     const KEY: &[u8] = b"\nCID=";
-    let at = descriptor.windows(KEY.len()).position(|window| window == KEY).map(|at| at + KEY.len());
-    let digits = at.and_then(|at| descriptor.get(at..at + 8));
-    match (at, digits) {
-        (Some(at), Some(digits)) if digits.iter().all(u8::is_ascii_hexdigit) => Ok(at as u64),
-        _ => Err(Error::internal("qemu-img wrote a vmdk file without a content ID")),
+    let wrong = || Error::internal("qemu-img wrote a vmdk file without a content ID");
+    let end = descriptor.iter().position(|byte| *byte == 0).unwrap_or(descriptor.len());
+    let text = &descriptor[..end];
+    let at = text.windows(KEY.len()).position(|window| window == KEY).ok_or_else(wrong)? + KEY.len();
+    let digits = text[at..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if digits == 0 || text.get(at + digits) != Some(&b'\n') {
+        return Err(wrong());
     }
+    let number = format!("{id:08x}");
+    let mut changed = [&text[..at], number.as_bytes(), &text[at + digits..]].concat();
+    if changed.len() > descriptor.len() {
+        return Err(Error::internal("qemu-img left no space in the description of a vmdk file"));
+    }
+    changed.resize(descriptor.len(), 0);
+    Ok(changed)
 }
 
 #[cfg(test)]
@@ -92,7 +102,7 @@ mod tests {
             whole[..4].copy_from_slice(b"KDMV");
             whole[12..].copy_from_slice(&header);
             let _ = descriptor_place(&whole);
-            let _ = content_id_place(format!("\nCID={rest}").as_bytes());
+            let _ = with_content_id(format!("\nCID={rest}").as_bytes(), 1);
         }
     }
 
@@ -110,6 +120,9 @@ mod tests {
         set_content_id(&path, 0x12ab).unwrap();
         let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
         assert!(text.contains("\nCID=000012ab\nparentCID=ffffffff\n"), "{text}");
+        let short = b"version=1\nCID=beef\nparentCID=ffffffff\n\0\0\0\0\0\0";
+        let long = with_content_id(short, 0x12ab).unwrap();
+        assert_eq!(&long[..], b"version=1\nCID=000012ab\nparentCID=ffffffff\n\0\0");
         std::fs::write(&path, vec![0; 600]).unwrap();
         assert!(set_content_id(&path, 1).is_err());
     }
