@@ -84,6 +84,7 @@ struct Builder<'a> {
     tools: Sandbox,
     programs: PathBuf,
     progress: &'a Progress,
+    offline: bool,
 }
 
 /// Builds a project into its `build/` folder.
@@ -93,6 +94,7 @@ struct Builder<'a> {
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
     lint::check_ignored(&project.forge.lint_ignore)?;
     let content = envelopes::Content::find(project)?;
+    let _alone = alone(project)?;
     let cache = Cache::open(!options.no_cache)?;
     let recipe = Recipe::load()?;
     let inputs = find_inputs(project, &recipe, &cache, options, progress)?;
@@ -100,7 +102,8 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     let tools = tools::prepare(&cache, &base, Purpose::Builder, options.offline, progress)?;
     let tools = tools.share(&project.directory);
     let programs = programs_folder()?;
-    let builder = Builder { project, content, recipe, cache, tools, programs, progress };
+    let builder =
+        Builder { project, content, recipe, cache, tools, programs, progress, offline: options.offline };
     let staging = staging_folder(project);
     remove_folder(&staging)?;
     fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
@@ -134,6 +137,17 @@ fn shaping_keys(forge: &Forge) -> Result<Vec<u8>> {
         ..forge.clone()
     };
     serde_json::to_vec(&shaping).context("cannot write the project's description")
+}
+
+/// One build of a project at a time: both would write into the same folder.
+fn alone(project: &Project) -> Result<fs::File> {
+    let folder = fs::File::open(&project.directory)
+        .with_context(|| format!("cannot open {}", project.directory.display()))?;
+    folder.try_lock().map_err(|_| {
+        Error::rejected(format!("another build of {} runs", project.directory.display()))
+            .help("wait for its end")
+    })?;
+    Ok(folder)
 }
 
 /// Finds the inputs, and keeps `forge.lock` true.
@@ -276,7 +290,7 @@ impl Builder<'_> {
                 self.changed(tree, request, &Changes { run, ..Changes::default() })
             }
             FoundBase::Root(root) => {
-                let key = key.with(&root.digest.0).with(b"taken-over-1");
+                let key = key.with(&root.digest.0).with(crate::recipe::KairosTable::text()?.as_bytes());
                 let status = root.tree.read_file("var/lib/dpkg/status").unwrap_or_default();
                 let status = String::from_utf8_lossy(&status).into_owned();
                 let installed = adapt::installed(&status);
@@ -296,6 +310,10 @@ impl Builder<'_> {
         }
         let key = key.with(b"changed-1").with(format!("{:?}{:?}", changes.remove, changes.run).as_bytes());
         let changed = self.step("commands in the root", "changed", key.clone(), |output| {
+            if let Some(run) = changes.run.iter().find(|run| run.network() && self.offline) {
+                return Err(Error::environment(format!("{:?} needs the network", run.command()))
+                    .help("build once where there is one: the result is kept"));
+            }
             let scratch =
                 tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
             customise::customise(&tree, changes, scratch.path(), output)
@@ -348,7 +366,8 @@ impl Builder<'_> {
     /// Everything that [`normalise::normalise`] and mkfs.erofs look at.
     fn tree_key(&self, base_key: &Key, lock: &Lock, created: u64) -> Result<Key> {
         let forge = shaping_keys(&self.project.forge)?;
-        let lock = serde_json::to_vec(lock).context("cannot write the lock")?;
+        let lock = Lock { medium: Default::default(), ..lock.clone() };
+        let lock = serde_json::to_vec(&lock).context("cannot write the lock")?;
         let recipe = format!("{:?}", self.recipe);
         let mut key = self
             .with_tools(base_key.clone())

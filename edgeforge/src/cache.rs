@@ -80,6 +80,11 @@ impl Cache {
         Self::at(root, reuse, limit)
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests(root: &Path) -> Self {
+        Self::at(root.to_owned(), true, u64::MAX).unwrap()
+    }
+
     fn at(root: PathBuf, reuse: bool, limit: u64) -> Result<Self> {
         fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
         let used = File::create(root.join(USE_LOCK)).context("cannot lock the cache")?;
@@ -118,7 +123,7 @@ impl Cache {
         let temporary = self.root.join(format!(".{name}.part"));
         remove(&temporary)?;
         make(&temporary).inspect_err(|_| drop(remove(&temporary)))?;
-        remove(&path)?;
+        self.take_away(&path)?;
         fs::rename(&temporary, &path).with_context(|| format!("cannot keep the result of {name}"))?;
         Ok(Cached { path, fresh: true })
     }
@@ -148,13 +153,28 @@ impl Cache {
         self.used.unlock().and_then(|()| self.used.lock_shared()).context("cannot lock the cache")
     }
 
+    /// Removes a result; who is killed meanwhile leaves no half of it under its name.
+    fn take_away(&self, path: &Path) -> Result<()> {
+        if fs::symlink_metadata(path).is_err() {
+            return Ok(());
+        }
+        let aside = tempfile::Builder::new().prefix(".tmp-removed-").tempdir_in(&self.root);
+        let aside = aside.context("cannot remove a result")?;
+        fs::rename(path, aside.path().join("result"))
+            .with_context(|| format!("cannot remove {}", path.display()))?;
+        aside.close().context("cannot remove a result")
+    }
+
     fn remove_leftovers(&self) {
-        let Ok(entries) = fs::read_dir(&self.root) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(".tmp") || (name.starts_with('.') && name.ends_with(".part")) {
-                // What cannot be removed now is looked at again next time.
-                let _ = remove(&entry.path());
+        for folder in SHELVES.map(|shelf| self.root.join(shelf)).iter().chain([&self.root]) {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // A download that broke off goes on where it stopped.
+                let is_step = folder == &self.root && name.starts_with('.') && name.ends_with(".part");
+                if name.starts_with(".tmp") || is_step {
+                    // What cannot be removed now is looked at again next time.
+                    let _ = remove(&entry.path());
+                }
             }
         }
     }
@@ -179,7 +199,7 @@ impl Cache {
             if total <= self.limit {
                 return;
             }
-            if remove(&path).is_ok() {
+            if self.take_away(&path).is_ok() {
                 total -= size;
             }
         }

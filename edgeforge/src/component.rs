@@ -9,6 +9,7 @@ use edge_model::forge::{Component, Kubernetes};
 use edge_model::ids::{Digest, from_hex, to_hex};
 use edge_model::{Context, Error, Result};
 
+use crate::cache::Cache;
 use crate::lock::LockedComponent;
 use crate::tree::{Content, Tree};
 
@@ -33,7 +34,7 @@ pub(crate) fn fetch(
     name: &str,
     component: &Component,
     project: &Path,
-    cache: &Path,
+    cache: &Cache,
     offline: bool,
 ) -> Result<(PathBuf, LockedComponent)> {
     let wanted =
@@ -51,14 +52,17 @@ pub(crate) fn fetch(
         ))
         .help("correct kubernetes.sha256 in forge.yaml, or the file"));
     }
-    Ok((path, LockedComponent { name: name.to_owned(), version: component.version.clone(), digest }))
+    let source = component.file.as_ref().or(component.url.as_ref()).cloned().unwrap_or_default();
+    Ok((path, LockedComponent { name: name.to_owned(), version: component.version.clone(), source, digest }))
 }
 
-fn from_url(url: &str, digest: Digest, cache: &Path, offline: bool) -> Result<PathBuf> {
-    let folder = cache.join("components");
+fn from_url(url: &str, digest: Digest, cache: &Cache, offline: bool) -> Result<PathBuf> {
+    let folder = cache.root().join("components");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let path = folder.join(to_hex(&digest.0));
+    let _lock = cache.lock("components")?;
     if path.exists() {
+        crate::cache::touch(&path);
         return Ok(path);
     }
     if offline {
@@ -155,9 +159,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("k3s"), "x").unwrap();
         let component = Component { version: "1".into(), file: Some("k3s".into()), ..Component::default() };
-        assert!(fetch("k3s", &component, folder.path(), folder.path(), true).is_ok());
+        let cache = Cache::for_tests(folder.path());
+        assert!(fetch("k3s", &component, folder.path(), &cache, true).is_ok());
         let other = Component { sha256: Some("ab".repeat(32)), ..component };
-        let error = fetch("k3s", &other, folder.path(), folder.path(), true).unwrap_err();
+        let error = fetch("k3s", &other, folder.path(), &cache, true).unwrap_err();
         assert_eq!(error.class, edge_model::Class::Integrity);
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn certificates(project: &Path) -> Result<Vec<(String, Vec<u8>)>> {
         }
         edge_model::document::format::certificate_ends(&text)
             .map_err(|why| Error::invalid(format!("{}: {why}", path.display())))?;
-        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or("certificate").to_owned();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("certificate").to_owned();
         found.push((name, bytes));
     }
     found.sort();
@@ -105,7 +105,7 @@ fn add_certificates(tree: &mut Tree, project: &Path) -> Result<()> {
             bundle.push(b'\n');
         }
         bundle.extend(&bytes);
-        tree.put_file(&format!("usr/local/share/ca-certificates/{name}.crt"), 0o644, bytes);
+        tree.put_file(&format!("usr/share/ca-certificates/edgeforge/{name}"), 0o644, bytes);
     }
     tree.put_file(TRUST_STORE, 0o644, bundle);
     Ok(())
@@ -199,9 +199,9 @@ fn add_file(tree: &mut Tree, file: &FileEntry, project: &Path) -> Result<()> {
         (None, None) => return Err(Error::invalid("it has neither content nor source")),
     };
     let owner = file.owner.as_deref().map(|owner| parse_owner(tree, owner)).transpose()?;
-    tree.put(path, mode, content);
+    let path = tree.put_through_links(path, mode, content)?;
     if let Some((uid, gid)) = owner {
-        own(tree, path, uid, gid);
+        own(tree, &path, uid, gid);
     }
     Ok(())
 }

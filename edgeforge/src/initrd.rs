@@ -3,14 +3,14 @@
 //! <https://docs.kernel.org/driver-api/early-userspace/buffer-format.html>
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_host::sandbox::Sandbox;
 use edge_model::initrd::{MODULE_DIRECTORY, MODULE_LIST, ModuleEntry};
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 
 use crate::kernel::InitrdModule;
 use crate::tree::Tree;
@@ -60,10 +60,24 @@ fn unpack_modules(tree: &Tree, modules: &[InitrdModule], tools: &Sandbox, scratc
     let mut packed = Vec::new();
     for module in modules {
         let plain = scratch.join(&module.entry.file);
-        let compressed = module.source.ends_with(".xz");
-        let target = if compressed { plain.with_extension("ko.xz") } else { plain };
-        fs::write(&target, tree.read_file(&module.source)?).context("cannot write a module")?;
-        if compressed {
+        let bytes = tree.read_file(&module.source)?;
+        let context = || format!("cannot unpack /{}", module.source);
+        let (target, bytes) = match module.source.rsplit('.').next() {
+            Some("ko") => (plain, bytes),
+            Some("xz") => (plain.with_extension("ko.xz"), bytes),
+            Some("zst") => (plain, zstd::decode_all(&bytes[..]).with_context(context)?),
+            Some("gz") => {
+                let mut module = Vec::new();
+                flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut module).with_context(context)?;
+                (plain, module)
+            }
+            _ => {
+                return Err(Error::rejected(format!("/{} is compressed in an unknown way", module.source))
+                    .help("use a kernel whose modules end in .ko, .ko.xz, .ko.zst or .ko.gz"));
+            }
+        };
+        fs::write(&target, bytes).context("cannot write a module")?;
+        if target.extension().is_some_and(|extension| extension == "xz") {
             packed.push(target);
         }
     }

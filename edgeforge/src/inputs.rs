@@ -1,6 +1,7 @@
 //! Everything that a build takes from outside its project, found, pinned and on this machine.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use edge_model::forge::{Base, Forge, Source};
@@ -78,7 +79,7 @@ impl Finder<'_> {
         let locked = locked.filter(|_| self.freshness == Freshness::Locked);
         let (found, mut lock) = if base.from.suite().is_some() {
             let archives = Archives::find(&base)?;
-            let wanted = self.packages_of_a_system(archives.distribution());
+            let wanted = self.packages_of_a_system(&archives);
             let request = self.request(&archives, &wanted, None);
             let packages = self.packages(locked, &archives, &wanted, None, request)?;
             let from = LockedBase { from: base.from.to_string(), digest: None };
@@ -90,11 +91,12 @@ impl Finder<'_> {
             let from = LockedBase { from: base.from.to_string(), digest: Some(root.digest) };
             (FoundBase::Root(Box::new(root)), Lock { packages, ..Lock::new(from, request) })
         };
-        let kubernetes = self.kubernetes()?;
+        let kubernetes = self.kubernetes(locked)?;
         lock.kubernetes = kubernetes.as_ref().map(|(_, _, locked)| locked.clone());
         lock.commands_with_network =
             self.forge().run.iter().filter(|run| run.network()).map(|run| run.command().to_owned()).collect();
         lock.files = self.files()?;
+        lock.medium = medium_files(self.project)?;
         let pool = Pool::open(self.cache.root())?;
         Ok(Inputs {
             base: found,
@@ -105,9 +107,11 @@ impl Finder<'_> {
     }
 
     /// Packages for a system that is made from nothing else.
-    fn packages_of_a_system(&self, distribution: Distribution) -> Vec<String> {
-        let kernel = self.forge().kernel.clone().unwrap_or_else(|| distribution.kernel().to_owned());
-        self.sorted([&[kernel], &self.recipe.packages[..], self.forge().packages.added()].concat())
+    fn packages_of_a_system(&self, archives: &Archives) -> Vec<String> {
+        let kernel = || archives.distribution().kernel().to_owned();
+        let kernel = self.forge().kernel.clone().unwrap_or_else(kernel);
+        let recipe: Vec<String> = self.recipe.packages_in(archives.suite()).cloned().collect();
+        self.sorted([&[kernel], &recipe[..], self.forge().packages.added()].concat())
     }
 
     fn sorted(&self, mut packages: Vec<String>) -> Vec<String> {
@@ -287,76 +291,93 @@ impl Finder<'_> {
         let status = root.tree.read_file("var/lib/dpkg/status")?;
         let text = String::from_utf8_lossy(&status).into_owned();
         let installed = adapt::installed(&text);
-        let from = match root.origin.distribution.as_str() {
-            "debian" => Source::Debian(root.origin.codename.clone()),
-            "ubuntu" => Source::Ubuntu(root.origin.codename.clone()),
-            other => {
-                return Err(Error::rejected(format!(
-                    "the base is {other}: its package archive is not known here"
-                ))
-                .help("use a base of Debian or Ubuntu, or one that has everything already"));
+        let codename = &root.origin.codename;
+        let recipe = self.recipe.packages_in(codename);
+        let mut wanted: Vec<String> = recipe.chain(self.forge().packages.added()).cloned().collect();
+        let has_kernel = root.tree.iter().any(|(path, _)| path.ends_with("/modules.dep"));
+        let is_ubuntu = root.origin.distribution == "ubuntu";
+        match &self.forge().kernel {
+            Some(kernel) => wanted.push(kernel.clone()),
+            None if !has_kernel => {
+                let distribution = if is_ubuntu { Distribution::Ubuntu } else { Distribution::Debian };
+                wanted.push(distribution.kernel().to_owned());
             }
-        };
-        let mut wanted: Vec<String> =
-            self.recipe.packages.iter().chain(self.forge().packages.added()).cloned().collect();
-        let has_kernel = root
-            .tree
-            .iter()
-            .any(|(path, _)| path.starts_with("usr/lib/modules/") || path.starts_with("lib/modules/"));
-        if let Some(kernel) = &self.forge().kernel {
-            wanted.push(kernel.clone());
-        } else if !has_kernel {
-            let kernel =
-                if matches!(from, Source::Ubuntu(_)) { Distribution::Ubuntu } else { Distribution::Debian };
-            wanted.push(kernel.kernel().to_owned());
+            None => {}
         }
         wanted.retain(|package| !installed.contains(&package.as_str()));
         let wanted = self.sorted(wanted);
         if wanted.is_empty() {
             return Ok(nothing);
         }
+        let from = match root.origin.distribution.as_str() {
+            "debian" => Source::Debian(codename.clone()),
+            "ubuntu" => Source::Ubuntu(codename.clone()),
+            other => {
+                return Err(Error::rejected(format!(
+                    "the base is {other}, whose package archive is not known here, and it lacks {}",
+                    wanted.join(", ")
+                ))
+                .help("add these packages to the base image itself"));
+            }
+        };
         let archives = Archives::find(&Base { from, ..base.clone() })?;
         let request = self.request(&archives, &wanted, Some(&status));
         Ok((self.packages(locked, &archives, &wanted, Some(&status), request)?, request))
     }
 
-    fn kubernetes(&self) -> Result<Option<(&'static str, PathBuf, LockedComponent)>> {
+    fn kubernetes(&self, locked: Option<&Lock>) -> Result<Option<(&'static str, PathBuf, LockedComponent)>> {
         let chosen = self.forge().kubernetes.as_ref().and_then(component::chosen);
         let Some((name, component)) = chosen else { return Ok(None) };
         if let Some(reference) = &component.oci {
-            let image = self.pull(reference, None)?;
-            let tree = self.unfold(&image)?;
-            let folder = self.cache.root().join("components");
-            std::fs::create_dir_all(&folder).context("cannot create a folder")?;
-            let path = folder.join(to_hex(&image.digest.0));
-            tree.write(&path, 0)?;
-            let locked = LockedComponent {
-                name: name.to_owned(),
-                version: component.version.clone(),
-                digest: image.digest,
+            let same = |locked: &&LockedComponent| {
+                locked.source == *reference && locked.version == component.version
             };
-            return Ok(Some((name, path, locked)));
+            let pinned = locked.and_then(|lock| lock.kubernetes.as_ref()).filter(same).map(|one| one.digest);
+            let image = self.pull(reference, pinned)?;
+            let name_of_tree = Key::of("component-1").with(&image.digest.0);
+            let unfolded =
+                self.cache.step("component", name_of_tree, |output| self.unfold(&image)?.write(output, 0))?;
+            let (version, source) = (component.version.clone(), reference.clone());
+            let locked = LockedComponent { name: name.to_owned(), version, source, digest: image.digest };
+            return Ok(Some((name, unfolded.path, locked)));
         }
         let (path, locked) =
-            component::fetch(name, component, &self.project.directory, self.cache.root(), self.offline)?;
+            component::fetch(name, component, &self.project.directory, self.cache, self.offline)?;
         Ok(Some((name, path, locked)))
     }
 
     /// The project's own files that shape the image.
     fn files(&self) -> Result<BTreeMap<String, Digest>> {
         let mut files = BTreeMap::new();
+        let directory = &self.project.directory;
         for (path, source) in &self.project.overlay {
             files.insert(format!("overlay/files/{path}"), digest_of(source)?);
         }
         let sources = self.forge().files.iter().filter_map(|file| file.source.as_ref());
         for source in sources {
-            files.insert(source.clone(), digest_of(&self.project.directory.join(source))?);
+            // What a link leads to is copied, not the link.
+            files.insert(source.clone(), edge_host::files::digest(&directory.join(source))?.0);
         }
-        for (name, bytes) in contents::certificates(&self.project.directory)? {
+        for (name, bytes) in contents::certificates(directory)? {
             files.insert(format!("certs/{name}"), sha256(&bytes));
         }
         Ok(files)
     }
+}
+
+/// The project's own files that are on the medium only.
+fn medium_files(project: &Project) -> Result<BTreeMap<String, Digest>> {
+    let mut files = BTreeMap::from([
+        ("user-data".to_owned(), sha256(project.user_data.as_bytes())),
+        ("unattended.yaml".to_owned(), sha256(project.unattended.as_bytes())),
+    ]);
+    for (path, source) in &project.medium_overlay {
+        files.insert(format!("overlay/files-iso/{path}"), digest_of(source)?);
+    }
+    for path in project.forge.content.iter().chain(&project.forge.cluster_definition) {
+        files.insert(path.clone(), edge_host::files::digest(&project.directory.join(path))?.0);
+    }
+    Ok(files)
 }
 
 fn digest_of(path: &Path) -> Result<Digest> {
@@ -366,5 +387,8 @@ fn digest_of(path: &Path) -> Result<Digest> {
         let target = std::fs::read_link(path).with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(sha256(target.as_os_str().as_encoded_bytes()));
     }
-    edge_host::files::digest(path).map(|(digest, _)| digest)
+    let (digest, _) = edge_host::files::digest(path)?;
+    // Of the mode only this goes into the image.
+    let program = metadata.permissions().mode() & 0o100 != 0;
+    Ok(Key::of("overlay-1").with(&digest.0).with(&[u8::from(program)]).digest())
 }

@@ -27,8 +27,11 @@ pub(crate) struct Lock {
     /// Commands that used the network: what they fetched is not pinned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) commands_with_network: Vec<String>,
-    /// The project's own files.
+    /// The project's own files that shape the image.
     pub(crate) files: BTreeMap<String, Digest>,
+    /// Those that are on the medium only.
+    #[serde(default)]
+    pub(crate) medium: BTreeMap<String, Digest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,8 @@ pub(crate) struct LockedBase {
 pub(crate) struct LockedComponent {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// File, address or reference.
+    pub(crate) source: String,
     pub(crate) digest: Digest,
 }
 
@@ -58,6 +63,7 @@ impl Lock {
             kubernetes: None,
             commands_with_network: Vec::new(),
             files: BTreeMap::new(),
+            medium: BTreeMap::new(),
         }
     }
 
@@ -111,15 +117,8 @@ impl Lock {
         if self.commands_with_network != new.commands_with_network {
             lines.push("the commands that use the network".into());
         }
-        for path in self.files.keys().chain(new.files.keys().filter(|path| !self.files.contains_key(*path))) {
-            let what = match (self.files.get(path), new.files.get(path)) {
-                (Some(old), Some(new)) if old == new => continue,
-                (Some(_), Some(_)) => "changed",
-                (Some(_), None) => "removed",
-                _ => "added",
-            };
-            lines.push(format!("file {path} {what}"));
-        }
+        lines.extend(file_drift(&self.files, &new.files));
+        lines.extend(file_drift(&self.medium, &new.medium));
         if lines.is_empty() && self != new {
             lines.push("the request of packages".into());
         }
@@ -129,6 +128,17 @@ impl Lock {
 
 fn shown(base: &LockedBase) -> String {
     base.digest.map_or_else(|| base.from.clone(), |digest| format!("{} ({digest})", base.from))
+}
+
+fn file_drift(old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) -> Vec<String> {
+    let what = |path: &String| match (old.get(path), new.get(path)) {
+        (Some(before), Some(after)) if before == after => None,
+        (Some(_), Some(_)) => Some("changed"),
+        (Some(_), None) => Some("removed"),
+        _ => Some("added"),
+    };
+    let paths = old.keys().chain(new.keys().filter(|path| !old.contains_key(*path)));
+    paths.filter_map(|path| Some(format!("file {path} {}", what(path)?))).collect()
 }
 
 fn package_drift(old: &[Package], new: &[Package]) -> Vec<String> {

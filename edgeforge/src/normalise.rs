@@ -131,8 +131,27 @@ fn set_shadow_dates(tree: &mut Tree, created: u64) -> Result<()> {
 }
 
 fn add_accounts(tree: &mut Tree, accounts: &[Account]) -> Result<()> {
+    let passwd = text(tree, "etc/passwd")?;
+    let mut new = Vec::new();
+    for account in accounts {
+        let name = |line: &str| line.split(':').next() == Some(&account.name);
+        let id = |line: &str| line.split(':').nth(2) == Some(account.id.to_string().as_str());
+        // Another image of ours as a base has it already.
+        match passwd.lines().find(|line| name(line) || id(line)) {
+            None => new.push(account.clone()),
+            Some(line) if name(line) && id(line) => {}
+            Some(line) => {
+                let other = line.split(':').next().unwrap_or_default();
+                return Err(Error::rejected(format!(
+                    "the base gives the number {} or the name {} to {other}",
+                    account.id, account.name
+                ))
+                .help("remove that account from the base, or give it another number"));
+            }
+        }
+    }
     let mut append = |path: &str, line: fn(&Account) -> String| -> Result<()> {
-        let lines: String = accounts.iter().map(line).collect();
+        let lines: String = new.iter().map(line).collect();
         let text = text(tree, path)? + &lines;
         tree.replace(path, text.into_bytes());
         Ok(())
@@ -147,7 +166,9 @@ fn add_accounts(tree: &mut Tree, accounts: &[Account]) -> Result<()> {
 fn add_units(tree: &mut Tree, recipe: &Recipe) {
     let system = "etc/systemd/system";
     let disabled: Vec<&String> = recipe.disable.iter().collect();
-    tree.remove(|path| path.starts_with(system) && disabled.iter().any(|unit| path.ends_with(unit.as_str())));
+    tree.remove(|path| {
+        path.starts_with(system) && disabled.iter().any(|unit| path.ends_with(&format!("/{unit}")))
+    });
     for unit in &recipe.mask {
         tree.remove(|path| path.starts_with(system) && path.ends_with(&format!("/{unit}")));
         tree.put_symlink(&format!("{system}/{unit}"), "/dev/null");
@@ -216,11 +237,11 @@ fn add_overlay(tree: &mut Tree, overlay: &[(String, PathBuf)]) -> Result<()> {
     for (path, source) in overlay {
         let metadata = std::fs::symlink_metadata(source)?;
         if metadata.is_symlink() {
-            tree.put(path, 0o777, Content::Symlink(std::fs::read_link(source)?));
+            tree.put_through_links(path, 0o777, Content::Symlink(std::fs::read_link(source)?))?;
         } else if metadata.is_file() {
             // Group and others' bits depend on the engineer's umask; what matters is whether it is a program.
             let mode = if metadata.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 };
-            tree.put(path, mode, Content::Bytes(files::read(source, 1 << 30)?));
+            tree.put_through_links(path, mode, Content::Bytes(files::read(source, 1 << 30)?))?;
         } else {
             return Err(Error::invalid(format!("{} is neither a file nor a link", source.display())));
         }

@@ -14,7 +14,10 @@ struct Images;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Recipe {
+    /// Beside a kernel.
     pub(crate) packages: Vec<String>,
+    /// By suite: packages that it has within others.
+    pub(crate) absent: BTreeMap<String, Vec<String>>,
     /// Packages that must not be installed although others recommend them.
     pub(crate) without: Vec<String>,
     pub(crate) drop: Vec<String>,
@@ -117,6 +120,12 @@ impl Recipe {
             .context("the embedded recipe is damaged")
     }
 
+    /// The packages by the names that a suite knows.
+    pub(crate) fn packages_in(&self, suite: &str) -> impl Iterator<Item = &String> {
+        let absent = self.absent.get(suite).map(Vec::as_slice).unwrap_or_default();
+        self.packages.iter().filter(move |package| !absent.contains(package))
+    }
+
     /// Files that the recipe adds to the root: path and content.
     pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         below("appliance/files/")
@@ -130,10 +139,15 @@ pub(crate) fn cis_files() -> Vec<(String, Vec<u8>)> {
 
 impl KairosTable {
     /// # Errors
+    /// [`edge_model::Class::Internal`] when the table is not embedded.
+    pub(crate) fn text() -> Result<String> {
+        text("kairos/table.yaml")
+    }
+
+    /// # Errors
     /// [`edge_model::Class::Internal`] when the embedded table is damaged.
     pub(crate) fn load() -> Result<Self> {
-        document::parse("images/kairos/table.yaml", &text("kairos/table.yaml")?)
-            .context("the embedded table is damaged")
+        document::parse("images/kairos/table.yaml", &Self::text()?).context("the embedded table is damaged")
     }
 }
 
@@ -167,7 +181,9 @@ mod tests {
     #[test]
     fn everything_embedded_can_be_read() {
         let recipe = Recipe::load().unwrap();
-        assert!(recipe.packages.contains(&"linux-image-amd64".to_owned()));
+        assert!(!recipe.packages.iter().any(|package| package.starts_with("linux-image")));
+        assert!(recipe.packages_in("trixie").any(|package| package == "systemd-resolved"));
+        assert!(!recipe.packages_in("jammy").any(|package| package == "systemd-resolved"));
         assert!(Recipe::files().iter().any(|(path, _)| path == "usr/lib/edge/cos-layout.env"));
         assert!(!Tools::load().unwrap().builder.is_empty());
         let forge = project_files().into_iter().find(|(path, _)| path == "forge.yaml").unwrap().1;

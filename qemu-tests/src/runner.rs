@@ -37,14 +37,23 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         for _ in 0..PARALLEL {
             scope.spawn(|| {
                 while let Some(scenario) = queue.next() {
+                    let is_base = scenario.name == scenarios::BASE.name;
+                    // Nobody waits for a base that will never stand, also when its scenario panics.
+                    let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
                     let well = run_one(&ground, scenario, &summary);
-                    if scenario.name == scenarios::BASE.name {
-                        queue.base_is(if well { Base::Stands } else { Base::Failed });
+                    if let Some(mut outcome) = outcome
+                        && well
+                    {
+                        outcome.base = Base::Stands;
                     }
                 }
             });
         }
     });
+    for scenario in queue.waiting.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        println!("SKIPPED {}: there is no installed host to start from", scenario.name);
+        summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
+    }
     for scenario in scenarios::ALL.iter().filter(|scenario| names.is_empty() && scenario.long && !long) {
         println!("SKIPPED {}: it takes long; make test-long runs it", scenario.name);
         summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
@@ -59,6 +68,18 @@ enum Base {
     BeingInstalled,
     Stands,
     Failed,
+}
+
+/// Tells the queue what became of the base when it goes.
+struct Outcome<'q, 'a> {
+    queue: &'q Queue<'a>,
+    base: Base,
+}
+
+impl Drop for Outcome<'_, '_> {
+    fn drop(&mut self) {
+        self.queue.base_is(self.base);
+    }
 }
 
 struct Queue<'a> {

@@ -134,13 +134,16 @@ fn print(json: &Json, key: &str) -> Result<()> {
 /// the answer.
 fn notify(event: &str) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(PROVIDERS) else { return Ok(()) };
+    let tree = Settings::load(Host::observe()?.record.mode).configuration.tree;
+    let configuration = edge_model::document::print::to_yaml(&tree);
     let mut providers: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     providers.sort();
     let is_provider = |path: &Path| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PROVIDER_PREFIX))
     };
     for provider in providers.into_iter().filter(|path| is_provider(path)) {
-        let input = json!({ "name": event, "data": "", "file": "" }).to_string().into_bytes();
+        let data = json!({ "config": configuration }).to_string();
+        let input = json!({ "name": event, "data": data, "file": "" }).to_string().into_bytes();
         let answer = Child::new(&provider)
             .arg(event)
             .input(input)

@@ -10,13 +10,16 @@ use oci_client::secrets::RegistryAuth;
 /// Under this name docker keeps the login of its own registry.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// The login for a registry. `REGISTRY_USER` and `REGISTRY_PASSWORD` come first, for machines without a login; a
-/// secret has no place on a command line.
+/// The login for a registry. `REGISTRY_USER` and `REGISTRY_PASSWORD` come first, for machines without a login, at the
+/// one host that `REGISTRY_HOST` names: no other registry is to see them. A secret has no place on a command line.
 ///
 /// # Errors
 /// [`edge_model::Class::Environment`] when a credential helper fails: to go on as nobody would hide why.
 pub(crate) fn of(host: &str) -> Result<RegistryAuth> {
-    if let (Ok(user), Ok(password)) = (std::env::var("REGISTRY_USER"), std::env::var("REGISTRY_PASSWORD")) {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let (Some(user), Some(password)) = (variable("REGISTRY_USER"), variable("REGISTRY_PASSWORD"))
+        && variable("REGISTRY_HOST").as_deref() == Some(host)
+    {
         return Ok(RegistryAuth::Basic(user, password));
     }
     for path in places() {
@@ -55,6 +58,12 @@ fn from_file(file: File, host: &str) -> Result<Option<RegistryAuth>> {
         }
         Ok(DockerCredential::IdentityToken(token)) => Ok(Some(RegistryAuth::Bearer(token))),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
+        // Docker's helpers say it with these words, and fail.
+        Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. })
+            if [&stdout, &stderr].iter().any(|said| said.contains("credentials not found")) =>
+        {
+            Ok(None)
+        }
         // What the helper printed may hold a secret.
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             Err(Error::environment(format!("the credential helper {helper} failed for {host}"))

@@ -15,6 +15,8 @@ use super::registry::{Registry, unreachable};
 
 /// Tries that bring next to nothing before a blob is given up.
 const TRIES: u32 = 4;
+/// Between looks whether another build has finished the same blob.
+const WAITING: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Fetches a blob to `sha256-HEX` in a folder.
@@ -27,11 +29,21 @@ pub(super) async fn blob(registry: &Registry, blob: &Descriptor, folder: &Path) 
     let path = folder.join(&name);
     let stored = Stored { path: path.clone(), offset: 0, size: blob.size };
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == blob.size) {
+        crate::cache::touch(&path);
         return Ok(stored);
     }
     let part = folder.join(format!(".{name}.part"));
     let lock = File::create(folder.join(format!(".{name}.lock"))).context("cannot lock a blob")?;
-    lock.lock().context("cannot lock a blob")?;
+    // Waiting must not stop the other downloads of this thread.
+    while let Err(error) = lock.try_lock() {
+        match error {
+            std::fs::TryLockError::WouldBlock => tokio::time::sleep(WAITING).await,
+            std::fs::TryLockError::Error(error) => return Err(error).context("cannot lock a blob"),
+        }
+    }
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == blob.size) {
+        return Ok(stored);
+    }
     let mut pause = registry.patience.pause;
     let mut without_progress = 0;
     loop {
@@ -57,8 +69,6 @@ pub(super) async fn blob(registry: &Registry, blob: &Descriptor, folder: &Path) 
     }
     File::open(&part).and_then(|file| file.sync_all()).context("cannot write a blob to disk")?;
     fs::rename(&part, &path).with_context(|| format!("cannot keep {}", path.display()))?;
-    // The next one who waits for it finds the blob.
-    let _ = fs::remove_file(folder.join(format!(".{name}.lock")));
     Ok(stored)
 }
 

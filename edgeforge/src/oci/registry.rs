@@ -28,6 +28,7 @@ const PARALLEL: usize = 4;
 const SENDINGS: u32 = 3;
 /// A registry sends to a storage, and that perhaps to a cache.
 const MOST_REDIRECTS: usize = 5;
+const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// Most bytes of a token, or of an error's text.
 const ANSWER_LIMIT: u64 = 64 << 10;
 
@@ -166,8 +167,9 @@ pub(crate) fn pull(
     let settings = endpoint.of(parsed.registry());
     let mut failures: Vec<Error> = Vec::new();
     for host in settings.mirrors.iter().map(String::as_str).chain([parsed.resolve_registry()]) {
-        let registry = Registry::open(endpoint, &settings, host, parsed.repository())?;
-        match runtime.block_on(registry.fetch(&parsed, blobs, progress)) {
+        let fetched = Registry::open(endpoint, &settings, host, parsed.repository())
+            .and_then(|registry| runtime.block_on(registry.fetch(&parsed, blobs, progress)));
+        match fetched {
             Ok(image) => return Ok(image),
             Err(error) => {
                 if host != parsed.resolve_registry() {
@@ -332,7 +334,8 @@ impl Registry {
     }
 
     async fn get(&self, url: &str, headers: &[(reqwest::header::HeaderName, &str)]) -> Result<Response> {
-        for _ in 0..2 {
+        // A token may have grown old since it was given.
+        for renewed in [false, true] {
             let mut request = self.client.get(url).header(ACCEPT, MANIFEST_TYPES.join(", "));
             for (name, value) in headers {
                 request = request.header(name, *value);
@@ -346,7 +349,7 @@ impl Registry {
             if status.is_success() {
                 return Ok(response);
             }
-            if status != StatusCode::UNAUTHORIZED || authorization.is_some() {
+            if status != StatusCode::UNAUTHORIZED || renewed {
                 let text = limited(response, ANSWER_LIMIT).await.unwrap_or_default();
                 return Err(refused(status, &text));
             }
@@ -444,8 +447,9 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 fn no_login() -> Error {
-    Error::environment("the registry wants a login")
-        .help("log in with docker login or podman login, or set REGISTRY_USER and REGISTRY_PASSWORD")
+    Error::environment("the registry wants a login").help(
+        "log in with docker login or podman login, or set REGISTRY_HOST, REGISTRY_USER and REGISTRY_PASSWORD",
+    )
 }
 
 fn refused(status: StatusCode, text: &[u8]) -> Error {
@@ -464,8 +468,14 @@ pub(super) fn unreachable(error: &reqwest::Error) -> Error {
     Error::environment(chain(error))
 }
 
-/// A whole answer, if it is short.
-async fn limited(mut response: Response, limit: u64) -> Result<Vec<u8>> {
+/// A whole answer, if it is short and comes soon.
+async fn limited(response: Response, limit: u64) -> Result<Vec<u8>> {
+    tokio::time::timeout(ANSWER_WITHIN, collect(response, limit))
+        .await
+        .map_err(|_| Error::environment("the registry's answer does not end"))?
+}
+
+async fn collect(mut response: Response, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|error| unreachable(&error))? {
         if (bytes.len() + piece.len()) as u64 > limit {

@@ -22,6 +22,8 @@ const LONGEST_HEADER: u64 = 1 << 20;
 const MOST_ENTRIES: usize = 4_000_000;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
+/// Most bytes that the files with holes of one layer may have.
+const MOST_UNFOLDED: u64 = 8 << 30;
 /// How often a name may lead through links before it is taken for a circle, as in the kernel.
 const MOST_LINKS: usize = 40;
 
@@ -73,6 +75,8 @@ fn check_headers(path: &Path) -> Result<()> {
 #[derive(Default)]
 struct Layer {
     nodes: Vec<(String, Node)>,
+    /// Bytes of files with holes.
+    unfolded: u64,
     removed: BTreeSet<String>,
     emptied: BTreeSet<String>,
 }
@@ -107,7 +111,14 @@ impl Layer {
             header.mtime().with_context(what)?,
         );
         let content = if sparse || header.entry_type() == EntryType::GNUSparse {
-            unfold(&mut entry, &pax, &name, scratch)?
+            let size = real_size(&entry, &pax, &name)?;
+            self.unfolded = self.unfolded.saturating_add(size);
+            if self.unfolded > MOST_UNFOLDED {
+                return Err(Error::invalid(format!(
+                    "the sparse file {name:?} has {size} bytes: the layer is taken for a bomb"
+                )));
+            }
+            unfold(&mut entry, &pax, &name, size, scratch)?
         } else {
             match content(&entry, archive, &name)? {
                 Some(content) => content,
@@ -170,7 +181,12 @@ fn content<R: Read>(entry: &Entry<'_, R>, archive: &Arc<File>, name: &str) -> Re
             )
         }
         EntryType::Regular | EntryType::Continuous => {
-            Content::Span { archive: archive.clone(), offset: entry.raw_file_position(), size: entry.size() }
+            let (offset, size) = (entry.raw_file_position(), entry.size());
+            let end = archive.metadata().context("cannot look at the archive")?.len();
+            if offset.checked_add(size).is_none_or(|last| last > end) {
+                return Err(Error::invalid(format!("the file {name:?} is longer than its archive")));
+            }
+            Content::Span { archive: archive.clone(), offset, size }
         }
         EntryType::Char => device(Device::Character)?,
         EntryType::Block => device(Device::Block)?,
@@ -198,20 +214,34 @@ fn pax_records<R: Read>(entry: &mut Entry<'_, R>) -> Result<BTreeMap<String, Vec
     Ok(records)
 }
 
+fn number(pax: &BTreeMap<String, Vec<u8>>, key: &str) -> Option<u64> {
+    std::str::from_utf8(pax.get(key)?).ok()?.parse().ok()
+}
+
+/// Bytes of a file with holes.
+fn real_size<R: Read>(entry: &Entry<'_, R>, pax: &BTreeMap<String, Vec<u8>>, name: &str) -> Result<u64> {
+    let of_header = || entry.header().as_gnu()?.real_size().ok();
+    let size = if entry.header().entry_type() == EntryType::GNUSparse {
+        of_header()
+    } else {
+        number(pax, "GNU.sparse.realsize").or_else(|| number(pax, "GNU.sparse.size"))
+    };
+    size.ok_or_else(|| Error::invalid(format!("the sparse file {name:?} has no size")))
+}
+
 /// Writes a file with holes to `scratch`: what the archive stores has no place in which all of it stands.
 fn unfold<R: Read>(
     entry: &mut Entry<'_, R>,
     pax: &BTreeMap<String, Vec<u8>>,
     name: &str,
+    size: u64,
     scratch: &Path,
 ) -> Result<Content> {
     let failed = || format!("cannot unfold the sparse file {name:?}");
-    let number = |key: &str| -> Option<u64> { std::str::from_utf8(pax.get(key)?).ok()?.parse().ok() };
     let mut output = tempfile::Builder::new().prefix("sparse-").tempfile_in(scratch).with_context(failed)?;
     if entry.header().entry_type() == EntryType::GNUSparse {
         std::io::copy(entry, output.as_file_mut()).with_context(failed)?;
-    } else if number("GNU.sparse.major") == Some(1) {
-        let size = number("GNU.sparse.realsize").ok_or_else(|| Error::invalid(failed()))?;
+    } else if number(pax, "GNU.sparse.major") == Some(1) {
         unfold_version_1(entry, size, output.as_file_mut()).with_context(failed)?;
     } else {
         return Err(Error::invalid(failed()).help("pack the image again with a newer tar"));
@@ -319,6 +349,18 @@ impl Tree {
             waiting.extend(target.rsplit('/').map(str::to_owned));
         }
         Ok(reached.join("/"))
+    }
+
+    /// Adds or replaces an entry of root where a path of a running system leads: `lib/x` is `usr/lib/x` in a merged
+    /// root. Gives its place.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] for a path that leaves the root.
+    pub(crate) fn put_through_links(&mut self, path: &str, mode: u32, content: Content) -> Result<String> {
+        let path = checked(path)?.ok_or_else(|| Error::invalid(format!("{path:?} is no path of a file")))?;
+        let path = self.resolved_parent(&path)?;
+        self.place(&path, super::node(mode, content));
+        Ok(path)
     }
 
     /// A hard link to something that is there; links to links lead to the file itself.

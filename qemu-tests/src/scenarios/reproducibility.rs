@@ -92,7 +92,7 @@ fn prepare(ground: &Ground, one: &Built, home: &Path) -> Result<PathBuf> {
          cp -r {cache}/packages {home}/.cache/edgeforge/\n\
          cp -a {tools} {home}/.cache/edgeforge/\n\
          cd {one} && cp -r forge.yaml forge.lock user-data unattended.yaml overlay {quoted}/\n\
-         sed -i 's|{work}|{home}|g' {quoted}/forge.yaml\n\
+         sed -i 's|{work}|{home}|g' {quoted}/forge.yaml {quoted}/forge.lock\n\
          chown -R {USER}:{USER} {home}; chmod 755 {home}",
         dist = dist.display(),
         cache = cache.display(),

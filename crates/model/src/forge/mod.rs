@@ -173,6 +173,10 @@ fn check_kubernetes(name: &str, kubernetes: &Kubernetes) -> Result<()> {
         Some(digest) if !is_digest(digest) => {
             Err(Error::invalid(format!("{name}: kubernetes.{kind}.sha256: this is not a SHA-256 digest")))
         }
+        Some(_) if component.oci.is_some() => Err(Error::invalid(format!(
+            "{name}: kubernetes.{kind}: an image has a digest of its own: sha256 is for files"
+        ))
+        .help("name the image by its digest, or rely on forge.lock")),
         None if component.url.is_some() => {
             Err(Error::invalid(format!("{name}: kubernetes.{kind}: a url needs sha256"))
                 .help("take the digest from the publisher's list, not from the file that was fetched"))
