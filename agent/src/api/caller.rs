@@ -1,5 +1,6 @@
 //! Who is at the other end of the socket, and what they may do.
 
+use edge_model::api::access::CONSOLE_UID;
 use edge_model::api::access::Role;
 use edge_model::api::routes::{Access, Route};
 use edge_model::cmdline::Mode;
@@ -7,9 +8,6 @@ use edge_model::{Class, Error, Result};
 
 use super::sessions::Session;
 use crate::accounts::PEOPLE;
-
-/// Our own unprivileged surface on the console; its number is in the image's recipe.
-const CONSOLE_UID: u32 = 990;
 
 /// What the kernel says about the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +119,8 @@ mod tests {
     #[test]
     fn the_matrix_of_routes_and_roles_holds() {
         for route in ROUTES {
-            for (uid, most) in [(0, Role::Admin), (990, Role::Admin), (1000, Role::Admin), (33, Role::Viewer)]
+            for (uid, most) in
+                [(0, Role::Admin), (CONSOLE_UID, Role::Admin), (1000, Role::Admin), (33, Role::Viewer)]
             {
                 for role in Role::ALL {
                     let allowed = caller(uid, Some(role), HOUSE).may_call(route).is_ok();
@@ -146,16 +145,16 @@ mod tests {
     #[test]
     fn looking_can_be_forbidden_and_the_installer_trusts_its_console() {
         let closed = House { view_without_login: false, ..HOUSE };
-        assert_eq!(caller(990, None, closed).role, None);
+        assert_eq!(caller(CONSOLE_UID, None, closed).role, None);
         assert_eq!(caller(1000, None, closed).role, None);
         assert_eq!(caller(0, None, closed).role, Some(Role::Admin));
         let live = House { mode: Mode::Live, ..HOUSE };
-        assert_eq!(caller(990, None, live).role, Some(Role::Admin));
+        assert_eq!(caller(CONSOLE_UID, None, live).role, Some(Role::Admin));
         assert_eq!(caller(1000, None, live).role, Some(Role::Viewer));
         let recovery = House { mode: Mode::Recovery, ..HOUSE };
-        assert_eq!(caller(990, None, recovery).role, Some(Role::Viewer));
+        assert_eq!(caller(CONSOLE_UID, None, recovery).role, Some(Role::Viewer));
         let without_accounts = House { somebody_can_log_in: false, ..recovery };
-        assert_eq!(caller(990, None, without_accounts).role, Some(Role::Operator));
+        assert_eq!(caller(CONSOLE_UID, None, without_accounts).role, Some(Role::Operator));
         assert_eq!(caller(1000, None, without_accounts).role, Some(Role::Viewer));
     }
 }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
+/// The account of our own unprivileged surface on the console, `edge-tui`. It lies between the numbers that packages
+/// take from 100 upwards and from 999 downwards: who shares it shares what the console may do.
+pub const CONSOLE_UID: u32 = 590;
+
 /// What somebody may do; each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
