@@ -1,4 +1,5 @@
-//! `forge.lock`: every input of a build by its digest, so that the same project gives the same image anywhere.
+//! `forge.lock`: packages, images, Kubernetes and the project's files by their digests. The builder's own tools are not
+//! in it: the same tools tree is needed for the same bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
