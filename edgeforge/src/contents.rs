@@ -69,9 +69,13 @@ fn harden(tree: &mut Tree) {
 pub(crate) fn certificates(project: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let folder = project.join("certs");
     let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(found) };
+    let context = || format!("cannot list {}", folder.display());
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.with_context(context)?,
+    };
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        let path = entry.with_context(context)?.path();
         let is_certificate = path
             .extension()
             .and_then(|extension| extension.to_str())

@@ -112,6 +112,21 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+fn parse(reference: &str) -> Result<Reference> {
+    reference
+        .parse()
+        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))
+}
+
+/// What every fetch needs: the network's runtime, and a folder for what comes.
+fn prepare(blobs: &Path) -> Result<tokio::runtime::Runtime> {
+    std::fs::create_dir_all(blobs).with_context(|| format!("cannot create {}", blobs.display()))?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the network runtime")
+}
+
 /// Fetches an image by the digest that is pinned, or else by its name; one that is here already needs no network.
 ///
 /// # Errors
@@ -124,9 +139,7 @@ pub(crate) fn pull_pinned(
     offline: bool,
     progress: &Progress,
 ) -> Result<Image> {
-    let parsed: Reference = reference
-        .parse()
-        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    let parsed = parse(reference)?;
     let pinned = pinned.or_else(|| parsed.digest().and_then(|digest| digest.parse().ok()));
     if let Some(image) = pinned.map(|digest| super::archive::from_blobs(blobs, digest)).and_then(Result::ok) {
         return Ok(image);
@@ -144,7 +157,7 @@ pub(crate) fn pull_pinned(
     }
 }
 
-/// Fetches an image; blobs that are in `blobs` already are only checked.
+/// Fetches an image; blobs that are in `blobs` already, in their whole length, are not fetched again.
 ///
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for a wrong reference or an image of another architecture,
@@ -156,14 +169,8 @@ pub(crate) fn pull(
     blobs: &Path,
     progress: &Progress,
 ) -> Result<Image> {
-    let parsed: Reference = reference
-        .parse()
-        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the network runtime")?;
-    std::fs::create_dir_all(blobs).with_context(|| format!("cannot create {}", blobs.display()))?;
+    let parsed = parse(reference)?;
+    let runtime = prepare(blobs)?;
     let settings = endpoint.of(parsed.registry());
     let mut failures: Vec<Error> = Vec::new();
     for host in settings.mirrors.iter().map(String::as_str).chain([parsed.resolve_registry()]) {
@@ -199,14 +206,8 @@ pub(crate) fn pull_artifact(
     endpoint: &Endpoint<'_>,
     blobs: &Path,
 ) -> Result<Vec<(String, std::path::PathBuf)>> {
-    let parsed: Reference = reference
-        .parse()
-        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the network runtime")?;
-    std::fs::create_dir_all(blobs).with_context(|| format!("cannot create {}", blobs.display()))?;
+    let parsed = parse(reference)?;
+    let runtime = prepare(blobs)?;
     let settings = endpoint.of(parsed.registry());
     let registry = Registry::open(endpoint, &settings, parsed.resolve_registry(), parsed.repository())?;
     let fetched = runtime.block_on(registry.fetch_artifact(&parsed, blobs));
