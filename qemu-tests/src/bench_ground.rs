@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,7 @@ pub struct Ground {
     slowness: OnceLock<f64>,
     /// The first image in every form, once somebody has asked for it.
     every_envelope: Mutex<Option<Built>>,
+    skips: AtomicU32,
 }
 
 impl Ground {
@@ -64,7 +66,27 @@ impl Ground {
         let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;
         let accelerator = Accelerator::probe(&lab, &first.iso())?;
         let (slowness, every_envelope) = (OnceLock::new(), Mutex::new(None));
-        Ok(Self { root: root.to_owned(), lab, key, registry, accelerator, first, slowness, every_envelope })
+        Ok(Self {
+            root: root.to_owned(),
+            lab,
+            key,
+            registry,
+            accelerator,
+            first,
+            slowness,
+            every_envelope,
+            skips: AtomicU32::new(0),
+        })
+    }
+
+    /// Says that a part of a scenario cannot run here, and counts it.
+    pub fn skip(&self, name: &str, reason: impl std::fmt::Display) {
+        println!("SKIPPED {name}: {reason}");
+        self.skips.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn skips(&self) -> u32 {
+        self.skips.load(Ordering::Relaxed)
     }
 
     /// The first image, written in every form that there is.

@@ -28,8 +28,10 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     let summary = Mutex::new(Tally::default());
     // Somebody who works on one scenario need not install each time.
     let reuse = !names.is_empty() && !names.contains(&scenarios::BASE.name) && ground.has_base();
+    let (can_run, cannot_run): (Vec<_>, Vec<_>) =
+        scenarios::ALL.iter().filter(wanted).partition(|scenario| scenario.missing_variable().is_none());
     let queue = Queue {
-        waiting: Mutex::new(scenarios::ALL.iter().filter(wanted).collect()),
+        waiting: Mutex::new(can_run.into()),
         base: Mutex::new(if reuse { Base::Stands } else { Base::Missing }),
         changed: Condvar::new(),
     };
@@ -54,6 +56,11 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         println!("SKIPPED {}: there is no installed host to start from", scenario.name);
         summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
     }
+    for scenario in cannot_run {
+        println!("SKIPPED {}: {} is not set", scenario.name, scenario.needs_variable.unwrap_or_default());
+        summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
+    }
+    summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += ground.skips();
     for scenario in scenarios::ALL.iter().filter(|scenario| names.is_empty() && scenario.long && !long) {
         println!("SKIPPED {}: it takes long; make test-long runs it", scenario.name);
         summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;

@@ -24,19 +24,33 @@ pub(crate) struct Scenario {
     pub(crate) long: bool,
     /// Starts machines, or from the base host: it has to wait until the base stands.
     pub(crate) needs_base: bool,
+    /// A variable without which there is nothing to run it with.
+    pub(crate) needs_variable: Option<&'static str>,
+}
+
+impl Scenario {
+    /// The variable that it needs and that is not set.
+    pub(crate) fn missing_variable(&self) -> Option<&'static str> {
+        self.needs_variable.filter(|name| std::env::var(name).map_or(true, |value| value.is_empty()))
+    }
 }
 
 const fn short(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: false, needs_base: true }
+    Scenario { name, run, long: false, needs_base: true, needs_variable: None }
 }
 
 /// About the builder alone: runs beside the installation of the base host.
 const fn without_machine(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: false, needs_base: false }
+    Scenario { name, run, long: false, needs_base: false, needs_variable: None }
 }
 
 const fn long(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: true, needs_base: true }
+    Scenario { name, run, long: true, needs_base: true, needs_variable: None }
+}
+
+/// With something that only some have.
+const fn long_with(name: &'static str, run: fn(&Ground) -> Result<()>, variable: &'static str) -> Scenario {
+    Scenario { name, run, long: true, needs_base: true, needs_variable: Some(variable) }
 }
 
 /// Runs first; the host that it installs is where most others start.
@@ -68,7 +82,7 @@ pub(crate) const ALL: &[Scenario] = &[
     short("disk-too-small", installation::disk_too_small),
     long("bad-images-before-user-space", bad_images::before_user_space),
     long("kairos-base-runs", bases::kairos_base_runs),
-    long("real-kairos-base-runs", bases::real_kairos_base_runs),
+    long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),
     long("boots-over-http", netboot::boots_over_http),
     long("large-content-on-the-medium", outputs::large_content),
     long("damage-that-init-finds", bad_images::damaged_for_init),

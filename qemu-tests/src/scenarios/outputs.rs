@@ -88,7 +88,8 @@ impl Outputs<'_> {
             self.at("validators")
         );
         if let Err(error) = Child::new("sh").args(["-ec", &script]).deadline(DEADLINE).run() {
-            println!("SKIPPED validators of SPDX and CycloneDX: they cannot be installed here: {error}");
+            self.ground
+                .skip("validators of SPDX and CycloneDX", error.context("they cannot be installed here"));
             return Ok(());
         }
         let build = self.built.folder.join("build");

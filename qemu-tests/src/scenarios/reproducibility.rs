@@ -22,7 +22,7 @@ pub(super) fn two_builds_are_equal(ground: &Ground) -> Result<()> {
     let other = if is_root()? {
         as_ordinary_user(ground, &one)?
     } else {
-        println!("SKIPPED builds-are-reproducible as another user: only root can become one");
+        ground.skip("builds-are-reproducible as another user", "only root can become one");
         again(ground, &one)?
     };
     let disks = [".raw", ".raw.zst", ".qcow2", ".vmdk"];
