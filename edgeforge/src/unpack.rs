@@ -62,7 +62,7 @@ fn unpack_to(from: &str, part: &Path, plain_http: bool, progress: &Progress) -> 
     let scratch = tempfile::tempdir_in(parent).context("cannot create a temporary folder")?;
     let image = find(from, &here, plain_http, scratch.path(), progress)?;
     let mut tree = Tree::default();
-    for (at, layer) in image.layers.iter().enumerate() {
+    for (at, layer) in image.layers()?.iter().enumerate() {
         let archive = scratch.path().join(format!("{at}.tar"));
         layer.write_archive(&archive)?;
         tree.apply_layer(&archive, scratch.path())?;
@@ -104,6 +104,7 @@ impl Tree {
             current: None,
             devices: 0,
             attributes: 0,
+            foreign: 0,
         };
         let is_link = |node: &Node| matches!(node.content, Content::HardLink(_));
         for links in [false, true] {
@@ -128,6 +129,8 @@ struct Writer {
     current: Option<(PathBuf, OwnedFd)>,
     devices: usize,
     attributes: usize,
+    /// Whose owners this user namespace does not know.
+    foreign: usize,
 }
 
 impl Writer {
@@ -214,7 +217,7 @@ impl Writer {
         Ok(())
     }
 
-    fn own(&self, name: &str, node: &Node) -> Result<()> {
+    fn own(&mut self, name: &str, node: &Node) -> Result<()> {
         if !self.privileged {
             return Ok(());
         }
@@ -222,8 +225,12 @@ impl Writer {
             u32::try_from(id).map_err(|_| Error::invalid(format!("{id} is not the number of an owner")))
         };
         let (uid, gid) = (Uid::from_raw(id(node.uid)?), Gid::from_raw(id(node.gid)?));
-        rustix::fs::chownat(self.folder()?, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(std::io::Error::from)?;
+        match rustix::fs::chownat(self.folder()?, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
+            // Root of a user namespace that does not know this owner.
+            Err(Errno::INVAL) => self.foreign += 1,
+            Err(error) => return Err(std::io::Error::from(error).into()),
+            Ok(()) => {}
+        }
         Ok(())
     }
 
@@ -260,6 +267,12 @@ impl Writer {
         let mut lines = Vec::new();
         if !self.privileged {
             lines.push("everything belongs to you: only root can give files to others".into());
+        }
+        if self.foreign > 0 {
+            lines.push(format!(
+                "{} files belong to you: this user namespace has no such owners",
+                self.foreign
+            ));
         }
         if self.devices > 0 {
             lines.push(format!("{} device nodes were left out", self.devices));
