@@ -11,6 +11,8 @@ use edge_host::child::Child;
 use edge_host::sandbox::Sandbox;
 use edge_model::initrd::{MODULE_DIRECTORY, MODULE_LIST, ModuleEntry};
 use edge_model::{Context, Error, Result};
+use zstd::stream::write::Encoder;
+use zstd::zstd_safe::CParameter;
 
 use crate::kernel::InitrdModule;
 use crate::tree::Tree;
@@ -33,26 +35,32 @@ pub(crate) fn build(
     output: &Path,
 ) -> Result<()> {
     unpack_modules(tree, modules, tools, scratch)?;
-    let mut archive = Newc::default();
+    let context = || format!("cannot write {}", output.display());
+    let file = fs::File::create(output).with_context(context)?;
+    let mut archive = Newc { writer: compressor(file).with_context(context)?, inode: 0, written: 0 };
     for folder in FOLDERS {
-        archive.add(folder, 0o040_755, &[]);
+        archive.add(folder, 0o040_755, &[]).with_context(context)?;
     }
-    archive.add(
-        "init",
-        0o100_755,
-        &fs::read(init).with_context(|| format!("cannot read {}", init.display()))?,
-    );
+    let program = fs::read(init).with_context(|| format!("cannot read {}", init.display()))?;
+    archive.add("init", 0o100_755, &program).with_context(context)?;
     let entries: Vec<&ModuleEntry> = modules.iter().map(|module| &module.entry).collect();
     let list = serde_json::to_vec(&entries).context("cannot write the list of modules")?;
-    archive.add(&MODULE_LIST[1..], 0o100_644, &list);
+    archive.add(&MODULE_LIST[1..], 0o100_644, &list).with_context(context)?;
     for module in modules {
         let content = fs::read(scratch.join(&module.entry.file)).context("cannot read an unpacked module")?;
-        archive.add(&format!("{}/{}", &MODULE_DIRECTORY[1..], module.entry.file), 0o100_644, &content);
+        let path = format!("{}/{}", &MODULE_DIRECTORY[1..], module.entry.file);
+        archive.add(&path, 0o100_644, &content).with_context(context)?;
     }
-    let compressed =
-        zstd::encode_all(archive.finish().as_slice(), LEVEL).context("cannot compress the initrd")?;
-    let mut file = fs::File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
-    file.write_all(&compressed).with_context(|| format!("cannot write {}", output.display()))
+    archive.finish().and_then(Encoder::finish).map(drop).with_context(context)
+}
+
+/// The level's own tables would take 100 MB of memory, and make the result no smaller.
+fn compressor(file: fs::File) -> std::io::Result<Encoder<'static, fs::File>> {
+    let mut encoder = Encoder::new(file, LEVEL)?;
+    for parameter in [CParameter::WindowLog(22), CParameter::ChainLog(21), CParameter::HashLog(20)] {
+        encoder.set_parameter(parameter)?;
+    }
+    Ok(encoder)
 }
 
 /// The kernel loads modules from a file descriptor only when they are not compressed.
@@ -88,40 +96,39 @@ fn unpack_modules(tree: &Tree, modules: &[InitrdModule], tools: &Sandbox, scratc
 }
 
 /// A cpio archive in the "new ASCII" format, with all variable fields zero.
-#[derive(Default)]
-struct Newc {
-    bytes: Vec<u8>,
+struct Newc<W> {
+    writer: W,
     inode: u32,
+    /// Bytes so far.
+    written: usize,
 }
 
-impl Newc {
-    fn add(&mut self, path: &str, mode: u32, content: &[u8]) {
+impl<W: Write> Newc<W> {
+    fn add(&mut self, path: &str, mode: u32, content: &[u8]) -> std::io::Result<()> {
         self.inode += 1;
-        self.record(path, self.inode, mode, content);
+        self.record(path, self.inode, mode, content)
     }
 
-    fn record(&mut self, path: &str, inode: u32, mode: u32, content: &[u8]) {
+    fn record(&mut self, path: &str, inode: u32, mode: u32, content: &[u8]) -> std::io::Result<()> {
         let links = 1;
         let fields =
             [inode, mode, 0, 0, links, 0, content.len() as u32, 0, 0, 0, 0, path.len() as u32 + 1, 0];
-        self.bytes.extend(b"070701");
-        for field in fields {
-            self.bytes.extend(format!("{field:08x}").into_bytes());
-        }
-        self.bytes.extend(path.bytes());
-        self.bytes.push(0);
-        self.align();
-        self.bytes.extend(content);
-        self.align();
+        let header: String = fields.iter().map(|field| format!("{field:08x}")).collect();
+        self.put(format!("070701{header}{path}\0").as_bytes())?;
+        self.put(content)
     }
 
-    fn align(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    /// Everything begins at a multiple of four bytes.
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.writer.write_all(bytes)?;
+        let end = self.written + bytes.len();
+        self.written = end.next_multiple_of(4);
+        self.writer.write_all(&[0; 3][..self.written - end])
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        self.record("TRAILER!!!", 0, 0, &[]);
-        self.bytes
+    fn finish(mut self) -> std::io::Result<W> {
+        self.record("TRAILER!!!", 0, 0, &[])?;
+        Ok(self.writer)
     }
 }
 
@@ -131,9 +138,9 @@ mod tests {
 
     #[test]
     fn records_are_aligned_and_end_with_a_trailer() {
-        let mut archive = Newc::default();
-        archive.add("init", 0o100_755, b"abc");
-        let bytes = archive.finish();
+        let mut archive = Newc { writer: Vec::new(), inode: 0, written: 0 };
+        archive.add("init", 0o100_755, b"abc").unwrap();
+        let bytes = archive.finish().unwrap();
         assert_eq!(bytes.len() % 4, 0);
         assert_eq!(&bytes[..6], b"070701");
         assert_eq!(&bytes[54..62], b"00000003", "file size");

@@ -102,6 +102,14 @@ fn processor_seconds() -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
+/// Bytes of memory that this process had at most, without the tools that it ran; 0 where the kernel does not tell.
+pub(crate) fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
 fn spinner(title: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {elapsed}") {
