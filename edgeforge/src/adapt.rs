@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use edge_model::{Error, Result};
+use edge_model::{Error, Result, paths};
 
 use crate::recipe::{Fate, KairosTable, Recipe};
 use crate::tree::{Content, Tree};
@@ -56,12 +56,29 @@ impl Origin {
             PackageDatabase::None
         };
         Ok(Self {
-            kairos: tree.contains(KAIROS_RELEASE),
+            kairos: tree.contains(KAIROS_RELEASE) && !is_ours(tree),
             distribution: field("ID"),
             codename: field("VERSION_CODENAME"),
             database,
         })
     }
+}
+
+/// Whether the tree is an image of ours whose /etc/kairos-release we wrote, and not one made from a Kairos base.
+fn is_ours(tree: &Tree) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Identity {
+        name: String,
+        version: String,
+    }
+    let identity = tree.read_file(&paths::IMAGE_DESCRIPTION[1..]).ok();
+    let identity = identity.and_then(|bytes| serde_json::from_slice::<Identity>(&bytes).ok());
+    let release = tree.read_file(KAIROS_RELEASE).unwrap_or_default();
+    let release = String::from_utf8_lossy(&release);
+    identity.is_some_and(|Identity { name, version }| {
+        let lines = [format!("KAIROS_NAME=\"{name}\""), format!("KAIROS_VERSION=\"v{version}\"")];
+        lines.iter().all(|line| release.lines().any(|other| other == line))
+    })
 }
 
 /// Names of the packages that dpkg has installed.
@@ -179,6 +196,11 @@ mod tests {
     fn a_kairos_base_is_recognised_and_nothing_runs_twice() {
         let mut tree = synthetic_kairos();
         let origin = Origin::of(&tree).unwrap();
+        tree.put_file("usr/lib/edge/image.json", 0o644, r#"{"name":"shop","version":"1"}"#);
+        let ours = "KAIROS_NAME=\"shop\"\nKAIROS_VERSION=\"v1\"\n";
+        let mut derived = tree.clone();
+        derived.put_file("etc/kairos-release", 0o644, ours);
+        assert!(!Origin::of(&derived).unwrap().kairos);
         assert!(origin.kairos && origin.database == PackageDatabase::Dpkg);
         assert_eq!((origin.distribution.as_str(), origin.codename.as_str()), ("ubuntu", "noble"));
         let done = take_over(&mut tree, &KairosTable::load().unwrap());

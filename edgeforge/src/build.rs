@@ -10,7 +10,7 @@ use edge_model::forge::{Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
 
-use crate::apt::{Archives, Package, Pool};
+use crate::apt::{self, Lookup};
 use crate::cache::{Cache, Cached, Key};
 use crate::customise::{self, Changes};
 use crate::envelopes::container;
@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::normalise::{self, PROGRAMS};
 use crate::packages::Licences;
-use crate::progress::{Progress, Taken};
+use crate::progress::{Progress, Taken, peak_memory};
 use crate::project::Project;
 use crate::provider_image::{self, Image};
 use crate::recipe::{self, Recipe};
@@ -57,6 +57,8 @@ pub(crate) struct Summary {
     pub(crate) signed: bool,
     pub(crate) outputs: Vec<envelopes::Output>,
     pub(crate) steps: Vec<Taken>,
+    /// Bytes of memory of this program at most, without the tools that it ran.
+    pub(crate) peak_memory: u64,
 }
 
 /// A root before it becomes an appliance's.
@@ -64,6 +66,8 @@ struct Base {
     tree: Tree,
     /// Names the tree.
     key: Key,
+    /// Seconds since 1970: the time of the image.
+    created: u64,
     /// What came with packages that were added, and with the project's commands.
     commands: BTreeSet<String>,
 }
@@ -97,9 +101,9 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     let _alone = alone(project)?;
     let cache = Cache::open(!options.no_cache)?;
     let recipe = Recipe::load()?;
-    let inputs = find_inputs(project, &recipe, &cache, options, progress)?;
-    let base = project.forge.base();
-    let tools = tools::prepare(&cache, &base, Purpose::Builder, options.offline, progress)?;
+    let lookup = Lookup::new(&cache, progress, options.offline);
+    let inputs = find_inputs(project, &recipe, &lookup, options)?;
+    let tools = tools::prepare(&lookup, &project.forge.base(), Purpose::Builder, &inputs.lock.tools)?;
     let tools = tools.share(&project.directory);
     let programs = programs_folder()?;
     let builder =
@@ -121,7 +125,8 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     let iso = project.output().join(format!("{name}.iso"));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
     let outputs = envelopes::list(&project.output(), &name)?;
-    Ok(Summary { iso, iso_size, root_hash, signed, outputs, steps: progress.taken() })
+    let (steps, peak_memory) = (progress.taken(), peak_memory());
+    Ok(Summary { iso, iso_size, root_hash, signed, outputs, steps, peak_memory })
 }
 
 /// The part of `forge.yaml` that root and UKIs depend on: who asks for one more envelope waits for that alone.
@@ -151,19 +156,12 @@ fn alone(project: &Project) -> Result<fs::File> {
 }
 
 /// Finds the inputs, and keeps `forge.lock` true.
-fn find_inputs(
-    project: &Project,
-    recipe: &Recipe,
-    cache: &Cache,
-    options: &Options,
-    progress: &Progress,
-) -> Result<Inputs> {
+fn find_inputs(project: &Project, recipe: &Recipe, lookup: &Lookup<'_>, options: &Options) -> Result<Inputs> {
     let locked = Lock::load(&project.lock())?;
     if options.locked && locked.is_none() {
         return Err(Error::rejected("the project has no forge.lock").help("edgeforge update writes one"));
     }
-    let finder =
-        Finder { project, recipe, cache, progress, offline: options.offline, freshness: Freshness::Locked };
+    let finder = Finder { project, recipe, lookup, freshness: Freshness::Locked };
     let inputs = finder.find(locked.as_ref())?;
     match &locked {
         Some(old) if *old == inputs.lock => {}
@@ -189,15 +187,22 @@ pub(crate) fn fetch(
 ) -> Result<Vec<String>> {
     let cache = Cache::open(true)?;
     let recipe = Recipe::load()?;
-    let old = Lock::load(&project.lock())?;
-    let finder = Finder { project, recipe: &recipe, cache: &cache, progress, offline: false, freshness };
+    let old = match Lock::load(&project.lock()) {
+        Err(error) if freshness == Freshness::Newest => {
+            progress.say(&format!("a new forge.lock is written: {error}"));
+            None
+        }
+        old => old?,
+    };
+    let lookup = Lookup::new(&cache, progress, false);
+    let finder = Finder { project, recipe: &recipe, lookup: &lookup, freshness };
     let inputs = finder.find(old.as_ref())?;
     if !dry_run {
-        tools::prepare(&cache, &project.forge.base(), Purpose::Builder, false, progress)?;
+        tools::prepare(&lookup, &project.forge.base(), Purpose::Builder, &inputs.lock.tools)?;
         inputs.lock.store(&project.lock())?;
     }
     Ok(old.map_or_else(
-        || vec![format!("{} packages are locked", inputs.lock.packages.len())],
+        || vec![format!("{} packages are locked", inputs.lock.packages_of_the_image().count())],
         |old| old.drift(&inputs.lock),
     ))
 }
@@ -209,14 +214,9 @@ pub(crate) fn staging_folder(project: &Project) -> PathBuf {
 
 impl Builder<'_> {
     fn run(&self, inputs: Inputs, staging: &Path) -> Result<(RootHash, bool)> {
-        let Base { mut tree, key: base_key, commands } = self.base(&inputs)?;
-        let created = match clock::source_date_epoch()? {
-            Some(seconds) => seconds,
-            None => normalise::newest_input(&tree)
-                .ok_or_else(|| Error::environment("the base system does not tell the times of its files"))?,
-        };
+        let Base { mut tree, key: base_key, created, commands } = self.base(&inputs)?;
         let kernel = Kernel::find(&tree, &self.recipe)?;
-        let initrd = self.initrd(&base_key, &tree, &kernel)?;
+        let initrd = self.initrd(&tree, &kernel)?;
         let licences = packages::licences(&tree);
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let parts = normalise::Inputs {
@@ -274,53 +274,54 @@ impl Builder<'_> {
 
     /// The base with its packages added and the project's commands run, and what names it.
     fn base(&self, inputs: &Inputs) -> Result<Base> {
-        let mut key = Key::of("base-2").with(inputs.lock.base.from.as_bytes());
-        for package in &inputs.lock.packages {
-            key = key.with(package.sha256.as_bytes());
-        }
-        let remove = self.project.forge.packages.removed().to_vec();
-        let run = self.project.forge.run.clone();
+        let lock = &inputs.lock;
+        let key = lock.system.key(Key::of("base-3").with(lock.base.from.as_bytes()));
+        let mut changes = Changes {
+            install: inputs.packages.clone(),
+            remove: Vec::new(),
+            run: self.project.forge.run.clone(),
+        };
         match &inputs.base {
             FoundBase::Packages(archives) => {
-                let request = key.with(&inputs.lock.request.0);
-                let base = self.step("packages", "base", request.clone(), |output| {
-                    self.install_packages(archives, &inputs.lock.packages, output)
+                let key = key.with(&lock.system.request.0);
+                let base = self.step("packages", "base", key.clone(), |output| {
+                    tools::install(&self.cache, &lock.system.packages, archives.suite(), output)
                 })?;
-                let tree = Tree::read(&base.path)?;
-                self.changed(tree, request, &Changes { run, ..Changes::default() })
+                self.changed(Tree::read(&base.path)?, key, &changes, lock)
             }
             FoundBase::Root(root) => {
                 let key = key.with(&root.digest.0).with(crate::recipe::KairosTable::text()?.as_bytes());
                 let status = root.tree.read_file("var/lib/dpkg/status").unwrap_or_default();
                 let status = String::from_utf8_lossy(&status).into_owned();
                 let installed = adapt::installed(&status);
-                let remove =
-                    remove.into_iter().filter(|package| installed.contains(&package.as_str())).collect();
-                let changes = Changes { install: inputs.packages.clone(), remove, run };
-                let base = self.changed(root.tree.clone(), key, &changes)?;
+                changes.remove = self.project.forge.packages.removed().to_vec();
+                changes.remove.retain(|package| installed.contains(&package.as_str()));
+                let base = self.changed(root.tree.clone(), key, &changes, lock)?;
                 adapt::check(&base.tree, &self.recipe, &root.origin)?;
                 Ok(base)
             }
         }
     }
 
-    fn changed(&self, tree: Tree, key: Key, changes: &Changes) -> Result<Base> {
+    fn changed(&self, tree: Tree, key: Key, changes: &Changes, lock: &Lock) -> Result<Base> {
+        let created = created(&tree, &changes.install)?;
         if changes.is_empty() {
-            return Ok(Base { tree, key, commands: BTreeSet::new() });
+            return Ok(Base { tree, key, created, commands: BTreeSet::new() });
         }
-        let key = key.with(b"changed-1").with(format!("{:?}{:?}", changes.remove, changes.run).as_bytes());
-        let changed = self.step("commands in the root", "changed", key.clone(), |output| {
+        let key = lock
+            .packages
+            .key(key.with(b"changed-2"))
+            .with(format!("{:?}{:?}", changes.remove, changes.run).as_bytes());
+        let changed = self.step("changes of the base", "changed", key.clone(), |output| {
             if let Some(run) = changes.run.iter().find(|run| run.network() && self.offline) {
                 return Err(Error::environment(format!("{:?} needs the network", run.command()))
                     .help("build once where there is one: the result is kept"));
             }
-            let scratch =
-                tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
-            customise::customise(&tree, changes, scratch.path(), output)
+            customise::customise(&tree, changes, output)
         })?;
         let changed = Tree::read(&changed.path)?;
         let new = changed.iter().map(|(path, _)| path.to_owned()).filter(|path| !tree.contains(path));
-        Ok(Base { commands: new.collect(), tree: changed, key })
+        Ok(Base { commands: new.collect(), tree: changed, key, created })
     }
 
     fn step(
@@ -338,22 +339,17 @@ impl Builder<'_> {
         key.with(self.tools.root().as_os_str().as_encoded_bytes())
     }
 
-    fn install_packages(&self, archives: &Archives, packages: &[Package], output: &Path) -> Result<()> {
-        // Not in the cache, which others may not read: mmdebstrap works as another user.
-        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
-        Pool::open(self.cache.root())?.lay_out(packages, archives.suite(), folder.path())?;
-        let names: Vec<String> = packages.iter().map(|package| package.name.clone()).collect();
-        let source = format!("deb [trusted=yes] copy:{}/ ./", folder.path().display());
-        tools::bootstrap(&[source], archives.suite(), &names, output)
-    }
-
-    fn initrd(&self, base_key: &Key, tree: &Tree, kernel: &Kernel) -> Result<Cached> {
+    fn initrd(&self, tree: &Tree, kernel: &Kernel) -> Result<Cached> {
         let modules = kernel.initrd_modules(&self.recipe.initrd)?;
         let init = self.programs.join(INIT);
         let entries: Vec<_> = modules.iter().map(|module| &module.entry).collect();
         let list = serde_json::to_vec(&entries).context("cannot write the list of modules")?;
-        let key = base_key.clone().with(b"initrd-1").with(&list).with_file(&init)?;
-        self.step("initrd", "initrd", key, |output| {
+        // Not of the whole base: another package leaves the kernel and its modules as they are.
+        let mut key = Key::of("initrd-3").with(&list).with_file(&init)?;
+        for path in modules.iter().map(|module| module.source.as_str()).chain([kernel.image_path()]) {
+            key = key.with(path.as_bytes()).with(&tree.read_file(path)?);
+        }
+        self.step("initrd", "initrd", self.with_tools(key), |output| {
             fs::create_dir_all(output).context("cannot create a folder")?;
             let scratch =
                 tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
@@ -519,6 +515,16 @@ impl Builder<'_> {
         let facts = lint::Facts::of_build(&self.project.forge, &image.manifest, &uki, iso)?;
         lint::require(&lint::check_tree(tree, &facts))
     }
+}
+
+/// The time of the newest input. What the project's commands write has the time of the build, which must not count.
+fn created(base: &Tree, added: &[PathBuf]) -> Result<u64> {
+    if let Some(seconds) = clock::source_date_epoch()? {
+        return Ok(seconds);
+    }
+    let base = normalise::newest_input(base)
+        .ok_or_else(|| Error::environment("the base system does not tell the times of its files"))?;
+    added.iter().try_fold(base, |newest, package| Ok(newest.max(apt::time_of(package)?)))
 }
 
 fn provenance_inputs(project: &Project, lock: &Lock) -> Result<Vec<sbom::Input>> {

@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use edge_model::forge::{Base, Envelope};
 use edge_model::{Context, Error, Result};
 
+use crate::apt::Lookup;
 use crate::build::{self, Options, Summary};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
@@ -350,7 +351,9 @@ fn print_summary(summary: &Summary, json: bool) -> Result<()> {
 
 fn print_tools(purpose: Purpose) -> Result<()> {
     let cache = Cache::open(true)?;
-    let tools = tools::prepare(&cache, &Base::default(), purpose, false, &Progress::new())?;
+    let (base, progress) = (Base::default(), Progress::new());
+    let lookup = Lookup::new(&cache, &progress, false);
+    let tools = tools::prepare(&lookup, &base, purpose, &tools::pin(&lookup, &base, purpose, None)?)?;
     println!("{}", tools.root().display());
     Ok(())
 }

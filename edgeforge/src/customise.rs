@@ -8,6 +8,7 @@ use edge_host::child::Child;
 use edge_model::forge::Run;
 use edge_model::{Context, Result};
 
+use crate::scratch::Scratch;
 use crate::tools;
 use crate::tree::{Content, Tree};
 
@@ -49,7 +50,7 @@ impl Changes {
 ///
 /// # Errors
 /// [`edge_model::Class::Environment`] with what the program said that failed.
-pub(crate) fn customise(tree: &Tree, changes: &Changes, scratch: &Path, output: &Path) -> Result<()> {
+pub(crate) fn customise(tree: &Tree, changes: &Changes, output: &Path) -> Result<()> {
     tools::check_machine()?;
     let mut tree = tree.clone();
     tree.remove(|path| path.starts_with("dev/"));
@@ -60,9 +61,15 @@ pub(crate) fn customise(tree: &Tree, changes: &Changes, scratch: &Path, output: 
     for (at, (command, _)) in commands.iter().enumerate() {
         tree.put_file(&format!("{FOLDER}/{at}.sh"), 0o755, format!("set -e\n{command}\n"));
     }
-    let archive = scratch.join("before.tar");
+    let scratch = Scratch::new()?;
+    let archive = scratch.path().join("before.tar");
     tree.write(&archive, 0)?;
-    let mut hooks = vec![format!("--setup-hook=tar-in {} /", quoted(&archive))];
+    // Not mmdebstrap's own tar-in, which hands everything through a socket in small pieces.
+    let mut hooks = vec![format!(
+        "--setup-hook=tar --extract --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' \
+         --file={} --directory=\"$1\"",
+        quoted(&archive)
+    )];
     if commands.iter().any(|(_, network)| *network) {
         hooks.push(
             "--customize-hook=rm -f \"$1/etc/resolv.conf\"; cat /etc/resolv.conf > \"$1/etc/resolv.conf\""
@@ -78,6 +85,7 @@ pub(crate) fn customise(tree: &Tree, changes: &Changes, scratch: &Path, output: 
     }
     hooks.push(format!("--customize-hook=rm -rf \"$1/{FOLDER}\""));
     Child::new("mmdebstrap")
+        .env("TMPDIR", scratch.path())
         .args(["--quiet", "--mode=unshare", "--variant=custom", "--format=tar"])
         .arg("--skip=check/empty,update,download,setup,cleanup")
         .args(hooks)

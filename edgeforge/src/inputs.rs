@@ -5,20 +5,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use edge_model::forge::{Base, Forge, Source};
-use edge_model::ids::{Digest, to_hex};
+use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::sha256;
 
 use crate::adapt::{self, Origin, PackageDatabase};
-use crate::apt::{self, Archives, Distribution, Package, Pool, Request};
-use crate::cache::{Cache, Key};
+use crate::apt::{Archives, Distribution, Installed, Lookup, Pinned, Pool, Request};
+use crate::cache::Key;
 use crate::lock::{Lock, LockedBase, LockedComponent};
-use crate::oci::{self, Endpoint, Image, Patience};
-use crate::progress::Progress;
+use crate::oci::{self, Contents, Endpoint, Image, Patience};
 use crate::project::Project;
 use crate::recipe::{KairosTable, Recipe};
+use crate::tools::{self, Purpose};
 use crate::tree::Tree;
-use crate::{component, contents};
+use crate::{component, contents, inspect};
 
 /// How inputs may be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +33,14 @@ pub(crate) enum Freshness {
 pub(crate) struct Finder<'a> {
     pub(crate) project: &'a Project,
     pub(crate) recipe: &'a Recipe,
-    pub(crate) cache: &'a Cache,
-    pub(crate) progress: &'a Progress,
-    pub(crate) offline: bool,
+    pub(crate) lookup: &'a Lookup<'a>,
     pub(crate) freshness: Freshness,
 }
 
 /// What was found.
 pub(crate) struct Inputs {
     pub(crate) base: FoundBase,
-    /// Packages in files, to be installed.
+    /// Packages in files, to be added to the base.
     pub(crate) packages: Vec<PathBuf>,
     /// The component's name and file.
     pub(crate) kubernetes: Option<(&'static str, PathBuf)>,
@@ -77,19 +75,21 @@ impl Finder<'_> {
     pub(crate) fn find(&self, locked: Option<&Lock>) -> Result<Inputs> {
         let base = self.forge().base();
         let locked = locked.filter(|_| self.freshness == Freshness::Locked);
+        let tools = tools::pin(self.lookup, &base, Purpose::Builder, locked.map(|lock| &lock.tools))?;
         let (found, mut lock) = if base.from.suite().is_some() {
             let archives = Archives::find(&base)?;
-            let wanted = self.packages_of_a_system(&archives);
-            let request = self.request(&archives, &wanted, None);
-            let packages = self.packages(locked, &archives, &wanted, None, request)?;
+            let system = self.system(&archives, locked)?;
+            let added = self.sorted(self.forge().packages.added().to_vec());
+            let there = Installed::System(&system);
+            let packages = self.packages(&archives, &added, there, locked.map(|lock| &lock.packages))?;
             let from = LockedBase { from: base.from.to_string(), digest: None };
-            (FoundBase::Packages(archives), Lock { packages, ..Lock::new(from, request) })
+            (FoundBase::Packages(archives), Lock::new(from, system, packages, tools))
         } else {
             let mut root = self.root(&base.from, locked)?;
             self.take_over(&mut root)?;
-            let (packages, request) = self.packages_for(&root, &base, locked)?;
+            let packages = self.packages_for(&root, &base, locked)?;
             let from = LockedBase { from: base.from.to_string(), digest: Some(root.digest) };
-            (FoundBase::Root(Box::new(root)), Lock { packages, ..Lock::new(from, request) })
+            (FoundBase::Root(Box::new(root)), Lock::new(from, Pinned::nothing(), packages, tools))
         };
         let kubernetes = self.kubernetes(locked)?;
         lock.kubernetes = kubernetes.as_ref().map(|(_, _, locked)| locked.clone());
@@ -97,21 +97,23 @@ impl Finder<'_> {
             self.forge().run.iter().filter(|run| run.network()).map(|run| run.command().to_owned()).collect();
         lock.files = self.files()?;
         lock.medium = medium_files(self.project)?;
-        let pool = Pool::open(self.cache.root())?;
+        let pool = Pool::open(self.lookup.cache.root())?;
         Ok(Inputs {
             base: found,
-            packages: lock.packages.iter().map(|package| pool.path(package)).collect(),
+            packages: lock.packages.packages.iter().map(|package| pool.path(package)).collect(),
             kubernetes: kubernetes.map(|(name, path, _)| (name, path)),
             lock,
         })
     }
 
-    /// Packages for a system that is made from nothing else.
-    fn packages_of_a_system(&self, archives: &Archives) -> Vec<String> {
+    /// A system that is made from nothing but packages: the same for all projects, until they ask for another kernel
+    /// or for less.
+    fn system(&self, archives: &Archives, locked: Option<&Lock>) -> Result<Pinned> {
         let kernel = || archives.distribution().kernel().to_owned();
         let kernel = self.forge().kernel.clone().unwrap_or_else(kernel);
         let recipe: Vec<String> = self.recipe.packages_in(archives.suite()).cloned().collect();
-        self.sorted([&[kernel], &recipe[..], self.forge().packages.added()].concat())
+        let wanted = self.sorted([&[kernel], &recipe[..]].concat());
+        self.packages(archives, &wanted, Installed::Nothing, locked.map(|lock| &lock.system))
     }
 
     fn sorted(&self, mut packages: Vec<String>) -> Vec<String> {
@@ -124,82 +126,21 @@ impl Finder<'_> {
         [&self.recipe.without[..], self.forge().packages.removed()].concat()
     }
 
-    fn request(&self, archives: &Archives, wanted: &[String], installed: Option<&[u8]>) -> Digest {
-        Key::of("request-1")
-            .with(archives.suite().as_bytes())
-            .with(format!("{:?}", archives.distribution()).as_bytes())
-            .with(wanted.join(" ").as_bytes())
-            .with(self.without().join(" ").as_bytes())
-            .with(installed.unwrap_or_default())
-            .digest()
-    }
-
     /// The packages of a request, in the pool.
     fn packages(
         &self,
-        locked: Option<&Lock>,
         archives: &Archives,
         wanted: &[String],
-        installed: Option<&[u8]>,
-        request: Digest,
-    ) -> Result<Vec<Package>> {
-        let pool = Pool::open(self.cache.root())?;
-        let packages = match locked.filter(|lock| lock.request == request) {
-            Some(lock) => lock.packages.clone(),
-            None => self.resolve(archives, wanted, installed, request)?,
-        };
-        let _lock = self.cache.lock("packages")?;
-        pool.fill(&packages, archives, self.offline, self.progress)?;
-        Ok(packages)
-    }
-
-    /// apt's answer is kept with the state of the archives that it was given for; without a network the last one is
-    /// taken.
-    fn resolve(
-        &self,
-        archives: &Archives,
-        wanted: &[String],
-        installed: Option<&[u8]>,
-        request: Digest,
-    ) -> Result<Vec<Package>> {
-        let lines = archives.source_lines().join("\n");
-        let name = to_hex(&Key::of("resolution-1").with(&request.0).with(lines.as_bytes()).digest().0);
-        let kept = self.cache.root().join(format!("resolution-{}", &name[..24]));
-        let _lock = self.cache.lock("resolution")?;
-        let read = || -> Result<Option<(String, Vec<Package>)>> {
-            let text = edge_host::files::read_text_if_there(&kept)?;
-            text.map(|text| serde_json::from_str(&text).context("a file of the cache is damaged")).transpose()
-        };
-        let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
-        let state = if self.offline {
-            None
-        } else {
-            archives.state(scratch.path()).map(|state| state.to_string()).ok()
-        };
-        match (read()?, state) {
-            (Some((then, packages)), Some(now)) if then == now => Ok(packages),
-            (Some((_, packages)), None) => {
-                if !self.offline {
-                    self.progress.say("the package archive cannot be reached: its last known state is used");
-                }
-                Ok(packages)
-            }
-            (None, None) if self.offline => Err(Error::environment("the packages were never looked up here")
-                .help(
-                    "run `edgeforge fetch` where there is a network, or bring forge.lock and the cache along",
-                )),
-            (_, state) => {
-                let without = self.without();
-                let request = Request { packages: wanted, without: &without, installed };
-                let packages = apt::resolve(archives, &request, scratch.path())?;
-                if let Some(state) = state {
-                    let text =
-                        serde_json::to_string(&(state, &packages)).context("cannot keep apt's answer")?;
-                    edge_host::files::write_durably(&kept, text.as_bytes(), 0o644)?;
-                }
-                Ok(packages)
-            }
+        installed: Installed<'_>,
+        locked: Option<&Pinned>,
+    ) -> Result<Pinned> {
+        if wanted.is_empty() {
+            return Ok(Pinned::nothing());
         }
+        let request = Request { packages: wanted, without: &self.without(), installed };
+        let pinned = self.lookup.pin(archives, &request, locked)?;
+        self.lookup.fetch(archives, &pinned)?;
+        Ok(pinned)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -212,8 +153,15 @@ impl Finder<'_> {
 
     /// An image from a registry; one that is locked or named by its digest needs no network when it is here.
     fn pull(&self, reference: &str, locked: Option<Digest>) -> Result<Image> {
-        let blobs = self.cache.root().join("blobs");
-        oci::pull_pinned(reference, locked, &self.endpoint(), &blobs, self.offline, self.progress)
+        let blobs = self.lookup.cache.root().join("blobs");
+        oci::pull_pinned(
+            reference,
+            locked,
+            &self.endpoint(),
+            &blobs,
+            self.lookup.offline,
+            self.lookup.progress,
+        )
     }
 
     fn root(&self, from: &Source, locked: Option<&Lock>) -> Result<Root> {
@@ -236,17 +184,20 @@ impl Finder<'_> {
                 return Err(Error::internal("a suite is not an image"));
             }
         };
-        let tree = self.unfold(&image)?;
+        let tree = match &image.contents {
+            Contents::Layers(_) => self.unfold(&image)?,
+            Contents::Provider(layout) => inspect::as_base(layout)?,
+        };
         Ok(Root { origin: Origin::of(&tree)?, tree, digest: image.digest })
     }
 
     /// Lays all layers of an image over each other.
     fn unfold(&self, image: &Image) -> Result<Tree> {
         let mut tree = Tree::default();
-        for layer in &image.layers {
+        for layer in image.layers()? {
             let key = Key::of("layer-1").with(&layer.diff_id.0);
-            let unfolded = self.progress.step("layer", || {
-                self.cache.step("layer", key, |output| {
+            let unfolded = self.lookup.progress.step("layer", || {
+                self.lookup.cache.step("layer", key, |output| {
                     std::fs::create_dir_all(output).context("cannot create a folder")?;
                     layer.write_archive(&output.join("layer.tar"))
                 })
@@ -262,28 +213,22 @@ impl Finder<'_> {
     fn take_over(&self, root: &mut Root) -> Result<()> {
         if root.origin.kairos {
             let done = adapt::take_over(&mut root.tree, &KairosTable::load()?);
-            self.progress.say(&format!(
+            self.lookup.progress.say(&format!(
                 "the base follows the Kairos contract: {} of its parts are replaced",
                 done.len()
             ));
             for line in done {
-                self.progress.detail(&line);
+                self.lookup.progress.detail(&line);
             }
         }
         Ok(())
     }
 
     /// What a root from elsewhere lacks, where its package database lets it be added.
-    fn packages_for(
-        &self,
-        root: &Root,
-        base: &Base,
-        locked: Option<&Lock>,
-    ) -> Result<(Vec<Package>, Digest)> {
-        let nothing = (Vec::new(), sha256(b""));
+    fn packages_for(&self, root: &Root, base: &Base, locked: Option<&Lock>) -> Result<Pinned> {
         if root.origin.database != PackageDatabase::Dpkg {
             return match self.forge().packages.added() {
-                [] => Ok(nothing),
+                [] => Ok(Pinned::nothing()),
                 [first, ..] => Err(Error::rejected(format!("{first} cannot be added: the base has no dpkg"))
                     .help("add it to the base image itself, and remove it from `packages`")),
             };
@@ -307,7 +252,8 @@ impl Finder<'_> {
         wanted.retain(|package| !installed.contains(&package.as_str()));
         let wanted = self.sorted(wanted);
         if wanted.is_empty() {
-            return Ok(nothing);
+            // Before the archive is looked for: such a base needs none.
+            return Ok(Pinned::nothing());
         }
         let from = match root.origin.distribution.as_str() {
             "debian" => Source::Debian(codename.clone()),
@@ -321,8 +267,8 @@ impl Finder<'_> {
             }
         };
         let archives = Archives::find(&Base { from, ..base.clone() })?;
-        let request = self.request(&archives, &wanted, Some(&status));
-        Ok((self.packages(locked, &archives, &wanted, Some(&status), request)?, request))
+        let there = Installed::Record(&status);
+        self.packages(&archives, &wanted, there, locked.map(|lock| &lock.packages))
     }
 
     fn kubernetes(&self, locked: Option<&Lock>) -> Result<Option<(&'static str, PathBuf, LockedComponent)>> {
@@ -335,14 +281,21 @@ impl Finder<'_> {
             let pinned = locked.and_then(|lock| lock.kubernetes.as_ref()).filter(same).map(|one| one.digest);
             let image = self.pull(reference, pinned)?;
             let name_of_tree = Key::of("component-1").with(&image.digest.0);
-            let unfolded =
-                self.cache.step("component", name_of_tree, |output| self.unfold(&image)?.write(output, 0))?;
+            let unfolded = self
+                .lookup
+                .cache
+                .step("component", name_of_tree, |output| self.unfold(&image)?.write(output, 0))?;
             let (version, source) = (component.version.clone(), reference.clone());
             let locked = LockedComponent { name: name.to_owned(), version, source, digest: image.digest };
             return Ok(Some((name, unfolded.path, locked)));
         }
-        let (path, locked) =
-            component::fetch(name, component, &self.project.directory, self.cache, self.offline)?;
+        let (path, locked) = component::fetch(
+            name,
+            component,
+            &self.project.directory,
+            self.lookup.cache,
+            self.lookup.offline,
+        )?;
         Ok(Some((name, path, locked)))
     }
 

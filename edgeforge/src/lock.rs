@@ -1,5 +1,5 @@
-//! `forge.lock`: packages, images, Kubernetes and the project's files by their digests. The builder's own tools are not
-//! in it: the same tools tree is needed for the same bytes.
+//! `forge.lock`: every input of a build by its digest, the builder's own tools among them, so that the same project
+//! gives the same image anywhere.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,9 +9,9 @@ use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::apt::Package;
+use crate::apt::{Package, Pinned};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const LIMIT: u64 = 16 << 20;
 
 /// The document.
@@ -20,9 +20,12 @@ const LIMIT: u64 = 16 << 20;
 pub(crate) struct Lock {
     pub(crate) format: u32,
     pub(crate) base: LockedBase,
-    /// What was asked for: while it is the same, the packages are.
-    pub(crate) request: Digest,
-    pub(crate) packages: Vec<Package>,
+    /// What a base of packages is made of; an image has none.
+    pub(crate) system: Pinned,
+    /// What is added to the base.
+    pub(crate) packages: Pinned,
+    /// Packages of the tools tree, which shapes the image's bytes too.
+    pub(crate) tools: Pinned,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kubernetes: Option<LockedComponent>,
     /// Commands that used the network: what they fetched is not pinned.
@@ -55,12 +58,13 @@ pub(crate) struct LockedComponent {
 }
 
 impl Lock {
-    pub(crate) fn new(base: LockedBase, request: Digest) -> Self {
+    pub(crate) fn new(base: LockedBase, system: Pinned, packages: Pinned, tools: Pinned) -> Self {
         Self {
             format: FORMAT,
             base,
-            request,
-            packages: Vec::new(),
+            system,
+            packages,
+            tools,
             kubernetes: None,
             commands_with_network: Vec::new(),
             files: BTreeMap::new(),
@@ -88,7 +92,8 @@ impl Lock {
         if lock.format != FORMAT {
             return Err(Error::invalid(format!("it has format {}, not {FORMAT}", lock.format)).help(help));
         }
-        lock.packages.iter().try_for_each(|package| package.digest().map(drop))?;
+        let packages = lock.packages_of_the_image().chain(&lock.tools.packages);
+        packages.map(Package::digest).try_for_each(|digest| digest.map(drop))?;
         Ok(lock)
     }
 
@@ -99,13 +104,19 @@ impl Lock {
         files::write_durably(path, (text + "\n").as_bytes(), 0o644)
     }
 
+    pub(crate) fn packages_of_the_image(&self) -> impl Iterator<Item = &Package> {
+        self.system.packages.iter().chain(&self.packages.packages)
+    }
+
     /// What is different in `new`, a line for each.
     pub(crate) fn drift(&self, new: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.base != new.base {
             lines.push(format!("base {} → {}", shown(&self.base), shown(&new.base)));
         }
-        lines.extend(package_drift(&self.packages, &new.packages));
+        lines.extend(package_drift(self.packages_of_the_image(), new.packages_of_the_image()));
+        let tools = package_drift(&self.tools.packages, &new.tools.packages);
+        lines.extend(tools.into_iter().map(|line| format!("tools {line}")));
         if self.kubernetes != new.kubernetes {
             let shown = |one: &Option<LockedComponent>| {
                 one.as_ref().map_or_else(
@@ -142,11 +153,13 @@ fn file_drift(old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) ->
     paths.filter_map(|path| Some(format!("file {path} {}", what(path)?))).collect()
 }
 
-fn package_drift(old: &[Package], new: &[Package]) -> Vec<String> {
-    let by_name = |packages: &[Package]| -> BTreeMap<(String, String), Package> {
-        packages.iter().map(|one| ((one.name.clone(), one.architecture.clone()), one.clone())).collect()
-    };
-    let (old, new) = (by_name(old), by_name(new));
+fn package_drift<'a>(
+    old: impl IntoIterator<Item = &'a Package>,
+    new: impl IntoIterator<Item = &'a Package>,
+) -> Vec<String> {
+    let named = |one: &'a Package| ((one.name.clone(), one.architecture.clone()), one);
+    let old: BTreeMap<_, _> = old.into_iter().map(named).collect();
+    let new: BTreeMap<_, _> = new.into_iter().map(named).collect();
     let mut lines = Vec::new();
     for (key, before) in &old {
         match new.get(key) {
@@ -180,16 +193,22 @@ mod tests {
 
     fn lock(packages: Vec<Package>) -> Lock {
         let base = LockedBase { from: "debian:trixie".into(), digest: None };
-        Lock { packages, ..Lock::new(base, Digest([0; 32])) }
+        let pinned = |packages| Pinned { request: Digest([0; 32]), packages };
+        Lock::new(base, pinned(packages), pinned(Vec::new()), pinned(vec![package("mtools", "1")]))
     }
 
     #[test]
     fn drift_names_every_package_and_file() {
         let mut old = lock(vec![package("apt", "1"), package("curl", "1"), package("vim", "1")]);
-        let mut new = lock(vec![package("apt", "1"), package("curl", "2"), package("zstd", "1")]);
+        let mut new = lock(vec![package("apt", "1"), package("curl", "2")]);
+        new.packages.packages.push(package("zstd", "1"));
         old.files.insert("overlay/files/a".into(), Digest([1; 32]));
         new.files.insert("overlay/files/a".into(), Digest([2; 32]));
-        assert_eq!(old.drift(&new), ["~ curl 1 → 2", "- vim 1", "+ zstd 1", "file overlay/files/a changed"]);
+        new.tools.packages = vec![package("mtools", "2")];
+        assert_eq!(
+            old.drift(&new),
+            ["~ curl 1 → 2", "- vim 1", "+ zstd 1", "tools ~ mtools 1 → 2", "file overlay/files/a changed"]
+        );
         assert!(old.drift(&old).is_empty());
     }
 

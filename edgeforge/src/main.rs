@@ -30,6 +30,7 @@ mod push;
 mod recipe;
 mod root_image;
 mod sbom;
+mod scratch;
 mod tools;
 mod tree;
 mod uki;

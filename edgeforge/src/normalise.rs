@@ -205,6 +205,10 @@ fn identify(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
     let project = inputs.project;
     let forge = &project.forge;
     let release = text(tree, "usr/lib/os-release")?;
+    // An image of ours as the base has said these already.
+    let lines =
+        release.lines().filter(|line| !line.starts_with("IMAGE_ID=") && !line.starts_with("IMAGE_VERSION="));
+    let release: String = lines.map(|line| format!("{line}\n")).collect();
     let release = format!("{release}IMAGE_ID=\"{}\"\nIMAGE_VERSION=\"{}\"\n", forge.name, forge.version);
     tree.replace("usr/lib/os-release", release.into_bytes());
     let fields: BTreeMap<&str, String> = [

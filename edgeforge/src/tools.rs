@@ -9,10 +9,10 @@ use edge_host::sandbox::Sandbox;
 use edge_model::forge::{Base, Source};
 use edge_model::{Context, Error, Result};
 
-use crate::apt::Archives;
+use crate::apt::{Archives, Installed, Lookup, Package, Pinned, Pool, Request};
 use crate::cache::{Cache, Key};
-use crate::progress::Progress;
 use crate::recipe;
+use crate::scratch::Scratch;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 
@@ -24,36 +24,62 @@ pub(crate) enum Purpose {
     Lab,
 }
 
-/// Makes the tools tree, or finds it in the cache.
+impl Purpose {
+    fn packages(self, tools: &recipe::Tools) -> &[String] {
+        match self {
+            Self::Builder => &tools.builder,
+            Self::Lab => &tools.lab,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Builder => "tools",
+            Self::Lab => "lab",
+        }
+    }
+}
+
+/// Where the tools' packages come from: a mirror that the project names for a Debian base serves them, too.
+fn archives(base: &Base, tools: &recipe::Tools) -> Result<Archives> {
+    let own_mirror = matches!(base.from, Source::Debian(_));
+    let from = Source::Debian(tools.suite.clone());
+    Archives::find(&if own_mirror { Base { from, ..base.clone() } } else { Base { from, ..Base::default() } })
+}
+
+/// Which packages the tools tree is made of.
+///
+/// # Errors
+/// Those of [`Lookup::pin`].
+pub(crate) fn pin(
+    lookup: &Lookup<'_>,
+    base: &Base,
+    purpose: Purpose,
+    locked: Option<&Pinned>,
+) -> Result<Pinned> {
+    let tools = recipe::Tools::load()?;
+    let request = Request { packages: purpose.packages(&tools), without: &[], installed: Installed::Nothing };
+    lookup.pin(&archives(base, &tools)?, &request, locked)
+}
+
+/// Makes the tools tree of these packages, or finds it in the cache.
 ///
 /// # Errors
 /// When packages cannot be fetched or the machine lacks mmdebstrap or newuidmap.
 pub(crate) fn prepare(
-    cache: &Cache,
+    lookup: &Lookup<'_>,
     base: &Base,
     purpose: Purpose,
-    offline: bool,
-    progress: &Progress,
+    pinned: &Pinned,
 ) -> Result<Sandbox> {
     let tools = recipe::Tools::load()?;
-    let (name, packages) = match purpose {
-        Purpose::Builder => ("tools", tools.builder),
-        Purpose::Lab => ("lab", tools.lab),
-    };
-    let key = Key::of("tools-1").with(tools.suite.as_bytes()).with(packages.join(" ").as_bytes());
-    let made = progress.step(&format!("{name} tree"), || {
+    let (name, cache) = (purpose.name(), lookup.cache);
+    let key = pinned.key(Key::of("tools-2").with(tools.suite.as_bytes()));
+    let made = lookup.progress.step(&format!("{name} tree"), || {
         cache.reusing().step(name, key, |target| {
-            if offline {
-                return Err(Error::environment("the builder's tools are not on this machine")
-                    .help("run `edgeforge fetch` where there is a network"));
-            }
-            let own_mirror = matches!(base.from, Source::Debian(_));
-            let from = Source::Debian(tools.suite.clone());
-            let base =
-                if own_mirror { Base { from, ..base.clone() } } else { Base { from, ..Base::default() } };
-            let archives = Archives::find(&base)?;
+            lookup.fetch(&archives(base, &tools)?, pinned)?;
             let archive = target.with_extension("tar");
-            bootstrap(&archives.source_lines(), &tools.suite, &packages, &archive)?;
+            install(cache, &pinned.packages, &tools.suite, &archive)?;
             unpack(&archive, target)?;
             std::fs::remove_file(&archive).context("cannot remove a temporary file")
         })
@@ -61,24 +87,31 @@ pub(crate) fn prepare(
     Ok(Sandbox::new(&made.path).share(cache.root()))
 }
 
-/// Runs mmdebstrap in its user-namespace mode; the result is a tar archive.
+/// A new system of packages that are on this machine, as a tar archive.
 ///
 /// # Errors
-/// When a needed program is missing or a package cannot be fetched.
-pub(crate) fn bootstrap(sources: &[String], suite: &str, packages: &[String], output: &Path) -> Result<()> {
+/// When a needed program is missing or a package cannot be installed.
+pub(crate) fn install(cache: &Cache, packages: &[Package], suite: &str, output: &Path) -> Result<()> {
     check_machine()?;
+    // Not in the cache, which others may not read: mmdebstrap works as another user.
+    let scratch = Scratch::new()?;
+    let folder = scratch.path().join("packages");
+    std::fs::create_dir(&folder).context("cannot create a temporary folder")?;
+    Pool::open(cache.root())?.lay_out(packages, suite, &folder)?;
+    let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let made = Child::new("mmdebstrap")
+        .env("TMPDIR", scratch.path())
         .args(["--quiet", "--mode=unshare", "--variant=apt", "--format=tar"])
-        .arg(format!("--include={}", packages.join(",")))
+        .arg(format!("--include={}", names.join(",")))
         .arg(suite)
         .arg(output)
-        .args(sources)
+        .arg(format!("deb [trusted=yes] copy:{}/ ./", folder.display()))
         .deadline(DEADLINE)
         .run();
     made.map(drop).map_err(|error| {
         error
             .context("cannot install Debian packages into a new tree")
-            .help("check the network, and packages in forge.yaml for a name that does not exist")
+            .help("look at what the packages' own scripts said")
     })
 }
 

@@ -1,10 +1,12 @@
 //! Where packages come from: the machine's own apt configuration, with the suite exchanged.
 
+mod lookup;
 mod pool;
 mod resolve;
 
-pub(crate) use pool::Pool;
-pub(crate) use resolve::{Package, Request, resolve};
+pub(crate) use lookup::{Lookup, Pinned};
+pub(crate) use pool::{Pool, time_of};
+pub(crate) use resolve::{Installed, Package, Request};
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Packages on this machine, by their digests: what was fetched once serves every project, also without a network.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,6 +89,24 @@ impl Pool {
         Ok(())
     }
 
+    /// What a package says about itself.
+    fn control(&self, package: &Package) -> Result<String> {
+        let control = Child::new("dpkg-deb").arg("--field").arg(self.path(package)).run()?;
+        Ok(String::from_utf8_lossy(&control).trim_end().to_owned())
+    }
+
+    /// dpkg's record of a system that has these packages.
+    ///
+    /// # Errors
+    /// When a package cannot be read.
+    pub(super) fn record(&self, packages: &[Package]) -> Result<Vec<u8>> {
+        let mut record = String::new();
+        for package in packages {
+            record += &format!("{}\nStatus: install ok installed\n\n", self.control(package)?);
+        }
+        Ok(record.into_bytes())
+    }
+
     /// Lays packages out as an archive of its own for `suite`, readable by everybody.
     ///
     /// # Errors
@@ -100,12 +118,10 @@ impl Pool {
         for package in packages {
             let path = self.path(package);
             let name = format!("{}_{}.deb", package.name, &package.sha256[..16]);
-            let control = Child::new("dpkg-deb").arg("--field").arg(&path).run()?;
-            let control = String::from_utf8_lossy(&control);
             writeln!(
                 index,
                 "{}\nFilename: ./{name}\nSize: {}\nSHA256: {}\n",
-                control.trim_end(),
+                self.control(package)?,
                 package.size,
                 package.sha256
             )
@@ -122,5 +138,38 @@ impl Pool {
         fs::write(folder.join("Packages"), index).with_context(context)?;
         fs::write(folder.join("Release"), release).with_context(context)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).with_context(context)
+    }
+}
+
+/// When a package was made, in seconds since 1970.
+///
+/// # Errors
+/// [`edge_model::Class::Integrity`] when it is not a Debian package.
+///
+/// <https://manpages.debian.org/trixie/dpkg-dev/deb.5.en.html>
+pub(crate) fn time_of(package: &Path) -> Result<u64> {
+    // A magic line, and the header of the first member: its name in 16 bytes, its time in 12.
+    let mut beginning = [0; 36];
+    let read = fs::File::open(package).and_then(|mut file| file.read_exact(&mut beginning));
+    read.with_context(|| format!("cannot read {}", package.display()))?;
+    let time =
+        beginning.strip_prefix(b"!<arch>\n").and_then(|header| std::str::from_utf8(&header[16..]).ok());
+    time.and_then(|time| time.trim_end().parse().ok())
+        .ok_or_else(|| Error::integrity(format!("{} is not a Debian package", package.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_package_is_that_of_its_first_member() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.deb");
+        fs::write(&path, "!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n")
+            .unwrap();
+        assert_eq!(time_of(&path).unwrap(), 1_700_000_000);
+        fs::write(&path, [b'x'; 100]).unwrap();
+        assert_eq!(time_of(&path).unwrap_err().class, edge_model::Class::Integrity);
     }
 }

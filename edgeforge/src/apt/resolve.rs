@@ -9,7 +9,8 @@ use edge_model::ids::{Digest, from_hex};
 use edge_model::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Archives;
+use super::{Archives, Pinned, Pool};
+use crate::cache::Key;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 /// Most packages of one answer.
@@ -21,8 +22,35 @@ pub(crate) struct Request<'a> {
     pub(crate) packages: &'a [String],
     /// Packages that must not come.
     pub(crate) without: &'a [String],
-    /// dpkg's record of a base; without one a whole system is asked for.
-    pub(crate) installed: Option<&'a [u8]>,
+    pub(crate) installed: Installed<'a>,
+}
+
+/// What is there already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Installed<'a> {
+    /// A whole system is asked for.
+    Nothing,
+    /// dpkg's record of a base.
+    Record(&'a [u8]),
+    /// A system that will be made of these packages, which are on this machine.
+    System(&'a Pinned),
+}
+
+impl Request<'_> {
+    /// What names the request: whoever asks the same archives for the same has the same answer.
+    pub(super) fn identity(&self, archives: &Archives) -> Digest {
+        let key = Key::of("request-2")
+            .with(archives.suite().as_bytes())
+            .with(format!("{:?}", archives.distribution()).as_bytes())
+            .with(self.packages.join(" ").as_bytes())
+            .with(self.without.join(" ").as_bytes());
+        match self.installed {
+            Installed::Nothing => key,
+            Installed::Record(record) => key.with(record),
+            Installed::System(packages) => packages.key(key.with(b"system")),
+        }
+        .digest()
+    }
 }
 
 /// One package, pinned.
@@ -61,13 +89,23 @@ impl Package {
 /// # Errors
 /// [`edge_model::Class::Environment`] when an archive cannot be reached, [`edge_model::Class::InvalidInput`] when it
 /// has no such package or packages exclude each other.
-pub(crate) fn resolve(archives: &Archives, request: &Request<'_>, scratch: &Path) -> Result<Vec<Package>> {
-    let apt = PrivateApt::prepare(archives, request.installed, scratch)?;
+pub(super) fn resolve(
+    archives: &Archives,
+    request: &Request<'_>,
+    pool: &Pool,
+    scratch: &Path,
+) -> Result<Vec<Package>> {
+    let record = match request.installed {
+        Installed::Nothing => Vec::new(),
+        Installed::Record(record) => record.to_vec(),
+        Installed::System(pinned) => pool.record(&pinned.packages)?,
+    };
+    let apt = PrivateApt::prepare(archives, &record, scratch)?;
     apt.get(&["update"])
         .context("cannot read the package archive")
         .map_err(|error| error.help("check the network"))?;
     let mut arguments = vec!["--yes".to_owned(), "--print-uris".into(), "install".into()];
-    if request.installed.is_none() {
+    if matches!(request.installed, Installed::Nothing) {
         arguments.extend(["?essential".to_owned(), "apt".into()]);
     }
     arguments.extend(request.packages.iter().cloned());
@@ -86,14 +124,14 @@ struct PrivateApt {
 }
 
 impl PrivateApt {
-    fn prepare(archives: &Archives, installed: Option<&[u8]>, root: &Path) -> Result<Self> {
+    fn prepare(archives: &Archives, record: &[u8], root: &Path) -> Result<Self> {
         let context = || format!("cannot write to {}", root.display());
         for folder in
             ["state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d", "log"]
         {
             fs::create_dir_all(root.join(folder)).with_context(context)?;
         }
-        fs::write(root.join("state/status"), installed.unwrap_or_default()).with_context(context)?;
+        fs::write(root.join("state/status"), record).with_context(context)?;
         fs::write(root.join("sources.list"), archives.source_lines().join("\n") + "\n")
             .with_context(context)?;
         let shown = root.display();

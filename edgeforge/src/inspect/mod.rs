@@ -21,7 +21,7 @@ use crate::tree::Tree;
 pub(crate) use accounts::{Account, Password, accounts};
 use kernel::{Driver, Kernel, PciId};
 pub(crate) use privileges::{Privileged, privileged};
-pub(crate) use subject::{Form, Sizes, Subject, project_file, resolve};
+pub(crate) use subject::{Form, Sizes, Subject, as_base, project_file, resolve};
 pub(crate) use text::megabytes;
 pub(crate) use uki::Uki;
 use units::{Enabled, Listener};

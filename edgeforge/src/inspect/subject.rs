@@ -20,7 +20,8 @@ use serde::Serialize;
 use super::uki::{self, Uki};
 use super::{fat, iso9660};
 use crate::erofs::{self, FileSystem, Superblock};
-use crate::oci::{self as oci_registry, Endpoint, Patience};
+use crate::oci::{self as oci_registry, Contents, Endpoint, Patience};
+use crate::progress::Progress;
 use crate::tree::{Content, Tree};
 
 const LARGEST_MANIFEST: u64 = 16 << 20;
@@ -92,11 +93,35 @@ fn registry(reference: &str) -> Result<Subject> {
     let settings = [Registry { host: host.to_owned(), plain_http: is_local, ..Registry::default() }];
     let endpoint = Endpoint { settings: &settings, project: Path::new("."), patience: Patience::default() };
     let blobs = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let mut tree = Tree::default();
-    for (path, file) in oci_registry::pull_artifact(reference, &endpoint, blobs.path())? {
-        tree.put(&path, 0o644, Content::File(file));
+    let progress = Progress::new();
+    let image = oci_registry::pull_pinned(reference, None, &endpoint, blobs.path(), false, &progress)?;
+    match image.contents {
+        Contents::Provider(tree) => layout(Path::new(reference), &tree),
+        Contents::Layers(_) => {
+            Err(Error::invalid(format!("{reference} is a container image, not a provider image"))
+                .help("`edgeforge unpack` unpacks container images"))
+        }
     }
-    layout(Path::new(reference), &tree)
+}
+
+/// The root of a provider image with its kernel, which hosts have in the UKI alone: what another image is made from.
+///
+/// # Errors
+/// When the image is damaged, or has files that only its own form can hold.
+pub(crate) fn as_base(provider: &Tree) -> Result<Tree> {
+    let Subject { mut tree, described, special, .. } = layout(Path::new("base"), provider)?;
+    if let Some(path) = special.first() {
+        return Err(Error::rejected(format!("/{path} of the base is a device, a pipe or a socket"))
+            .help("use the container form of the base: `edgeforge build --container`"));
+    }
+    let descriptor = Index::only_manifest(&provider.read_file("index.json")?)?;
+    let artifact = Manifest::parse(&provider.read_file(&blob_path(&of(&descriptor)))?)?;
+    let bytes = blob(provider, &of(artifact.layer(oci::MEDIA_UKI_MAIN)?), uki::LARGEST)?;
+    if let Some(described) = described {
+        let path = format!("usr/lib/modules/{}/vmlinuz", described.manifest.kernel);
+        tree.put_file(&path, 0o644, uki::kernel(&bytes)?);
+    }
+    Ok(tree)
 }
 
 /// A project, its build, an OCI layout, or a folder with an image.
@@ -208,12 +233,15 @@ fn blob(layout: &Tree, blob: &Blob, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn of(descriptor: &oci::Descriptor) -> Blob {
+    Blob { digest: descriptor.digest, size: descriptor.size }
+}
+
 fn layout(path: &Path, layout: &Tree) -> Result<Subject> {
     if layout.size("index.json") > LARGEST_MANIFEST {
         return Err(Error::invalid("index.json is too large"));
     }
     let descriptor = Index::only_manifest(&layout.read_file("index.json")?)?;
-    let of = |descriptor: &oci::Descriptor| Blob { digest: descriptor.digest, size: descriptor.size };
     let artifact = Manifest::parse(&blob(layout, &of(&descriptor), LARGEST_MANIFEST)?)?;
     let layer = |kind: &str, limit: u64| -> Result<Option<Vec<u8>>> {
         artifact.find(kind).map(|layer| blob(layout, &of(layer), limit)).transpose()

@@ -60,6 +60,14 @@ impl Uki {
     }
 }
 
+/// The kernel in a UKI.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when there is none.
+pub(super) fn kernel(bytes: &[u8]) -> Result<&[u8]> {
+    section(bytes, ".linux").ok_or_else(|| Error::invalid("the UKI has no kernel"))
+}
+
 fn modules(initrd: &[u8]) -> Result<Vec<ModuleEntry>> {
     let decoder = zstd::Decoder::new(initrd).context("it is not compressed with zstd")?;
     let list = find_in_archive(decoder.take(MOST_UNPACKED), &MODULE_LIST[1..])?;

@@ -11,7 +11,7 @@ use edge_slot_image::sha256;
 use serde::Deserialize;
 use tar::{Archive, EntryType};
 
-use super::image::{self, Descriptor, Document, Image, Layer, Stored};
+use super::image::{self, Contents, Descriptor, Document, Image, Layer, Stored};
 use crate::tree::checked;
 
 /// Most files of an archive.
@@ -77,10 +77,7 @@ pub(super) fn from_blobs(blobs: &Path, digest: Digest) -> Result<Image> {
     let files = Kept(blobs);
     let manifest = files.find(&format!("blobs/sha256/{}", to_hex(&digest.0)))?.document()?;
     check(&manifest, digest)?;
-    let Document::Manifest { config, layers } = Document::parse(&manifest)? else {
-        return Err(Error::invalid("this is an index"));
-    };
-    from_manifest(&files, digest, &config, &layers)
+    from_manifest(&files, digest, &manifest)
 }
 
 /// Reads the only image of an archive.
@@ -143,28 +140,30 @@ fn from_index(files: &dyn Files, tag: Option<&str>) -> Result<Image> {
         return Err(Error::invalid("it holds no image with this name"));
     }
     let mut chosen = image::for_this_architecture(manifests)?;
-    let mut document = Document::parse(&blob_document(files, &chosen)?)?;
-    if let Document::Index(manifests) = document {
+    let mut document = blob_document(files, &chosen)?;
+    if let Document::Index(manifests) = Document::parse(&document)? {
         chosen = image::for_this_architecture(manifests)?;
-        document = Document::parse(&blob_document(files, &chosen)?)?;
+        document = blob_document(files, &chosen)?;
     }
-    let Document::Manifest { config, layers } = document else {
-        return Err(Error::invalid("an index of the image leads to another index"));
-    };
-    from_manifest(files, chosen.digest, &config, &layers)
+    from_manifest(files, chosen.digest, &document)
 }
 
-fn from_manifest(
-    files: &dyn Files,
-    digest: Digest,
-    config: &Descriptor,
-    layers: &[Descriptor],
-) -> Result<Image> {
-    let diff_ids = image::diff_ids(&blob_document(files, config)?, layers.len())?;
+fn from_manifest(files: &dyn Files, digest: Digest, manifest: &[u8]) -> Result<Image> {
+    let (config, layers) = match Document::parse(manifest)? {
+        Document::Index(_) => {
+            return Err(Error::invalid("an index of the image leads to another index"));
+        }
+        Document::Provider(layers) => {
+            let blobs = layers.iter().map(|blob| Ok((blob.digest, find_blob(files, blob)?)));
+            return Image::provider(digest, manifest, blobs.collect::<Result<_>>()?);
+        }
+        Document::Manifest { config, layers } => (config, layers),
+    };
+    let diff_ids = image::diff_ids(&blob_document(files, &config)?, layers.len())?;
     let layers = layers.iter().zip(diff_ids).map(|(blob, diff_id)| {
         Ok(Layer { stored: find_blob(files, blob)?, digest: Some(blob.digest), diff_id })
     });
-    Ok(Image { digest, layers: layers.collect::<Result<_>>()? })
+    Ok(Image { digest, contents: Contents::Layers(layers.collect::<Result<_>>()?) })
 }
 
 fn find_blob(files: &dyn Files, blob: &Descriptor) -> Result<Stored> {
@@ -212,7 +211,7 @@ fn from_docker(files: &dyn Files) -> Result<Image> {
         .iter()
         .zip(diff_ids)
         .map(|(path, diff_id)| Ok(Layer { stored: files.find(path)?, digest: None, diff_id }));
-    Ok(Image { digest: sha256(&config), layers: layers.collect::<Result<_>>()? })
+    Ok(Image { digest: sha256(&config), contents: Contents::Layers(layers.collect::<Result<_>>()?) })
 }
 
 #[cfg(test)]
@@ -263,7 +262,7 @@ mod tests {
     fn read(image: &Image) -> Result<Tree> {
         let folder = tempfile::tempdir().unwrap();
         let mut tree = Tree::default();
-        for (at, layer) in image.layers.iter().enumerate() {
+        for (at, layer) in image.layers()?.iter().enumerate() {
             let path = folder.path().join(at.to_string());
             layer.write_archive(&path)?;
             tree.apply_layer(&path, folder.path())?;
@@ -306,7 +305,7 @@ mod tests {
         let path = folder.path().join("saved.tar");
         tree.write(&path, 0).unwrap();
         let image = from_archive(&path).unwrap();
-        assert_eq!(image.layers.len(), 2);
+        assert_eq!(image.layers().unwrap().len(), 2);
         assert_eq!(read(&image).unwrap().read_file("etc/a").unwrap(), b"one");
         std::fs::write(&path, "no archive at all").unwrap();
         assert!(from_archive(&path).is_err());

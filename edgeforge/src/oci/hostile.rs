@@ -175,7 +175,7 @@ fn an_honest_registry_is_read_also_from_where_it_broke_off() {
     });
     let folder = tempfile::tempdir().unwrap();
     let image = fetch(&host, &[], folder.path(), Patience::default()).unwrap();
-    image.layers[0].write_archive(&folder.path().join("layer.tar")).unwrap();
+    image.layers().unwrap()[0].write_archive(&folder.path().join("layer.tar")).unwrap();
     assert_eq!(std::fs::read(folder.path().join("layer.tar")).unwrap(), Served::new().layer);
 }
 

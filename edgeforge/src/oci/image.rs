@@ -6,9 +6,12 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use edge_model::ids::Digest;
+use edge_model::ids::{Digest, to_hex};
 use edge_model::{Context, Error, Result};
+use edge_slot_image::oci::{self, Index};
 use serde::Deserialize;
+
+use crate::tree::{Content, Tree};
 
 /// Most bytes of a manifest, index or configuration.
 pub(super) const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -28,9 +31,49 @@ const ARCHITECTURE: &str = "amd64";
 pub(crate) struct Image {
     /// Digest of its manifest; of its configuration where there is no manifest.
     pub(crate) digest: Digest,
-    /// The lowest first.
-    pub(crate) layers: Vec<Layer>,
+    pub(crate) contents: Contents,
 }
+
+/// What an image consists of.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    /// Of a container image, the lowest first.
+    Layers(Vec<Layer>),
+    /// A provider image of ours: an OCI layout with it alone.
+    Provider(Tree),
+}
+
+impl Image {
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] when it has none.
+    pub(crate) fn layers(&self) -> Result<&[Layer]> {
+        match &self.contents {
+            Contents::Layers(layers) => Ok(layers),
+            Contents::Provider(_) => Err(Error::invalid("this is a provider image, not a container image")
+                .help("its container form is written by `edgeforge build --container`")),
+        }
+    }
+
+    /// A provider image whose manifest has these bytes.
+    pub(super) fn provider(digest: Digest, manifest: &[u8], blobs: Vec<(Digest, Stored)>) -> Result<Self> {
+        let blob = edge_model::manifest::Blob { digest, size: manifest.len() as u64 };
+        let index = Index::of(oci::Descriptor::new(oci::MEDIA_MANIFEST, blob));
+        let index = serde_json::to_vec(&index).context("cannot write an index")?;
+        let path = |digest: Digest| format!("blobs/sha256/{}", to_hex(&digest.0));
+        let mut layout = Tree::default();
+        layout.put_file("index.json", 0o644, index);
+        layout.put_file(&path(digest), 0o644, manifest);
+        for (digest, Stored { path: file, offset, size }) in blobs {
+            let archive = File::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
+            layout.put(&path(digest), 0o644, Content::Span { archive: archive.into(), offset, size });
+        }
+        Ok(Self { digest, contents: Contents::Provider(layout) })
+    }
+}
+
+/// Layers of a provider image that say what is in it; the others start it in other ways.
+const TELLING: [&str; 4] =
+    [oci::MEDIA_IMAGE_MANIFEST, oci::MEDIA_SIGNATURE, oci::MEDIA_ROOT, oci::MEDIA_UKI_MAIN];
 
 /// A layer as it is stored.
 #[derive(Debug)]
@@ -94,7 +137,12 @@ pub(super) struct Platform {
 /// A manifest or an index of manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Document {
-    Manifest { config: Descriptor, layers: Vec<Descriptor> },
+    Manifest {
+        config: Descriptor,
+        layers: Vec<Descriptor>,
+    },
+    /// The layers of a provider image of ours that are looked at.
+    Provider(Vec<Descriptor>),
     Index(Vec<Descriptor>),
 }
 
@@ -103,7 +151,9 @@ impl Document {
     /// [`edge_model::Class::InvalidInput`] when it is neither.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Either {
+            artifact_type: Option<String>,
             manifests: Option<Vec<Descriptor>>,
             config: Option<Descriptor>,
             layers: Option<Vec<Descriptor>>,
@@ -111,6 +161,13 @@ impl Document {
         let either: Either = serde_json::from_slice(bytes).context("this is not the manifest of an image")?;
         match (either.manifests, either.config, either.layers) {
             (Some(manifests), None, None) => Ok(Self::Index(manifests)),
+            (None, Some(_), Some(mut layers))
+                if either.artifact_type.as_deref() == Some(oci::ARTIFACT_TYPE) =>
+            {
+                layers.retain(|layer| TELLING.contains(&layer.media_type.as_str()));
+                layers.truncate(TELLING.len());
+                Ok(Self::Provider(layers))
+            }
             (None, Some(config), Some(layers)) if layers.len() <= MOST_LAYERS => {
                 Ok(Self::Manifest { config, layers })
             }

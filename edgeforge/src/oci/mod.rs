@@ -11,7 +11,7 @@ mod layer;
 mod registry;
 
 pub(crate) use archive::{from_archive, from_layout};
-pub(crate) use image::{Image, Layer};
+pub(crate) use image::{Contents, Image, Layer};
 #[cfg(test)]
 use registry::pull;
-pub(crate) use registry::{Endpoint, Patience, pull_artifact, pull_pinned};
+pub(crate) use registry::{Endpoint, Patience, pull_pinned};

@@ -19,7 +19,9 @@ use tokio::sync::Mutex;
 
 use super::credentials;
 use super::download;
-use super::image::{self, DOCUMENT_LIMIT, Descriptor, Document, Image, Layer, MANIFEST_TYPES, Stored};
+use super::image::{
+    self, Contents, DOCUMENT_LIMIT, Descriptor, Document, Image, Layer, MANIFEST_TYPES, Stored,
+};
 use crate::progress::Progress;
 
 /// Blobs that are fetched at the same time.
@@ -197,23 +199,6 @@ pub(crate) fn pull(
     })
 }
 
-/// Fetches an artifact with all its layers into `blobs`, as an OCI layout: paths in it, and files of this machine.
-///
-/// # Errors
-/// As [`pull`].
-pub(crate) fn pull_artifact(
-    reference: &str,
-    endpoint: &Endpoint<'_>,
-    blobs: &Path,
-) -> Result<Vec<(String, std::path::PathBuf)>> {
-    let parsed = parse(reference)?;
-    let runtime = prepare(blobs)?;
-    let settings = endpoint.of(parsed.registry());
-    let registry = Registry::open(endpoint, &settings, parsed.resolve_registry(), parsed.repository())?;
-    let fetched = runtime.block_on(registry.fetch_artifact(&parsed, blobs));
-    fetched.with_context(|| format!("cannot fetch {reference}"))
-}
-
 /// One repository of a registry.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -247,16 +232,19 @@ impl Registry {
             let chosen = image::for_this_architecture(manifests)?;
             (digest, bytes) = self.manifest(&chosen.digest.to_string()).await?;
         }
-        let Document::Manifest { config, layers } = Document::parse(&bytes)? else {
-            return Err(Error::invalid("an index of the image leads to another index"));
+        let (config, layers) = match Document::parse(&bytes)? {
+            Document::Index(_) => {
+                return Err(Error::invalid("an index of the image leads to another index"));
+            }
+            Document::Provider(layers) => (None, layers),
+            Document::Manifest { config, layers } => (Some(config), layers),
         };
-        if config.size > DOCUMENT_LIMIT {
+        if let Some(config) = config.as_ref().filter(|config| config.size > DOCUMENT_LIMIT) {
             return Err(Error::invalid(format!("the image's configuration has {} bytes", config.size)));
         }
         let total: u64 = layers.iter().map(|layer| layer.size).sum();
         progress.say(&format!("{} layers, {:.1} MiB", layers.len(), total as f64 / f64::from(1 << 20)));
-        let wanted: Vec<&Descriptor> = [&config].into_iter().chain(&layers).collect();
-        let stored: Vec<Stored> = futures_util::stream::iter(wanted)
+        let stored: Vec<Stored> = futures_util::stream::iter(layers.iter().chain(&config))
             .map(|blob| download::blob(self, blob, blobs))
             .buffered(PARALLEL)
             .try_collect()
@@ -264,7 +252,10 @@ impl Registry {
         // So that the image is found again without a network.
         let kept = blobs.join(format!("sha256-{}", edge_model::ids::to_hex(&digest.0)));
         edge_host::files::write_durably(&kept, &bytes, 0o644)?;
-        let (config, stored) = stored.split_first().ok_or_else(|| Error::internal("no blob was fetched"))?;
+        let Some((config, stored)) = config.and_then(|_| stored.split_last()) else {
+            let blobs = layers.iter().map(|layer| layer.digest).zip(stored);
+            return Image::provider(digest, &bytes, blobs.collect());
+        };
         let diff_ids = image::diff_ids(&config.document()?, layers.len())?;
         let layers = stored.iter().zip(&layers).zip(diff_ids);
         let layer = |((stored, blob), diff_id): ((&Stored, &Descriptor), Digest)| Layer {
@@ -272,39 +263,7 @@ impl Registry {
             digest: Some(blob.digest),
             diff_id,
         };
-        Ok(Image { digest, layers: layers.map(layer).collect() })
-    }
-
-    async fn fetch_artifact(
-        &self,
-        reference: &Reference,
-        blobs: &Path,
-    ) -> Result<Vec<(String, std::path::PathBuf)>> {
-        let name = reference.digest().or(reference.tag()).unwrap_or("latest");
-        let (digest, bytes) = self.manifest(name).await?;
-        let Document::Manifest { config, layers } = Document::parse(&bytes)? else {
-            return Err(Error::invalid("this is an index, not a provider image"));
-        };
-        let index = serde_json::json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPES[0],
-            "manifests": [{ "mediaType": MANIFEST_TYPES[1], "digest": digest.to_string(), "size": bytes.len() }],
-        });
-        let place = |digest: Digest| format!("blobs/sha256/{}", edge_model::ids::to_hex(&digest.0));
-        let write = |name: &str, bytes: &[u8]| {
-            let path = blobs.join(name);
-            std::fs::write(&path, bytes)
-                .with_context(|| format!("cannot write {}", path.display()))
-                .map(|()| path)
-        };
-        let mut files = vec![
-            ("index.json".to_owned(), write("index.json", index.to_string().as_bytes())?),
-            (place(digest), write("manifest", &bytes)?),
-        ];
-        for blob in [&config].into_iter().chain(&layers) {
-            files.push((place(blob.digest), download::blob(self, blob, blobs).await?.path));
-        }
-        Ok(files)
+        Ok(Image { digest, contents: Contents::Layers(layers.map(layer).collect()) })
     }
 
     /// A manifest by tag or digest, with its digest.

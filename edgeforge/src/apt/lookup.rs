@@ -1,0 +1,151 @@
+//! The packages of a request: what is locked, or what apt answers. An answer is kept with the state of the archives that
+//! it was given for; without a network the last one counts.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use edge_model::ids::{Digest, to_hex};
+use edge_model::{Context, Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::resolve::{Package, Request, resolve};
+use super::{Archives, Pool};
+use crate::cache::{Cache, Key};
+use crate::progress::Progress;
+
+/// Packages by their digests, and what they are the answer to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pinned {
+    /// While it is the same, the packages are.
+    pub(crate) request: Digest,
+    pub(crate) packages: Vec<Package>,
+}
+
+impl Pinned {
+    /// The answer when nothing is asked for.
+    pub(crate) fn nothing() -> Self {
+        Self { request: edge_slot_image::sha256(b""), packages: Vec::new() }
+    }
+
+    /// What names a tree that is made of these packages.
+    pub(crate) fn key(&self, key: Key) -> Key {
+        self.packages.iter().fold(key, |key, package| key.with(package.sha256.as_bytes()))
+    }
+}
+
+/// Looks packages up, and fetches them.
+pub(crate) struct Lookup<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) progress: &'a Progress,
+    pub(crate) offline: bool,
+    /// By the archives' lines: each is asked once.
+    states: RefCell<BTreeMap<String, Option<String>>>,
+}
+
+impl<'a> Lookup<'a> {
+    pub(crate) fn new(cache: &'a Cache, progress: &'a Progress, offline: bool) -> Self {
+        Self { cache, progress, offline, states: RefCell::default() }
+    }
+
+    /// Which packages a request means. They need not be on this machine.
+    ///
+    /// # Errors
+    /// Those of apt; [`edge_model::Class::Environment`] when the network may not be used and the request was
+    /// never looked up here.
+    pub(crate) fn pin(
+        &self,
+        archives: &Archives,
+        request: &Request<'_>,
+        locked: Option<&Pinned>,
+    ) -> Result<Pinned> {
+        let name = request.identity(archives);
+        if let Some(locked) = locked.filter(|locked| locked.request == name) {
+            return Ok(locked.clone());
+        }
+        let _lock = self.cache.lock("resolution")?;
+        let kept = self.place(archives, name);
+        let state = self.state(archives);
+        let packages = match (Answer::load(&kept)?, state) {
+            (Some(answer), state) if state.as_ref().is_none_or(|state| *state == answer.state) => {
+                answer.packages
+            }
+            (None, None) if self.offline => {
+                return Err(Error::environment("the packages were never looked up here").help(
+                    "run `edgeforge fetch` where there is a network, or bring forge.lock and the cache along",
+                ));
+            }
+            (_, state) => {
+                let scratch = self.scratch()?;
+                let pool = Pool::open(self.cache.root())?;
+                let packages = resolve(archives, request, &pool, scratch.path())?;
+                if let Some(state) = state {
+                    Answer { state, packages: packages.clone() }.store(&kept)?;
+                }
+                packages
+            }
+        };
+        Ok(Pinned { request: name, packages })
+    }
+
+    /// Fetches what is missing.
+    ///
+    /// # Errors
+    /// Those of [`Pool::fill`].
+    pub(crate) fn fetch(&self, archives: &Archives, pinned: &Pinned) -> Result<()> {
+        let _lock = self.cache.lock("packages")?;
+        Pool::open(self.cache.root())?.fill(&pinned.packages, archives, self.offline, self.progress)
+    }
+
+    fn scratch(&self) -> Result<tempfile::TempDir> {
+        tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")
+    }
+
+    fn place(&self, archives: &Archives, request: Digest) -> PathBuf {
+        let lines = archives.source_lines().join("\n");
+        let name = Key::of("resolution-1").with(&request.0).with(lines.as_bytes()).digest();
+        self.cache.root().join(format!("resolution-{}", &to_hex(&name.0)[..24]))
+    }
+
+    /// `None` when the archives cannot be asked.
+    fn state(&self, archives: &Archives) -> Option<String> {
+        if self.offline {
+            return None;
+        }
+        let lines = archives.source_lines().join("\n");
+        if let Some(state) = self.states.borrow().get(&lines) {
+            return state.clone();
+        }
+        let asked = self.scratch().and_then(|scratch| archives.state(scratch.path()));
+        let state = match asked {
+            Ok(state) => Some(state.to_string()),
+            Err(error) => {
+                self.progress.say(&format!("the last known state of the package archive is used: {error}"));
+                None
+            }
+        };
+        self.states.borrow_mut().insert(lines, state.clone());
+        state
+    }
+}
+
+/// What apt said, and when.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    /// Of the archives.
+    state: String,
+    packages: Vec<Package>,
+}
+
+impl Answer {
+    fn load(path: &std::path::Path) -> Result<Option<Self>> {
+        let text = edge_host::files::read_text_if_there(path)?;
+        text.map(|text| serde_json::from_str(&text).context("a file of the cache is damaged")).transpose()
+    }
+
+    fn store(&self, path: &std::path::Path) -> Result<()> {
+        let text = serde_json::to_string(self).context("cannot keep apt's answer")?;
+        edge_host::files::write_durably(path, text.as_bytes(), 0o644)
+    }
+}
