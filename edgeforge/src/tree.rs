@@ -2,6 +2,7 @@
 //! order. File contents stay where they are until they are written, so nothing needs to be unpacked, owned or
 //! mounted.
 
+mod acl;
 mod directory;
 mod layer;
 mod look;
