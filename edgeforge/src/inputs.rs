@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use edge_model::forge::{Base, Forge, Source};
 use edge_model::ids::Digest;
-use edge_model::{Context, Error, Result};
+use edge_model::{Class, Context, Error, Result};
 use edge_slot_image::sha256;
 
 use crate::adapt::{self, Origin, PackageDatabase};
@@ -185,10 +185,24 @@ impl Finder<'_> {
             }
         };
         let tree = match &image.contents {
-            Contents::Layers(_) => self.unfold(&image)?,
-            Contents::Provider(layout) => inspect::as_base(layout)?,
+            Contents::Layers(_) => self.unfold(&image),
+            Contents::Provider(layout) => inspect::as_base(layout),
         };
+        let tree = tree.map_err(|error| match from {
+            Source::Registry(_) if error.class == Class::Integrity => self.forget(&image, error),
+            _ => error,
+        })?;
         Ok(Root { origin: Origin::of(&tree)?, tree, digest: image.digest })
+    }
+
+    /// A blob of the cache went bad: the next build fetches it again.
+    fn forget(&self, image: &Image, error: Error) -> Error {
+        match oci::forget(&self.lookup.cache.root().join("blobs"), image.digest) {
+            Ok(()) => error.help("its blobs were removed from the cache: build again to fetch them"),
+            Err(other) => {
+                error.help(format!("delete the folder blobs of the cache, and build again ({other})"))
+            }
+        }
     }
 
     /// Lays all layers of an image over each other.

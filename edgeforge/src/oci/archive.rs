@@ -80,6 +80,27 @@ pub(super) fn from_blobs(blobs: &Path, digest: Digest) -> Result<Image> {
     from_manifest(&files, digest, &manifest)
 }
 
+/// Removes the blobs of an image that was pulled, so that they are fetched again. Its manifest stays.
+pub(crate) fn forget(blobs: &Path, digest: Digest) -> Result<()> {
+    let files = Kept(blobs);
+    let manifest = files.find(&format!("blobs/sha256/{}", to_hex(&digest.0)))?.document()?;
+    let (config, layers) = match Document::parse(&manifest)? {
+        Document::Manifest { config, layers } => (Some(config), layers),
+        Document::Provider(layers) => (None, layers),
+        Document::Index(_) => (None, Vec::new()),
+    };
+    for blob in layers.iter().chain(&config) {
+        let path = blobs.join(format!("sha256-{}", to_hex(&blob.digest.0)));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Reads the only image of an archive.
 ///
 /// # Errors

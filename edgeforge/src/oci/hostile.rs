@@ -180,6 +180,23 @@ fn an_honest_registry_is_read_also_from_where_it_broke_off() {
 }
 
 #[test]
+fn a_blob_that_went_bad_is_fetched_again() {
+    let host = serve(|served, request, stream| served.answer(request, stream));
+    let folder = tempfile::tempdir().unwrap();
+    let image = fetch(&host, &[], folder.path(), Patience::default()).unwrap();
+    let kept = sha256(&Served::new().layer).to_string().replace(':', "-");
+    let damaged = vec![0; Served::new().layer.len()];
+    std::fs::write(folder.path().join(kept), damaged).unwrap();
+    let target = folder.path().join("layer.tar");
+    let error = image.layers().unwrap()[0].write_archive(&target).unwrap_err();
+    assert_eq!(error.class, Class::Integrity);
+    crate::oci::forget(folder.path(), image.digest).unwrap();
+    let again = fetch(&host, &[], folder.path(), Patience::default()).unwrap();
+    again.layers().unwrap()[0].write_archive(&target).unwrap();
+    assert_eq!(std::fs::read(&target).unwrap(), Served::new().layer);
+}
+
+#[test]
 fn a_login_is_asked_for_where_the_registry_says() {
     let host = serve(|served, request, stream| {
         let own = stream.local_addr()?;

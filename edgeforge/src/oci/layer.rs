@@ -66,7 +66,7 @@ impl Layer {
 
 fn wrong_digest(name: &str, expected: Digest, found: Digest) -> Error {
     Error::integrity(format!("{name} is damaged: {expected} was promised, it is {found}"))
-        .help("if it came from a registry, delete the folder blobs of the cache and fetch it again; else the image was changed on its way")
+        .help("take the image from its source again")
 }
 
 fn unfold(

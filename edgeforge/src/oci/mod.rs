@@ -10,7 +10,7 @@ mod image;
 mod layer;
 mod registry;
 
-pub(crate) use archive::{from_archive, from_layout};
+pub(crate) use archive::{forget, from_archive, from_layout};
 pub(crate) use image::{Contents, Image, Layer};
 #[cfg(test)]
 use registry::pull;
