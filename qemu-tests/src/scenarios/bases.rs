@@ -10,7 +10,7 @@ use qemu_tests::bench_ground::{DISK_GIB, Ground};
 use qemu_tests::machine::{Bus, Machine, Medium};
 use serde_json::Value as Json;
 
-use super::ensure;
+use super::{canvos, ensure};
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// A real image of Kairos to run the same story with.
@@ -20,17 +20,17 @@ const KAIROS_RELEASE: &str = "KAIROS_ID=\"kairos\"\nKAIROS_NAME=\"kairos-core-de
                               KAIROS_FLAVOR=\"debian\"\nKAIROS_FAMILY=\"debian\"\nKAIROS_VARIANT=\"core\"\n";
 
 /// A project with a base of its own.
-struct Project<'a> {
-    ground: &'a Ground,
-    folder: PathBuf,
+pub(super) struct Project<'a> {
+    pub(super) ground: &'a Ground,
+    pub(super) folder: PathBuf,
 }
 
 impl Project<'_> {
-    fn edgeforge(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+    pub(super) fn edgeforge(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         Child::new(self.ground.lab.edgeforge()).args(arguments).deadline(DEADLINE).run()
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         self.folder.display().to_string()
     }
 
@@ -49,7 +49,7 @@ impl Project<'_> {
     }
 
     /// Gives the root hash.
-    fn build(&self, more: &[&str]) -> Result<String> {
+    pub(super) fn build(&self, more: &[&str]) -> Result<String> {
         let path = self.path();
         let arguments: Vec<&str> =
             ["build", &path, "--json"].into_iter().chain(more.iter().copied()).collect();
@@ -70,6 +70,7 @@ pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
             .context("edgeforge's answer cannot be read")?;
     let packages = inspected["packages"].to_string();
     ensure(packages.contains("\"jq\""), || "the package that was added is not in the image".into())?;
+    ensure(!packages.contains("\"smartmontools\""), || "a removed package is in the image".into())?;
     let before = project.build(&[])?;
     let lock = fs::read_to_string(project.folder.join("forge.lock")).context("cannot read forge.lock")?;
     let pinned = lock.contains("\"digest\": \"sha256:");
@@ -80,7 +81,33 @@ pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
     let refused =
         project.build(&["--offline", "--locked"]).err().map(|error| error.to_string()).unwrap_or_default();
     ensure(refused.contains("overlay/files/new added"), || format!("drift was not refused: {refused}"))?;
-    builds_do_not_disturb_each_other(&project)
+    builds_do_not_disturb_each_other(&project)?;
+    another_image_as_the_base(ground, name)?;
+    canvos::folder_builds(ground, &reference)
+}
+
+/// A provider image in a registry and its container form are the same base.
+fn another_image_as_the_base(ground: &Ground, name: &str) -> Result<()> {
+    let first = ground.every_envelope()?;
+    let host = format!("127.0.0.1:{}", ground.registry.port());
+    let reference = format!("{host}/edge/{name}:1");
+    let layout = format!("oci:{}", first.layout().display());
+    let pushed = ["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", &layout];
+    ground.lab.tool("skopeo")?.args(pushed).arg(format!("docker://{reference}")).run()?;
+    let derived = |folder: &str, base: &str| -> Result<String> {
+        let folder = ground.lab.work().join(name).join(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let project = Project { ground, folder };
+        project.write(&format!(
+            "name: derived\nversion: 2.0.0\nbase: {base}\nregistries: [{{ host: '{host}', plain-http: true }}]\n\
+             files: [{{ path: /etc/derived, content: 'yes' }}]\n"
+        ))?;
+        project.build(&[])
+    };
+    let provider = derived("from-provider", &format!("oci:{reference}"))?;
+    let container = first.folder.join("build/container");
+    let container = derived("from-container", &format!("oci-layout:{}", container.display()))?;
+    ensure(provider == container, || format!("a provider image gives {provider}, its container {container}"))
 }
 
 /// Two projects that need the same are built at the same time, and one of the builds is killed.

@@ -4,6 +4,7 @@ mod api_contract;
 mod bad_images;
 mod bases;
 mod by_hand;
+mod canvos;
 mod configuration;
 mod installation;
 mod netboot;
