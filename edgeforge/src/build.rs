@@ -18,6 +18,7 @@ use crate::inputs::{Finder, FoundBase, Freshness, Inputs};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
 use crate::normalise::{self, PROGRAMS};
+use crate::oci::Endpoint;
 use crate::packages::Licences;
 use crate::progress::{Progress, Taken, peak_memory};
 use crate::project::Project;
@@ -117,7 +118,8 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     for (layout, reference) in [("oci", &options.push), ("container", &options.push_container)] {
         if let Some(reference) = reference {
             let layout = project.output().join(layout);
-            progress.step("push", || push::push(&layout, reference, options.plain_http))?;
+            let endpoint = Endpoint::of_project(&project.forge.registries, &project.directory);
+            progress.step("push", || push::push(&layout, reference, &endpoint, options.plain_http))?;
         }
     }
     builder.cache.prune()?;

@@ -13,7 +13,7 @@ use crate::adapt::{self, Origin, PackageDatabase};
 use crate::apt::{Archives, Distribution, Installed, Lookup, Pinned, Pool, Request};
 use crate::cache::Key;
 use crate::lock::{Lock, LockedBase, LockedComponent};
-use crate::oci::{self, Contents, Endpoint, Image, Patience};
+use crate::oci::{self, Contents, Endpoint, Image};
 use crate::project::Project;
 use crate::recipe::{KairosTable, Recipe};
 use crate::tools::{self, Purpose};
@@ -144,11 +144,7 @@ impl Finder<'_> {
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint {
-            settings: &self.forge().registries,
-            project: &self.project.directory,
-            patience: Patience::default(),
-        }
+        Endpoint::of_project(&self.forge().registries, &self.project.directory)
     }
 
     /// An image from a registry; one that is locked or named by its digest needs no network when it is here.

@@ -5,35 +5,49 @@ use std::path::Path;
 
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::{Client, Reference, RegistryOperation};
 
-use crate::oci::credentials;
+use crate::oci::{Endpoint, credentials};
 
 /// Largest piece that is held in memory.
 const PIECE: usize = 4 << 20;
 
-/// Pushes the only image of an OCI layout.
+/// Pushes the only image of an OCI layout, by the settings of its registry.
 ///
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for a wrong reference, [`edge_model::Class::Environment`] when the
 /// registry refuses.
-pub(crate) fn push(layout: &Path, reference: &str, plain_http: bool) -> Result<()> {
+pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>, plain_http: bool) -> Result<()> {
     let target: Reference = reference
         .parse()
         .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
-    let protocol = if plain_http { ClientProtocol::Http } else { ClientProtocol::Https };
-    let config = ClientConfig { protocol, ..ClientConfig::default() };
-    let client = Client::new(config);
+    let settings = endpoint.of(target.registry());
+    let plain_http = plain_http || settings.plain_http;
+    let client = Client::new(ClientConfig {
+        protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
+        extra_root_certificates: certificates(&endpoint.ca(&settings)?.unwrap_or_default()),
+        ..ClientConfig::default()
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the network runtime")?;
     runtime.block_on(push_layout(&client, &target, layout)).map_err(|error| {
-        error
-            .context(format!("cannot push to {reference}"))
-            .help("check the address; --plain-http is for registries without TLS")
+        error.context(format!("cannot push to {reference}")).help(
+            "check the address; --plain-http, or plain-http in `registries`, is for registries without TLS",
+        )
     })
+}
+
+/// The library takes one certificate at a time.
+fn certificates(bundle: &[u8]) -> Vec<Certificate> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let text = String::from_utf8_lossy(bundle);
+    let blocks = text.split_inclusive(END).filter(|block| block.ends_with(END));
+    let certificate =
+        |block: &str| Certificate { encoding: CertificateEncoding::Pem, data: block.trim_start().into() };
+    blocks.map(certificate).collect()
 }
 
 async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
@@ -77,4 +91,18 @@ fn read_in_pieces(path: &Path) -> Result<impl futures_util::Stream<Item = Piece>
         }
     });
     Ok(futures_util::stream::iter(pieces))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_certificate_of_a_bundle_counts() {
+        let one = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
+        let found = certificates(format!("{one}\n# and\n{one}\nrest").as_bytes());
+        assert_eq!(found.len(), 2);
+        assert!(found[0].data.starts_with(b"-----BEGIN"));
+        assert!(certificates(b"").is_empty());
+    }
 }

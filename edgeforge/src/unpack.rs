@@ -12,7 +12,7 @@ use edge_model::{Context, Error, Result};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::oci::{self, Endpoint, Image, Patience};
+use crate::oci::{self, Endpoint, Image};
 use crate::progress::Progress;
 use crate::tree::{Content, Device, Node, Tree};
 
@@ -76,7 +76,7 @@ fn find(from: &str, here: &Path, plain_http: bool, scratch: &Path, progress: &Pr
         Source::Registry(reference) => {
             let host = reference.split('/').next().unwrap_or_default().to_owned();
             let settings = [Registry { host, plain_http, ..Registry::default() }];
-            let endpoint = Endpoint { settings: &settings, project: here, patience: Patience::default() };
+            let endpoint = Endpoint::of_project(&settings, here);
             oci::pull_pinned(&reference, None, &endpoint, &scratch.join("blobs"), false, progress)
         }
         Source::Layout(place) => oci::from_layout(here, &place),

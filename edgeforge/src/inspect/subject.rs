@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::uki::{self, Uki};
 use super::{fat, iso9660};
 use crate::erofs::{self, FileSystem, Superblock};
-use crate::oci::{self as oci_registry, Contents, Endpoint, Patience};
+use crate::oci::{self as oci_registry, Contents, Endpoint};
 use crate::progress::Progress;
 use crate::tree::{Content, Tree};
 
@@ -91,7 +91,7 @@ fn registry(reference: &str) -> Result<Subject> {
     let host = reference.split('/').next().unwrap_or_default();
     let is_local = host.starts_with("localhost:") || host.starts_with("127.0.0.1:");
     let settings = [Registry { host: host.to_owned(), plain_http: is_local, ..Registry::default() }];
-    let endpoint = Endpoint { settings: &settings, project: Path::new("."), patience: Patience::default() };
+    let endpoint = Endpoint::of_project(&settings, Path::new("."));
     let blobs = tempfile::tempdir().context("cannot create a temporary folder")?;
     let progress = Progress::new();
     let image = oci_registry::pull_pinned(reference, None, &endpoint, blobs.path(), false, &progress)?;

@@ -12,6 +12,6 @@ mod registry;
 
 pub(crate) use archive::{forget, from_archive, from_layout};
 pub(crate) use image::{Contents, Image, Layer};
+pub(crate) use registry::{Endpoint, pull_pinned};
 #[cfg(test)]
-use registry::pull;
-pub(crate) use registry::{Endpoint, Patience, pull_pinned};
+use registry::{Patience, pull};

@@ -68,10 +68,20 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) patience: Patience,
 }
 
-impl Endpoint<'_> {
-    fn of(&self, host: &str) -> Settings {
+impl<'a> Endpoint<'a> {
+    pub(crate) fn of_project(settings: &'a [Settings], project: &'a Path) -> Self {
+        Self { settings, project, patience: Patience::default() }
+    }
+
+    pub(crate) fn of(&self, host: &str) -> Settings {
         let found = self.settings.iter().find(|settings| settings.host == host);
         found.cloned().unwrap_or_else(|| Settings { host: host.to_owned(), ..Settings::default() })
+    }
+
+    /// The certificates of a registry's own CA.
+    pub(crate) fn ca(&self, settings: &Settings) -> Result<Option<Vec<u8>>> {
+        let path = settings.ca.as_ref().map(|ca| self.project.join(ca));
+        path.map(|path| edge_host::files::read(&path, ANSWER_LIMIT * 16)).transpose()
     }
 
     fn client(&self, settings: &Settings) -> Result<Client> {
@@ -90,11 +100,10 @@ impl Endpoint<'_> {
             .redirect(policy)
             .connect_timeout(self.patience.connect)
             .read_timeout(self.patience.silence);
-        if let Some(ca) = &settings.ca {
-            let path = self.project.join(ca);
-            let pem = edge_host::files::read(&path, ANSWER_LIMIT * 16)?;
-            let certificates = Certificate::from_pem_bundle(&pem)
-                .map_err(|error| Error::invalid(format!("{} has no certificate: {error}", path.display())))?;
+        if let Some(pem) = self.ca(settings)? {
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| {
+                Error::invalid(format!("the CA of {} has no certificate: {error}", settings.host))
+            })?;
             builder = builder.tls_certs_merge(certificates);
         }
         builder.build().map_err(|error| {

@@ -46,13 +46,17 @@ pub(super) fn folder_builds(ground: &Ground, reference: &str) -> Result<()> {
     let host = reference.split('/').next().unwrap_or_default();
     let registries = format!("{text}registries:\n- {{ host: '{host}', plain-http: true }}\n");
     fs::write(&forge, registries).context("cannot write the imported forge.yaml")?;
-    let project = imported.build(&["--container"])?;
+    // Without --plain-http: the project says how its registry is spoken to.
+    let own = format!("{host}/edge/imported:1");
+    let project = imported.build(&["--container", "--push", &own])?;
     // The base is named by its digest, and is here by now.
     let direct = checkout.build(&["--offline"])?;
     ensure(project == direct, || format!("the folder gives {direct}, its import {project}"))?;
     checkout.edgeforge(&["build", &checkout.path(), "--push", "--plain-http"])?;
-    let pushed = format!("docker://{host}/edge/ubuntu:{TAG}");
-    ground.lab.tool("skopeo")?.args(["inspect", "--raw", "--tls-verify=false", &pushed]).run()?;
+    for pushed in [own, format!("{host}/edge/ubuntu:{TAG}")] {
+        let inspect = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{pushed}")];
+        ground.lab.tool("skopeo")?.args(inspect).run()?;
+    }
     contents(&imported)
 }
 
