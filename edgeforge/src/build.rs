@@ -370,7 +370,7 @@ impl Builder<'_> {
         let mut key = self
             .with_tools(base_key.clone())
             .with_file(&self.tools.root().join(LOADER))?
-            .with(b"image-2")
+            .with(b"image-3")
             .with(&forge)
             .with(&lock)
             .with(recipe.as_bytes())
@@ -435,7 +435,7 @@ impl Builder<'_> {
         }
         let root_hash = root.description.root_hash;
         let about = container::About { name: &forge.name, version: &forge.version, created, root_hash };
-        let key = tree_key.with(b"container-2").with(&root_hash.0);
+        let key = tree_key.with(b"container-3").with(&root_hash.0);
         self.step("container image", "container", key, |output| container::build(tree()?, &about, output))
             .map(Some)
     }
