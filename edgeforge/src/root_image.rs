@@ -59,7 +59,8 @@ pub(crate) fn build(tree: &Path, created: u64, tools: &Sandbox, directory: &Path
     let (tree_digest, _) = edge_host::files::digest(tree)?;
     let uuid = Guid::derived(&tree_digest.0);
     Child::new("mkfs.erofs")
-        .args(["--quiet", "--tar=f", "-Enoinline_data"])
+        // Contents in the archive's order: sorted, all of them would be copied once more.
+        .args(["--quiet", "--tar=f", "--sort=none", "-Enoinline_data"])
         .args(["-T", &created.to_string(), "-U", &uuid.to_string()])
         .arg(&image)
         .arg(tree)
