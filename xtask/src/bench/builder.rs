@@ -11,6 +11,7 @@ use qemu_tests::images::Recipe;
 use serde_json::Value as Json;
 
 use super::row;
+use crate::build;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// Each measurement is repeated, ours and the peer's in turn; the median counts.
@@ -24,92 +25,142 @@ struct Cost {
     memory: f64,
 }
 
-pub(super) fn compare(ground: &Ground) -> Result<()> {
-    let built = ground.every_envelope()?;
-    let folder = ground.lab.work().join("builder");
-    let build = built.folder.join("build");
-    let layout = build.join("container");
-    let size = layer_size(&layout)?;
-    row("unpacked layer", format!("{:.0} MB", size as f64 / 1e6), "");
-    let edgeforge = ground.lab.edgeforge().display().to_string();
-    let image = format!("{}:{}", layout.display(), built.version);
-    let out = |name: &str| folder.join(name).display().to_string();
-    let ours =
-        [&edgeforge, "unpack", &format!("oci-layout:{image}"), &out("ours")].map(str::to_owned).to_vec();
-    let umoci =
-        ["umoci", "unpack", "--rootless", "--image", &image, &out("peer")].map(str::to_owned).to_vec();
-    let (mine, theirs) = paired(ground, &folder, &ours, &umoci)?;
-    ratio("unpack / umoci unpack", mine, theirs, "mark 0.4");
-    row("memory of unpack", format!("{:.0} MB", mine.memory / 1024.0), "mark 64 MB");
-    let layer = largest_blob(&layout)?;
-    let tar = ["sh", "-c", &format!("mkdir -p {0} && tar -x -f {1} -C {0}", out("peer"), layer.display())]
-        .map(str::to_owned)
-        .to_vec();
-    let (mine, theirs) = paired(ground, &folder, &ours, &tar)?;
-    ratio("unpack with digests / tar -x without", mine, theirs, "mark 1.2");
-    steps(ground, &folder, &build)
+/// In memory: how long a disk's file system looks for a free inode depends on what was deleted before.
+const MEMORY: &str = "/dev/shm";
+
+/// Where the comparison works.
+struct Bench<'a> {
+    ground: &'a Ground,
+    folder: PathBuf,
+    /// The first image's root, unpacked.
+    root: PathBuf,
 }
 
-/// Steps of a build beside the tools that do the like.
-fn steps(ground: &Ground, folder: &Path, build: &Path) -> Result<()> {
-    let cold = timed_build(ground, folder, "cold", &["--no-cache"], &[])?;
-    let step = |steps: &[Json], name: &str| -> Result<f64> {
-        let found = steps.iter().find(|step| step["step"] == name);
-        let seconds = found.and_then(|step| step["processor_seconds"].as_f64());
-        seconds.ok_or_else(|| Error::internal(format!("the build has no step {name:?}")))
-    };
-    let total =
-        |steps: &[Json]| -> f64 { steps.iter().filter_map(|step| step["processor_seconds"].as_f64()).sum() };
-    let root = folder.join("root");
-    let version = &ground.every_envelope()?.version;
-    let image = format!("{}:{version}", build.join("container").display());
-    run(ground, &["umoci", "unpack", "--rootless", "--image", &image, &root.display().to_string()])?;
-    let tree = root.join("rootfs").display().to_string();
-    let erofs = format!(
-        "mkfs.erofs --quiet -T0 -Uclear {0}/peer.erofs {tree} && veritysetup format {0}/peer.erofs {0}/peer.hash",
-        folder.display()
-    );
-    let peer = cost(ground, &["sh", "-c", &erofs].map(str::to_owned))?;
-    row("root image: tar, EROFS, tree, zstd frames", format!("{:.1} s", step(&cold, "root image")?), "");
-    row("mkfs.erofs, then veritysetup format", format!("{:.1} s", peer.processor_seconds), "");
-    let content = format!(
-        "mkdir -p {0}/iso && cp {1}/oci/blobs/sha256/* {0}/iso/ && grub-mkrescue -o {0}/peer.iso {0}/iso",
-        folder.display(),
-        build.display()
-    );
-    let peer = cost(ground, &["sh", "-c", &content].map(str::to_owned))?;
-    let mine = step(&cold, "installer ISO")?;
-    row("ISO / grub-mkrescue", format!("{:.2}", mine / peer.processor_seconds), "mark 1.0");
-    let repacked = format!(
-        "cp -r {0} {1}/repack && umoci unpack --rootless --image {1}/repack:{version} {1}/bundle && touch {1}/bundle/rootfs/etc/new \
-         && umoci repack --image {1}/repack:new {1}/bundle",
-        build.join("container").display(),
-        folder.display()
-    );
-    let peer = cost(ground, &["sh", "-c", &repacked].map(str::to_owned))?;
-    row("container image, packed", format!("{:.1} s", step(&cold, "container image")?), "");
-    row("umoci unpack and repack of one file", format!("{:.1} s", peer.processor_seconds), "");
-    let changed = timed_build(ground, folder, "changed", &[], &["jq"])?;
-    row("rebuild with one package more / cold", format!("{:.2}", total(&changed) / total(&cold)), "mark 0.3");
+pub(super) fn compare(ground: &Ground) -> Result<()> {
+    let memory =
+        tempfile::tempdir_in(MEMORY).with_context(|| format!("cannot create a folder in {MEMORY}"))?;
+    let folder = memory.path().to_owned();
+    let layout = ground.every_envelope()?.folder.join("build/container");
+    let image = format!("{}:{}", layout.display(), ground.every_envelope()?.version);
+    let bench = Bench { ground, root: folder.join("bundle/rootfs"), folder };
+    bench.sh(&format!("umoci unpack --rootless --image {image} {}", bench.at("bundle")))?;
+    unpacking(&bench, &layout, &image)?;
+    root_image(&bench)?;
+    let cold = timed_build(&bench, "timed", &["--no-cache"], &[])?;
+    packing(&bench, &cold)?;
+    medium(&bench, &cold)?;
+    let changed = timed_build(&bench, "timed", &[], &["jq"])?;
+    let value =
+        format!("{:.2}  ({:.1} s / {:.1} s)", changed.total() / cold.total(), changed.total(), cold.total());
+    row("rebuild with one package more / cold", value, "mark 0.3");
+    row("memory of a build", megabytes(cold.memory), "mark 64 MB");
     Ok(())
 }
 
-/// Builds a project in every form; gives what each step took.
-fn timed_build(
-    ground: &Ground,
-    folder: &Path,
-    name: &str,
-    options: &[&str],
-    packages: &[&str],
-) -> Result<Vec<Json>> {
-    let bundle = ground.lab.work().join("bundle.tar.zst");
+/// An image of three layers, each with a whole system in it.
+fn unpacking(bench: &Bench<'_>, layout: &Path, image: &str) -> Result<()> {
+    let tag = image.rsplit(':').next().unwrap_or_default();
+    let large = bench.at("large");
+    bench.sh(&format!("cp -r {} {large}", layout.display()))?;
+    for copy in ["one", "two"] {
+        bench.sh(&format!(
+            "umoci insert --rootless --image {large}:{tag} {}/usr /{copy}",
+            bench.root.display()
+        ))?;
+    }
+    let layers = bench.layers(&large, tag)?;
+    let unpack = |blob: &str| format!("(zstd -dc {blob} 2>/dev/null || gzip -dc {blob})");
+    let all: String = layers.iter().map(|blob| unpack(blob) + ";").collect();
+    let size = bench.output(&format!("{{ {all} }} | wc -c"))?;
+    row("layers, unpacked", megabytes(size.trim().parse().unwrap_or(0.0)), "");
+    let edgeforge = bench.ground.lab.edgeforge().display().to_string();
+    let ours = format!("{edgeforge} unpack oci-layout:{large}:{tag} {}", bench.at("out/ours"));
+    let umoci = format!("umoci unpack --rootless --image {large}:{tag} {}", bench.at("out/peer"));
+    let (mine, theirs) = bench.paired(&ours, &umoci)?;
+    ratio("unpack / umoci unpack", mine, theirs, "mark 0.4");
+    row("memory of unpack", megabytes(mine.memory * 1024.0), "mark 64 MB");
+    // As tar does it for whoever is not root: without owners.
+    let place = bench.at("out/peer");
+    let tar: String =
+        layers.iter().map(|blob| format!(" && tar -x --no-same-owner -f {blob} -C {place}")).collect();
+    let (mine, theirs) = bench.paired(&ours, &format!("mkdir -p {place}{tar}"))?;
+    ratio("unpack with digests / tar -x without", mine, theirs, "mark 1.2");
+    Ok(())
+}
+
+/// File system and hash tree, from an archive in one pass each, beside a folder and the two usual tools.
+fn root_image(bench: &Bench<'_>) -> Result<()> {
+    build::cargo(&["build", "--release", "--package", "edge-slot-image", "--example", "hash_tree"])?;
+    let hash_tree = build::program("examples/hash_tree", false).display().to_string();
+    let (archive, root) = (bench.at("root.tar"), bench.root.display());
+    bench.sh(&format!("tar -c -f {archive} -C {root} ."))?;
+    let image = bench.at("out/root.img");
+    let ours = format!(
+        "mkfs.erofs --quiet --tar=f --sort=none -Enoinline_data -T0 {image} {archive} && {hash_tree} {image}"
+    );
+    let theirs = format!(
+        "mkfs.erofs --quiet -Enoinline_data -T0 {image} {root} && veritysetup format {image} {image}.hash"
+    );
+    let (mine, theirs) = bench.paired(&ours, &theirs)?;
+    ratio("EROFS and tree / mkfs.erofs, veritysetup", mine, theirs, "mark 0.8");
+    Ok(())
+}
+
+/// The same root as a layer.
+fn packing(bench: &Bench<'_>, cold: &Timed) -> Result<()> {
+    let (layout, bundle) = (bench.at("repack"), bench.at("repacked"));
+    bench.sh(&format!(
+        "umoci init --layout {layout} && umoci new --image {layout}:1 && umoci unpack --rootless --image {layout}:1 {bundle} \
+         && cp -a {}/. {bundle}/rootfs/",
+        bench.root.display()
+    ))?;
+    let theirs = bench.cost(&format!("umoci repack --image {layout}:2 {bundle}"))?;
+    let mine = Cost { processor_seconds: cold.step("container image")?, memory: 0.0 };
+    ratio("container image / umoci repack", mine, theirs, "mark 0.5");
+    Ok(())
+}
+
+/// The installer ISO beside one with the same files.
+fn medium(bench: &Bench<'_>, cold: &Timed) -> Result<()> {
+    let folder = bench.at("iso");
+    empty(Path::new(&folder))?;
+    bench.sh(&format!("cp {}/oci/blobs/sha256/* {folder}", cold.output.display()))?;
+    let theirs = bench.cost(&format!("grub-mkrescue -o {} {folder}", bench.at("peer.iso")))?;
+    let mine = Cost { processor_seconds: cold.step("installer ISO")?, memory: 0.0 };
+    ratio("ISO / grub-mkrescue", mine, theirs, "mark 1.0");
+    Ok(())
+}
+
+/// What a build says of itself.
+struct Timed {
+    steps: Vec<Json>,
+    /// Bytes.
+    memory: f64,
+    output: PathBuf,
+}
+
+impl Timed {
+    fn step(&self, name: &str) -> Result<f64> {
+        let found = self.steps.iter().find(|step| step["step"] == name);
+        let seconds = found.and_then(|step| step["processor_seconds"].as_f64());
+        seconds.ok_or_else(|| Error::internal(format!("the build has no step {name:?}")))
+    }
+
+    fn total(&self) -> f64 {
+        self.steps.iter().filter_map(|step| step["processor_seconds"].as_f64()).sum()
+    }
+}
+
+/// Builds a project in every form.
+fn timed_build(bench: &Bench<'_>, name: &str, options: &[&str], packages: &[&str]) -> Result<Timed> {
+    let lab = &bench.ground.lab;
     let recipe = Recipe {
         packages: packages.iter().map(|name| (*name).to_owned()).collect(),
-        ..Recipe::every_envelope("1.0.0", &bundle)
+        ..Recipe::every_envelope("1.0.0", &lab.work().join("bundle.tar.zst"))
     };
-    let project = folder.join(name);
-    qemu_tests::images::write_project(&ground.lab, &project, &recipe, &ground.site())?;
-    let answer = Child::new(ground.lab.edgeforge())
+    let project = lab.work().join(name);
+    qemu_tests::images::write_project(lab, &project, &recipe, &bench.ground.site())?;
+    let answer = Child::new(lab.edgeforge())
         .arg("build")
         .arg(&project)
         .arg("--json")
@@ -117,7 +168,11 @@ fn timed_build(
         .deadline(DEADLINE)
         .run()?;
     let answer: Json = serde_json::from_slice(&answer).context("edgeforge's answer cannot be read")?;
-    Ok(answer["steps"].as_array().cloned().unwrap_or_default())
+    Ok(Timed {
+        steps: answer["steps"].as_array().cloned().unwrap_or_default(),
+        memory: answer["peak_memory"].as_f64().unwrap_or(0.0),
+        output: project.join("build"),
+    })
 }
 
 fn ratio(what: &str, mine: Cost, theirs: Cost, mark: &str) {
@@ -130,19 +185,8 @@ fn ratio(what: &str, mine: Cost, theirs: Cost, mark: &str) {
     row(what, value, mark);
 }
 
-fn paired(ground: &Ground, folder: &Path, mine: &[String], theirs: &[String]) -> Result<(Cost, Cost)> {
-    let mut costs = (Vec::new(), Vec::new());
-    for _ in 0..REPETITIONS {
-        for (command, costs) in [(mine, &mut costs.0), (theirs, &mut costs.1)] {
-            fs::remove_dir_all(folder).or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })?;
-            fs::create_dir_all(folder).context("cannot create a folder")?;
-            costs.push(cost(ground, command)?);
-        }
-    }
-    Ok((median(costs.0), median(costs.1)))
+fn megabytes(bytes: f64) -> String {
+    format!("{:.0} MB", bytes / 1e6)
 }
 
 fn median(mut costs: Vec<Cost>) -> Cost {
@@ -150,46 +194,71 @@ fn median(mut costs: Vec<Cost>) -> Cost {
     costs[costs.len() / 2]
 }
 
-/// Inside the lab tree, for ours as for the peers.
-fn cost(ground: &Ground, command: &[String]) -> Result<Cost> {
-    let report = ground.lab.work().join("cost");
-    ground
-        .lab
-        .tool("/usr/bin/time")?
-        .args(["--format", "%U %S %M", "--output"])
-        .arg(&report)
-        .args(command)
-        .deadline(DEADLINE)
-        .run()?;
-    let text = fs::read_to_string(&report).context("cannot read what GNU time wrote")?;
-    let words: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [user, system, memory] = words[..] else {
-        return Err(Error::internal(format!("GNU time wrote {text:?}")));
-    };
-    Ok(Cost { processor_seconds: user + system, memory })
-}
-
-fn run(ground: &Ground, command: &[&str]) -> Result<()> {
-    cost(ground, &command.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).map(drop)
-}
-
-fn largest_blob(layout: &Path) -> Result<PathBuf> {
-    let mut blobs = Vec::new();
-    for entry in fs::read_dir(layout.join("blobs/sha256")).context("cannot list blobs")? {
-        let entry = entry.context("cannot list blobs")?;
-        blobs.push((entry.metadata().context("cannot look at a blob")?.len(), entry.path()));
+fn empty(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("cannot empty a folder")
+        }
+        _ => fs::create_dir_all(folder).context("cannot create a folder"),
     }
-    blobs.sort();
-    blobs.pop().map(|(_, path)| path).ok_or_else(|| Error::internal("the layout has no blobs"))
 }
 
-/// Bytes of the layer when it is unpacked.
-fn layer_size(layout: &Path) -> Result<u64> {
-    let blob = largest_blob(layout)?;
-    let output = Child::new("sh")
-        .args(["-c", "(zstd -dc \"$0\" 2>/dev/null || gzip -dc \"$0\") | wc -c"])
-        .arg(&blob)
-        .deadline(DEADLINE)
-        .run()?;
-    String::from_utf8_lossy(&output).trim().parse().map_err(|_| Error::internal("wc gave no number"))
+impl Bench<'_> {
+    fn at(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// Runs a shell command inside the lab tree, for ours as for the peers.
+    fn output(&self, command: &str) -> Result<String> {
+        let output = self.ground.lab.tool("sh")?.args(["-ec", command]).deadline(DEADLINE).run()?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    fn sh(&self, command: &str) -> Result<()> {
+        self.output(command).map(drop)
+    }
+
+    fn cost(&self, command: &str) -> Result<Cost> {
+        let report = self.at("cost");
+        let time = ["--format", "%U %S %M", "--output", &report, "sh", "-ec", command];
+        self.ground.lab.tool("/usr/bin/time")?.args(time).deadline(DEADLINE).run()?;
+        let text = fs::read_to_string(&report).context("cannot read what GNU time wrote")?;
+        let words: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [user, system, memory] = words[..] else {
+            return Err(Error::internal(format!("GNU time wrote {text:?}")));
+        };
+        Ok(Cost { processor_seconds: user + system, memory })
+    }
+
+    /// Both in turn, each into an empty folder `out`.
+    fn paired(&self, mine: &str, theirs: &str) -> Result<(Cost, Cost)> {
+        let mut costs = (Vec::new(), Vec::new());
+        for _ in 0..REPETITIONS {
+            for (command, costs) in [(mine, &mut costs.0), (theirs, &mut costs.1)] {
+                empty(&self.folder.join("out"))?;
+                costs.push(self.cost(command)?);
+            }
+        }
+        Ok((median(costs.0), median(costs.1)))
+    }
+
+    /// Files of an image's layers.
+    fn layers(&self, layout: &str, tag: &str) -> Result<Vec<String>> {
+        let read = |path: String| -> Result<Json> {
+            let text = fs::read(&path).with_context(|| format!("cannot read {path}"))?;
+            serde_json::from_slice(&text).with_context(|| format!("{path} is no JSON"))
+        };
+        let blob = |digest: &Json| {
+            format!(
+                "{layout}/blobs/sha256/{}",
+                digest.as_str().unwrap_or_default().trim_start_matches("sha256:")
+            )
+        };
+        let index = read(format!("{layout}/index.json"))?;
+        let named = |one: &&Json| one["annotations"]["org.opencontainers.image.ref.name"] == tag;
+        let manifest = index["manifests"].as_array().into_iter().flatten().find(named);
+        let manifest = manifest.ok_or_else(|| Error::internal(format!("the layout has no image {tag}")))?;
+        let manifest = read(blob(&manifest["digest"]))?;
+        Ok(manifest["layers"].as_array().into_iter().flatten().map(|layer| blob(&layer["digest"])).collect())
+    }
 }

@@ -31,7 +31,8 @@ pub(crate) enum Part {
 /// When a step fails.
 pub(crate) fn bench(part: Part) -> Result<()> {
     packages::for_builder()?;
-    build::build(false)?;
+    // What users get, not what tests are quick to compile.
+    build::build(true)?;
     let ground = Ground::prepare(&root(), &root().join("target/bench"))?;
     if part != Part::Host {
         builds(&ground)?;
