@@ -1,6 +1,7 @@
 //! Changes to a root that only its own programs can make: packages added to or removed from it, and a project's
 //! commands. They run as root in a user namespace of mmdebstrap, without a network unless a command asks for one.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ pub(crate) fn customise(tree: &Tree, changes: &Changes, output: &Path) -> Result
     let scratch = Scratch::new()?;
     let archive = scratch.path().join("before.tar");
     tree.write(&archive, 0)?;
+    // Whatever the umask is: in its namespace mmdebstrap is somebody else.
+    std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0o644))
+        .context("cannot prepare the root")?;
     // Not mmdebstrap's own tar-in, which hands everything through a socket in small pieces.
     let mut hooks = vec![format!(
         "--setup-hook=tar --extract --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' \

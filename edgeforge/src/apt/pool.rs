@@ -129,6 +129,8 @@ impl Pool {
             if fs::hard_link(&path, folder.join(&name)).is_err() {
                 fs::copy(&path, folder.join(&name)).with_context(context)?;
             }
+            fs::set_permissions(folder.join(&name), fs::Permissions::from_mode(0o644))
+                .with_context(context)?;
         }
         let release = format!(
             "Suite: {suite}\nCodename: {suite}\nArchitectures: amd64\nDate: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {} {} Packages\n",
