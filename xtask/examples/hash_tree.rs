@@ -1,7 +1,7 @@
 //! Puts the hash tree behind an image, in one pass, and prints the root hash: what `make bench` measures beside
 //! `veritysetup format`.
 //!
-//! `cargo run --release --package edge-slot-image --example hash_tree -- root.img`
+//! `cargo run --release --package xtask --example hash_tree -- root.img`
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
