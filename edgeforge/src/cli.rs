@@ -22,7 +22,7 @@ use crate::lint;
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
-use crate::unpack;
+use crate::{scratch, unpack};
 
 /// Builds provider images and installer ISOs for edge appliances.
 #[derive(Parser)]
@@ -371,6 +371,7 @@ fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
             INTERRUPTED.store(true, Ordering::Release);
             edge_host::child::stop_all(GRACE);
             let _ = build::remove_folder(&staging);
+            scratch::remove_all();
             eprintln!("interrupted; what was not finished is removed");
             std::process::exit(EXIT_STATUS);
         }

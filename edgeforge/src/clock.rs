@@ -3,12 +3,15 @@
 use edge_model::{Error, Result};
 use jiff::Timestamp;
 
-/// `SOURCE_DATE_EPOCH`, which overrules the inputs.
+/// <https://reproducible-builds.org/specs/source-date-epoch/>
+pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// The variable's value, which overrules the inputs.
 ///
 /// # Errors
 /// When it is set and is not a number.
 pub(crate) fn source_date_epoch() -> Result<Option<u64>> {
-    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let Ok(text) = std::env::var(SOURCE_DATE_EPOCH) else { return Ok(None) };
     text.parse()
         .map(Some)
         .map_err(|_| Error::invalid(format!("SOURCE_DATE_EPOCH={text:?} is not a number of seconds")))

@@ -10,12 +10,15 @@ use edge_model::forge::Run;
 use edge_model::{Context, Result};
 
 use crate::scratch::Scratch;
-use crate::tools;
 use crate::tree::{Content, Tree};
+use crate::{clock, tools};
 
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// In the root while it is changed; removed afterwards.
 const FOLDER: &str = ".edgeforge";
+
+/// Names the variable with the root's archive.
+const ARCHIVE: &str = "EDGEFORGE_ROOT";
 
 /// What is to be done, in this order.
 #[derive(Debug, Default)]
@@ -63,16 +66,16 @@ pub(crate) fn customise(tree: &Tree, changes: &Changes, output: &Path) -> Result
         tree.put_file(&format!("{FOLDER}/{at}.sh"), 0o755, format!("set -e\n{command}\n"));
     }
     let scratch = Scratch::new()?;
-    let archive = scratch.path().join("before.tar");
+    let archive = scratch.secret_path()?;
     tree.write(&archive, 0)?;
     // Whatever the umask is: in its namespace mmdebstrap is somebody else.
     std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0o644))
         .context("cannot prepare the root")?;
-    // Not mmdebstrap's own tar-in, which hands everything through a socket in small pieces.
+    // Not mmdebstrap's own tar-in, which hands everything through a socket in small pieces. The archive's name is on no
+    // command line, where everybody could read it.
     let mut hooks = vec![format!(
         "--setup-hook=tar --extract --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' \
-         --file={} --directory=\"$1\"",
-        quoted(&archive)
+         --directory=\"$1\" < \"${ARCHIVE}\""
     )];
     if commands.iter().any(|(_, network)| *network) {
         hooks.push(
@@ -90,6 +93,8 @@ pub(crate) fn customise(tree: &Tree, changes: &Changes, output: &Path) -> Result
     hooks.push(format!("--customize-hook=rm -rf \"$1/{FOLDER}\""));
     Child::new("mmdebstrap")
         .env("TMPDIR", scratch.path())
+        .env(ARCHIVE, &archive)
+        .without_env(clock::SOURCE_DATE_EPOCH)
         .args(["--quiet", "--mode=unshare", "--variant=custom", "--format=tar"])
         .arg("--skip=check/empty,update,download,setup,cleanup")
         .args(hooks)
@@ -102,11 +107,6 @@ pub(crate) fn customise(tree: &Tree, changes: &Changes, output: &Path) -> Result
         .map_err(|error| {
             error.help("see what the command said; `run` in forge.yaml has no network unless network: true")
         })
-}
-
-/// For the words of a hook, which mmdebstrap splits as a shell would.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

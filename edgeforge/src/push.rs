@@ -24,9 +24,14 @@ pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>, plai
         .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
     let settings = endpoint.of(target.registry());
     let plain_http = plain_http || settings.plain_http;
+    let extra_root_certificates = certificates(&endpoint.ca(&settings)?.unwrap_or_default());
+    if settings.ca.is_some() && extra_root_certificates.is_empty() {
+        return Err(Error::invalid(format!("the CA of {} has no certificate", settings.host))
+            .help("give a file with certificates in PEM form"));
+    }
     let client = Client::new(ClientConfig {
         protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
-        extra_root_certificates: certificates(&endpoint.ca(&settings)?.unwrap_or_default()),
+        extra_root_certificates,
         ..ClientConfig::default()
     });
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,9 +1,11 @@
 //! Folders for trees that live as long as one step: in memory where there is plenty of it, because a file system on
 //! a disk takes many times longer to make and forget thousands of files.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use edge_host::child::Child;
 use edge_model::{Context, Result};
@@ -14,7 +16,11 @@ const NAME: &str = "edgeforge-scratch-";
 /// Several times the largest system with its packages.
 const PLENTY: u64 = 6 << 30;
 
-/// A folder that is gone with this value, and some time later if this program is killed.
+/// Those of this program.
+static LIVE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A folder that is gone with this value, and some time later if this program is killed. Others can go through it, to
+/// what they know the name of, and not list it.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     folder: tempfile::TempDir,
@@ -29,17 +35,46 @@ impl Scratch {
         let place = place();
         sweep(&place);
         let context = || format!("cannot create a temporary folder in {}", place.display());
-        let folder = tempfile::Builder::new().prefix(NAME).tempdir_in(&place).with_context(context)?;
-        // mmdebstrap works as another user. Nobody else can guess the name of what is in it.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).with_context(context)?;
-        let used = File::open(folder.path()).with_context(context)?;
-        used.lock().with_context(context)?;
-        Ok(Self { folder, _used: used })
+        loop {
+            let folder = tempfile::Builder::new().prefix(NAME).tempdir_in(&place).with_context(context)?;
+            let Ok(used) = File::open(folder.path()) else { continue };
+            used.lock().with_context(context)?;
+            // Between its making and its lock another program may have taken it for a leftover.
+            let inode = used.metadata().with_context(context)?.ino();
+            if fs::symlink_metadata(folder.path()).is_ok_and(|metadata| metadata.ino() == inode) {
+                // mmdebstrap works as another user.
+                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))
+                    .with_context(context)?;
+                LIVE.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.path().to_owned());
+                return Ok(Self { folder, _used: used });
+            }
+        }
+    }
+
+    /// A path in the folder that nobody else can guess.
+    ///
+    /// # Errors
+    /// When there is no chance to be had.
+    pub(crate) fn secret_path(&self) -> Result<PathBuf> {
+        let name = tempfile::Builder::new().prefix("").rand_bytes(24).tempfile_in(self.path());
+        let name = name.context("cannot create a temporary file")?;
+        Ok(name.path().to_owned())
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        LIVE.lock().unwrap_or_else(PoisonError::into_inner).remove(self.path());
+    }
+}
+
+/// Removes all folders of this program, which is about to end without dropping anything.
+pub(crate) fn remove_all() {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|folder| remove(folder));
 }
 
 /// Who sets TMPDIR has decided.
@@ -72,14 +107,24 @@ fn sweep(place: &Path) {
             && fs::symlink_metadata(&path).is_ok_and(|metadata| {
                 metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw()
             });
-        if is_ours && File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok()) {
-            // Files of other users of a namespace can be removed inside of one alone.
-            let removed = fs::remove_dir_all(&path);
-            let _ = removed.or_else(|_| {
-                Child::new("mmdebstrap").args(["--unshare-helper", "rm", "-rf"]).arg(&path).run().map(drop)
-            });
+        let Some(folder) = is_ours.then(|| File::open(&path).ok()).flatten() else { continue };
+        // Held until it is gone.
+        if folder.try_lock().is_ok() {
+            remove(&path);
         }
     }
+}
+
+/// Files of other users of a namespace can be removed inside of one alone, their folder only outside.
+fn remove(folder: &Path) {
+    if fs::remove_dir_all(folder).is_ok() {
+        return;
+    }
+    for inner in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let helper = Child::new("mmdebstrap").args(["--unshare-helper", "rm", "-rf"]);
+        let _ = helper.arg(inner.path()).run();
+    }
+    let _ = fs::remove_dir_all(folder);
 }
 
 #[cfg(test)]

@@ -245,6 +245,8 @@ impl Writer {
             let Some(name) = key.strip_prefix(SECURITY) else { continue };
             match rustix::fs::fsetxattr(file.as_fd(), name, value, XattrFlags::empty()) {
                 Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => self.attributes += 1,
+                // An access list with an account that this user namespace does not know.
+                Err(Errno::INVAL) if name.starts_with("system.posix_acl_") => self.attributes += 1,
                 Err(error) => return Err(std::io::Error::from(error).into()),
                 Ok(()) => {}
             }

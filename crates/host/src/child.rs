@@ -92,6 +92,13 @@ impl Child {
         self
     }
 
+    /// A variable of this program that the child shall not see.
+    #[must_use]
+    pub fn without_env(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
+        self
+    }
+
     #[must_use]
     pub fn directory(mut self, path: &Path) -> Self {
         self.command.current_dir(path);
