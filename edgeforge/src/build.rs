@@ -102,7 +102,8 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
     let _alone = alone(project)?;
     let cache = Cache::open(!options.no_cache)?;
     let recipe = Recipe::load()?;
-    let lookup = Lookup::new(&cache, progress, options.offline);
+    let mut lookup = Lookup::new(&cache, progress, options.offline);
+    lookup.strict = options.locked;
     let inputs = find_inputs(project, &recipe, &lookup, options)?;
     let tools = tools::prepare(&lookup, &project.forge.base(), Purpose::Builder, &inputs.lock.tools)?;
     let tools = tools.share(&project.directory);
@@ -162,6 +163,11 @@ fn find_inputs(project: &Project, recipe: &Recipe, lookup: &Lookup<'_>, options:
     let locked = Lock::load(&project.lock())?;
     if options.locked && locked.is_none() {
         return Err(Error::rejected("the project has no forge.lock").help("edgeforge update writes one"));
+    }
+    let from = project.forge.base().from.to_string();
+    if let Some(old) = locked.as_ref().filter(|old| options.locked && old.base.from != from) {
+        return Err(Error::rejected(format!("the base is {from}, and forge.lock has {}", old.base.from))
+            .help("take the change with `edgeforge update`"));
     }
     let finder = Finder { project, recipe, lookup, freshness: Freshness::Locked };
     let inputs = finder.find(locked.as_ref())?;
@@ -277,7 +283,7 @@ impl Builder<'_> {
     /// The base with its packages added and the project's commands run, and what names it.
     fn base(&self, inputs: &Inputs) -> Result<Base> {
         let lock = &inputs.lock;
-        let key = lock.system.key(Key::of("base-3").with(lock.base.from.as_bytes()));
+        let key = lock.system.key(Key::of("base-4").with(lock.base.from.as_bytes()));
         let mut changes = Changes {
             install: inputs.packages.clone(),
             remove: Vec::new(),

@@ -100,7 +100,12 @@ impl Finder<'_> {
         let pool = Pool::open(self.lookup.cache.root())?;
         Ok(Inputs {
             base: found,
-            packages: lock.packages.packages.iter().map(|package| pool.path(package)).collect(),
+            packages: lock
+                .packages
+                .packages
+                .iter()
+                .map(|package| pool.checked(package))
+                .collect::<Result<_>>()?,
             kubernetes: kubernetes.map(|(name, path, _)| (name, path)),
             lock,
         })
@@ -138,7 +143,8 @@ impl Finder<'_> {
             return Ok(Pinned::nothing());
         }
         let request = Request { packages: wanted, without: &self.without(), installed };
-        let pinned = self.lookup.pin(archives, &request, locked)?;
+        let of = (archives.distribution(), archives.suite());
+        let pinned = self.lookup.pin(of, &request, locked, || Ok(archives.clone()))?;
         self.lookup.fetch(archives, &pinned)?;
         Ok(pinned)
     }
@@ -185,16 +191,21 @@ impl Finder<'_> {
             Contents::Provider(layout) => inspect::as_base(layout),
         };
         let tree = tree.map_err(|error| match from {
-            Source::Registry(_) if error.class == Class::Integrity => self.forget(&image, error),
+            Source::Registry(_) => self.forget(&image, error),
             _ => error,
         })?;
         Ok(Root { origin: Origin::of(&tree)?, tree, digest: image.digest })
     }
 
-    /// A blob of the cache went bad: the next build fetches it again.
+    /// When a blob of the cache went bad, the next build fetches it again.
     fn forget(&self, image: &Image, error: Error) -> Error {
-        match oci::forget(&self.lookup.cache.root().join("blobs"), image.digest) {
-            Ok(()) => error.help("its blobs were removed from the cache: build again to fetch them"),
+        if error.class != Class::Integrity {
+            return error;
+        }
+        match oci::forget_damaged(&self.lookup.cache.root().join("blobs"), image.digest) {
+            Ok(()) => {
+                error.help("what is damaged was removed from the cache: build again where there is a network")
+            }
             Err(other) => {
                 error.help(format!("delete the folder blobs of the cache, and build again ({other})"))
             }
@@ -294,7 +305,8 @@ impl Finder<'_> {
             let unfolded = self
                 .lookup
                 .cache
-                .step("component", name_of_tree, |output| self.unfold(&image)?.write(output, 0))?;
+                .step("component", name_of_tree, |output| self.unfold(&image)?.write(output, 0))
+                .map_err(|error| self.forget(&image, error))?;
             let (version, source) = (component.version.clone(), reference.clone());
             let locked = LockedComponent { name: name.to_owned(), version, source, digest: image.digest };
             return Ok(Some((name, unfolded.path, locked)));

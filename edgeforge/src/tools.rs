@@ -9,8 +9,9 @@ use edge_host::sandbox::Sandbox;
 use edge_model::forge::{Base, Source};
 use edge_model::{Context, Error, Result};
 
-use crate::apt::{Archives, Installed, Lookup, Package, Pinned, Pool, Request};
+use crate::apt::{Archives, Distribution, Installed, Lookup, Package, Pinned, Pool, Request};
 use crate::cache::{Cache, Key};
+use crate::clock;
 use crate::recipe;
 use crate::scratch::Scratch;
 
@@ -59,7 +60,8 @@ pub(crate) fn pin(
 ) -> Result<Pinned> {
     let tools = recipe::Tools::load()?;
     let request = Request { packages: purpose.packages(&tools), without: &[], installed: Installed::Nothing };
-    lookup.pin(&archives(base, &tools)?, &request, locked)
+    let of = (Distribution::Debian, tools.suite.as_str());
+    lookup.pin(of, &request, locked, || archives(base, &tools))
 }
 
 /// Makes the tools tree of these packages, or finds it in the cache.
@@ -101,6 +103,8 @@ pub(crate) fn install(cache: &Cache, packages: &[Package], suite: &str, output: 
     let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let made = Child::new("mmdebstrap")
         .env("TMPDIR", scratch.path())
+        // The times of a base are those of its packages: whose epoch it is, no key of the cache knows.
+        .without_env(clock::SOURCE_DATE_EPOCH)
         .args(["--quiet", "--mode=unshare", "--variant=apt", "--format=tar"])
         .arg(format!("--include={}", names.join(",")))
         .arg(suite)

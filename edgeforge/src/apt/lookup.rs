@@ -10,7 +10,7 @@ use edge_model::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::resolve::{Package, Request, resolve};
-use super::{Archives, Pool};
+use super::{Archives, Distribution, Pool};
 use crate::cache::{Cache, Key};
 use crate::progress::Progress;
 
@@ -40,30 +40,39 @@ pub(crate) struct Lookup<'a> {
     pub(crate) cache: &'a Cache,
     pub(crate) progress: &'a Progress,
     pub(crate) offline: bool,
+    /// Whoever has a lock wants nothing else.
+    pub(crate) strict: bool,
     /// By the archives' lines: each is asked once.
     states: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 impl<'a> Lookup<'a> {
     pub(crate) fn new(cache: &'a Cache, progress: &'a Progress, offline: bool) -> Self {
-        Self { cache, progress, offline, states: RefCell::default() }
+        Self { cache, progress, offline, strict: false, states: RefCell::default() }
     }
 
-    /// Which packages a request means. They need not be on this machine.
+    /// Which packages of a suite a request means. They need not be on this machine, and the archives are looked for only
+    /// when the answer is not locked.
     ///
     /// # Errors
-    /// Those of apt; [`edge_model::Class::Environment`] when the network may not be used and the request was
+    /// Those of apt; [`edge_model::Class::Rejected`] when the answer must be locked and is not; [`edge_model::Class::Environment`] when the network may not be used and the request was
     /// never looked up here.
     pub(crate) fn pin(
         &self,
-        archives: &Archives,
+        of: (Distribution, &str),
         request: &Request<'_>,
         locked: Option<&Pinned>,
+        archives: impl FnOnce() -> Result<Archives>,
     ) -> Result<Pinned> {
-        let name = request.identity(archives);
+        let name = request.identity(of);
         if let Some(locked) = locked.filter(|locked| locked.request == name) {
             return Ok(locked.clone());
         }
+        if self.strict && locked.is_some() {
+            return Err(Error::rejected("the project asks for other packages than those of forge.lock")
+                .help("look at the changes, and take them with `edgeforge update`"));
+        }
+        let archives = &archives()?;
         let _lock = self.cache.lock("resolution")?;
         let kept = self.place(archives, name);
         let state = self.state(archives);

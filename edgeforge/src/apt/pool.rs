@@ -36,6 +36,20 @@ impl Pool {
         self.folder.join(format!("{}.deb", package.sha256))
     }
 
+    /// The file of a package, which is what it should be.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Integrity`] when it went bad; then it is removed, and fetched again next time.
+    pub(crate) fn checked(&self, package: &Package) -> Result<PathBuf> {
+        let path = self.path(package);
+        if edge_host::files::digest(&path)?.0 == package.digest()? {
+            return Ok(path);
+        }
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        Err(Error::integrity(format!("the cache's copy of {} {} is damaged", package.name, package.version))
+            .help("it was removed: build again where there is a network"))
+    }
+
     /// Fetches what is missing; with `offline` that is an error.
     ///
     /// # Errors
@@ -116,7 +130,7 @@ impl Pool {
         let context = || format!("cannot write to {}", folder.display());
         let mut index = Vec::new();
         for package in packages {
-            let path = self.path(package);
+            let path = self.checked(package)?;
             let name = format!("{}_{}.deb", package.name, &package.sha256[..16]);
             writeln!(
                 index,
@@ -137,8 +151,11 @@ impl Pool {
             edge_model::ids::to_hex(&sha256(&index).0),
             index.len()
         );
-        fs::write(folder.join("Packages"), index).with_context(context)?;
-        fs::write(folder.join("Release"), release).with_context(context)?;
+        for (name, bytes) in [("Packages", index), ("Release", release.into_bytes())] {
+            fs::write(folder.join(name), bytes).with_context(context)?;
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o644))
+                .with_context(context)?;
+        }
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).with_context(context)
     }
 }

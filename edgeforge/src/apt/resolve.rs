@@ -9,7 +9,7 @@ use edge_model::ids::{Digest, from_hex};
 use edge_model::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Archives, Pinned, Pool};
+use super::{Archives, Distribution, Pinned, Pool};
 use crate::cache::Key;
 
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -38,10 +38,10 @@ pub(crate) enum Installed<'a> {
 
 impl Request<'_> {
     /// What names the request: whoever asks the same archives for the same has the same answer.
-    pub(super) fn identity(&self, archives: &Archives) -> Digest {
+    pub(super) fn identity(&self, (distribution, suite): (Distribution, &str)) -> Digest {
         let key = Key::of("request-2")
-            .with(archives.suite().as_bytes())
-            .with(format!("{:?}", archives.distribution()).as_bytes())
+            .with(suite.as_bytes())
+            .with(format!("{distribution:?}").as_bytes())
             .with(self.packages.join(" ").as_bytes())
             .with(self.without.join(" ").as_bytes());
         match self.installed {

@@ -80,8 +80,11 @@ pub(super) fn from_blobs(blobs: &Path, digest: Digest) -> Result<Image> {
     from_manifest(&files, digest, &manifest)
 }
 
-/// Removes the blobs of an image that was pulled, so that they are fetched again. Its manifest stays.
-pub(crate) fn forget(blobs: &Path, digest: Digest) -> Result<()> {
+/// Removes those blobs of an image that was pulled which are not what they were, so that they are fetched again.
+///
+/// # Errors
+/// When the image was never pulled, or a blob cannot be removed.
+pub(crate) fn forget_damaged(blobs: &Path, digest: Digest) -> Result<()> {
     let files = Kept(blobs);
     let manifest = files.find(&format!("blobs/sha256/{}", to_hex(&digest.0)))?.document()?;
     let (config, layers) = match Document::parse(&manifest)? {
@@ -91,6 +94,9 @@ pub(crate) fn forget(blobs: &Path, digest: Digest) -> Result<()> {
     };
     for blob in layers.iter().chain(&config) {
         let path = blobs.join(format!("sha256-{}", to_hex(&blob.digest.0)));
+        if edge_host::files::digest(&path).is_ok_and(|(digest, _)| digest == blob.digest) {
+            continue;
+        }
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", path.display()));

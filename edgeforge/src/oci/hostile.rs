@@ -190,7 +190,7 @@ fn a_blob_that_went_bad_is_fetched_again() {
     let target = folder.path().join("layer.tar");
     let error = image.layers().unwrap()[0].write_archive(&target).unwrap_err();
     assert_eq!(error.class, Class::Integrity);
-    crate::oci::forget(folder.path(), image.digest).unwrap();
+    crate::oci::forget_damaged(folder.path(), image.digest).unwrap();
     let again = fetch(&host, &[], folder.path(), Patience::default()).unwrap();
     again.layers().unwrap()[0].write_archive(&target).unwrap();
     assert_eq!(std::fs::read(&target).unwrap(), Served::new().layer);
