@@ -147,7 +147,9 @@ fn runs(ground: &Ground, name: &str, reference: &str) -> Result<()> {
     let project = changed(ground, name, reference)?;
     let hash = project.build(&[])?;
     let iso = project.folder.join("build/kairos-shop-1.0.0-amd64.iso");
-    let machine = Machine::new(&ground.lab, name, DISK_GIB, Bus::Virtio)?.with_medium(Medium::Cd(iso));
+    // In a folder of its own: that of the project would be emptied.
+    let machine = Machine::new(&ground.lab, &format!("{name}-host"), DISK_GIB, Bus::Virtio)?
+        .with_medium(Medium::Cd(iso));
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     let line = powered.serial.expect("edge: healthy", ground.patience(480))?;
     ensure(line.contains(&hash), || format!("another image came up: {line}"))?;
