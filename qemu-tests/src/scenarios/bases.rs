@@ -155,7 +155,7 @@ fn runs(ground: &Ground, name: &str, reference: &str) -> Result<()> {
     ensure(line.contains(&hash), || format!("another image came up: {line}"))?;
     let ssh = ground.ssh(&machine);
     let report = "cat /run/oem-stage-ran; kairos-agent state get boot; kairos-agent state get kairos.version; \
-                  jq --version; id app; cat /etc/made-by-a-command /etc/app.conf; systemctl is-enabled kairos-agent.service";
+                  jq --version; id app; cat /etc/made-by-a-command; sudo cat /etc/app.conf; systemctl is-enabled kairos-agent.service";
     let seen = ssh.outcome(report, ground.patience(60))?;
     let text = String::from_utf8_lossy(&seen.stdout).into_owned();
     for expected in [
