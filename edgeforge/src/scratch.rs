@@ -37,7 +37,10 @@ impl Scratch {
         let context = || format!("cannot create a temporary folder in {}", place.display());
         loop {
             let folder = tempfile::Builder::new().prefix(NAME).tempdir_in(&place).with_context(context)?;
-            let Ok(used) = File::open(folder.path()) else { continue };
+            let used = match File::open(folder.path()) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                used => used.with_context(context)?,
+            };
             used.lock().with_context(context)?;
             // Between its making and its lock another program may have taken it for a leftover.
             let inode = used.metadata().with_context(context)?.ino();

@@ -117,10 +117,9 @@ pub(crate) fn as_base(provider: &Tree) -> Result<Tree> {
     let descriptor = Index::only_manifest(&provider.read_file("index.json")?)?;
     let artifact = Manifest::parse(&provider.read_file(&blob_path(&of(&descriptor)))?)?;
     let bytes = blob(provider, &of(artifact.layer(oci::MEDIA_UKI_MAIN)?), uki::LARGEST)?;
-    if let Some(described) = described {
-        let path = format!("usr/lib/modules/{}/vmlinuz", described.manifest.kernel);
-        tree.put_file(&path, 0o644, uki::kernel(&bytes)?);
-    }
+    let described = described.ok_or_else(|| Error::internal("a provider image without its manifest"))?;
+    let path = format!("usr/lib/modules/{}/vmlinuz", described.manifest.kernel);
+    tree.put_file(&path, 0o644, uki::kernel(&bytes)?);
     Ok(tree)
 }
 

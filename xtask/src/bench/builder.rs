@@ -75,7 +75,8 @@ fn unpacking(bench: &Bench<'_>, layout: &Path, image: &str) -> Result<()> {
     let unpack = |blob: &str| format!("(zstd -dc {blob} 2>/dev/null || gzip -dc {blob})");
     let all: String = layers.iter().map(|blob| unpack(blob) + ";").collect();
     let size = bench.output(&format!("{{ {all} }} | wc -c"))?;
-    row("layers, unpacked", megabytes(size.trim().parse().unwrap_or(0.0)), "");
+    let size = size.trim().parse().map_err(|_| Error::internal("wc gave no number"))?;
+    row("layers, unpacked", megabytes(size), "");
     let edgeforge = bench.ground.lab.edgeforge().display().to_string();
     let ours = format!("{edgeforge} unpack oci-layout:{large}:{tag} {}", bench.at("out/ours"));
     let umoci = format!("umoci unpack --rootless --image {large}:{tag} {}", bench.at("out/peer"));
@@ -167,11 +168,11 @@ fn timed_build(bench: &Bench<'_>, recipe: &Recipe, variables: &[(&str, PathBuf)]
     let command = Child::new(lab.edgeforge()).arg("build").arg(&project).arg("--json").deadline(DEADLINE);
     let answer = variables.iter().fold(command, |command, (name, value)| command.env(name, value)).run()?;
     let answer: Json = serde_json::from_slice(&answer).context("edgeforge's answer cannot be read")?;
-    Ok(Timed {
-        steps: answer["steps"].as_array().cloned().unwrap_or_default(),
-        memory: answer["peak_memory"].as_f64().unwrap_or(0.0),
-        output: project.join("build"),
-    })
+    let (steps, memory) = (answer["steps"].as_array().cloned(), answer["peak_memory"].as_f64());
+    let (Some(steps), Some(memory)) = (steps, memory) else {
+        return Err(Error::internal("edgeforge's answer has no steps or no memory"));
+    };
+    Ok(Timed { steps, memory, output: project.join("build") })
 }
 
 fn ratio(what: &str, mine: Cost, theirs: Cost, mark: &str) {
