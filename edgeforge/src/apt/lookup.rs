@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edge_model::ids::{Digest, to_hex};
 use edge_model::{Context, Error, Result};
@@ -55,8 +55,8 @@ impl<'a> Lookup<'a> {
     /// when the answer is not locked.
     ///
     /// # Errors
-    /// Those of apt; [`edge_model::Class::Rejected`] when the answer must be locked and is not; [`edge_model::Class::Environment`] when the network may not be used and the request was
-    /// never looked up here.
+    /// Those of apt; [`edge_model::Class::Rejected`] when the answer must be locked and is not;
+    /// [`edge_model::Class::Environment`] when the network may not be used and the request was never looked up here.
     pub(crate) fn pin(
         &self,
         of: (Distribution, &str),
@@ -148,12 +148,12 @@ struct Answer {
 }
 
 impl Answer {
-    fn load(path: &std::path::Path) -> Result<Option<Self>> {
+    fn load(path: &Path) -> Result<Option<Self>> {
         let text = edge_host::files::read_text_if_there(path)?;
         text.map(|text| serde_json::from_str(&text).context("a file of the cache is damaged")).transpose()
     }
 
-    fn store(&self, path: &std::path::Path) -> Result<()> {
+    fn store(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string(self).context("cannot keep apt's answer")?;
         edge_host::files::write_durably(path, text.as_bytes(), 0o644)
     }

@@ -60,7 +60,8 @@ impl Project<'_> {
 }
 
 /// A base in a registry that follows the Kairos contract is changed in most ways that `forge.yaml` knows; then the same
-/// image comes from what is on this machine, drift is refused, and builds do not disturb each other.
+/// image comes from what is on this machine, drift is refused, and builds do not disturb each other. A provider image
+/// and a folder of CanvOS are built upon, too.
 pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
     let name = "image-from-a-registry";
     let reference = synthetic_kairos(ground, name)?;
