@@ -41,6 +41,24 @@ pub(crate) fn look(settings: &HealthSettings) -> Look {
     if reasons.is_empty() { Look::Healthy } else { Look::Unhealthy(reasons) }
 }
 
+/// The units that a boot which has not finished waits for.
+///
+/// # Errors
+/// When the service manager does not answer.
+pub(crate) fn waits_for() -> Result<Vec<String>> {
+    let list = Child::new("systemctl").args(["list-jobs", "--plain", "--no-legend", "--no-pager"]).run()?;
+    Ok(running_jobs(&String::from_utf8_lossy(&list)))
+}
+
+/// From lines of number, unit, kind and state; the other states wait for these.
+fn running_jobs(list: &str) -> Vec<String> {
+    let unit = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, unit, _, "running"] => Some(unit.to_owned()),
+        _ => None,
+    };
+    list.lines().filter_map(unit).collect()
+}
+
 fn system_state() -> Result<String> {
     // The exit status repeats the word; the word is what counts.
     let outcome = Child::new("systemctl").arg("is-system-running").outcome()?;
@@ -53,4 +71,16 @@ fn failed_units() -> Result<Vec<String>> {
         .run()?;
     let text = String::from_utf8_lossy(&list).into_owned();
     Ok(text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_that_hold_a_boot_up_are_named() {
+        let list = "88 systemd-networkd.service start running\n 2 multi-user.target start waiting\n";
+        assert_eq!(running_jobs(list), ["systemd-networkd.service"]);
+        assert!(running_jobs("No jobs running.\n").is_empty());
+    }
 }

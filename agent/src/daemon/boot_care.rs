@@ -22,6 +22,8 @@ const WHILE_JUDGING: Duration = Duration::from_millis(500);
 const WHILE_FAILING: Duration = Duration::from_secs(2);
 const WHILE_UNHEALTHY: Duration = Duration::from_secs(10);
 const WHILE_HEALTHY: Duration = Duration::from_secs(300);
+/// After this time somebody may wonder what the boot waits for.
+const LONG_START: Duration = Duration::from_secs(180);
 /// A restart that was asked for may take as long as its slowest service.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(180);
 /// What a failed trial leaves for the image that comes after it.
@@ -42,7 +44,7 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
         Err(error) => shared.notice(format!("the boot partitions could not be mended: {error}")),
     }
     let mut on_trial = booted.state() == BootState::Trial;
-    let mut announced = false;
+    let mut told = Told::default();
     loop {
         let look = health::look(&shared.settings().edge().health);
         if on_trial {
@@ -53,7 +55,7 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
                 Trial::Failed => return leave(shared),
             }
         }
-        let pause = show(shared, &look, on_trial, &mut announced);
+        let pause = show(shared, &look, on_trial, &mut told);
         sleep(pause);
     }
 }
@@ -72,11 +74,52 @@ fn attempt(shared: &Shared, what: &str, result: Result<()>) {
     }
 }
 
+/// What the consoles have been told about this boot.
+#[derive(Debug, Default)]
+struct Told {
+    healthy: bool,
+    /// The last reasons why it is not.
+    reasons: Vec<String>,
+    /// What the boot waits for, when it takes long.
+    waiting: bool,
+}
+
+impl Told {
+    /// Says why the host is not healthy, when that is news.
+    fn reasons(&mut self, reasons: &[String]) {
+        if self.reasons != reasons {
+            self.reasons = reasons.to_vec();
+            console::say(&format!("edge: not healthy: {}", reasons.join("; ")));
+        }
+    }
+
+    /// Says once what a boot waits for that takes suspiciously long.
+    fn waiting(&mut self) {
+        if !self.waiting && kernel::up_time() > LONG_START {
+            self.waiting = true;
+            console::say(&format!("edge: still starting{}", unfinished()));
+        }
+    }
+}
+
+/// What a boot still waits for, as the end of a sentence.
+fn unfinished() -> String {
+    match health::waits_for() {
+        Ok(units) if units.is_empty() => String::new(),
+        Ok(units) => format!(", waiting for {}", units.join(", ")),
+        Err(error) => format!(" ({error})"),
+    }
+}
+
 /// Publishes a look; says how long to wait for the next.
-fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> Duration {
+fn show(shared: &Shared, look: &Look, on_trial: bool, told: &mut Told) -> Duration {
     match look {
-        Look::StillStarting => WHILE_JUDGING,
+        Look::StillStarting => {
+            told.waiting();
+            WHILE_JUDGING
+        }
         Look::Unhealthy(reasons) => {
+            told.reasons(reasons);
             shared.set_health(Health::Unhealthy(reasons.clone()));
             if on_trial {
                 return WHILE_FAILING;
@@ -94,8 +137,9 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, announced: &mut bool) -> D
             WHILE_FAILING
         }
         Look::Healthy => {
-            if !*announced {
-                *announced = true;
+            told.reasons.clear();
+            if !told.healthy {
+                told.healthy = true;
                 attempt(
                     shared,
                     "unfinished boots are still counted",
@@ -138,7 +182,7 @@ fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> Trial {
     if kernel::up_time() > deadline {
         let reason = match look {
             Look::Unhealthy(reasons) => reasons.join("; "),
-            Look::StillStarting => "its boot did not finish in time".into(),
+            Look::StillStarting => format!("its boot did not finish in time{}", unfinished()),
             Look::Healthy => "it could not be committed".into(),
         };
         console::say(&format!(
