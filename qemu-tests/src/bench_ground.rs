@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use edge_host::files;
 use edge_model::{Context, Error, Result};
 
 use crate::images::{self, Built, Recipe, Site};
@@ -18,6 +19,8 @@ use crate::ssh::{Key, Ssh};
 const CALIBRATION_SECONDS: f64 = 7.0;
 const CALIBRATION_LIMIT: Duration = Duration::from_secs(180);
 pub const DISK_GIB: u64 = 8;
+/// Bytes on the disk for everything that is there at the same time.
+const NEEDED: u64 = 24 << 30;
 /// On the medium of every host: each stage of an installation says that it ran, and one step does not stay.
 const USER_DATA: &str = r#"#cloud-config
 hostname: edge-demo
@@ -61,6 +64,16 @@ impl Ground {
     /// When the lab, the registry or the image cannot be made.
     pub fn prepare(root: &std::path::Path, work: &std::path::Path) -> Result<Self> {
         let lab = Lab::open(root, work)?;
+        let free = files::free_bytes(lab.work())?;
+        if free < NEEDED {
+            return Err(Error::environment(format!(
+                "{} has {} GiB of free space, and virtual machines need {}",
+                lab.work().display(),
+                free >> 30,
+                NEEDED >> 30
+            ))
+            .help("delete what earlier runs left in target/, and the cache of edgeforge"));
+        }
         let key = Key::prepare(&lab)?;
         let registry = Registry::start(&lab)?;
         let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;
@@ -99,11 +112,20 @@ impl Ground {
             return Ok(built.clone());
         }
         // The smallest archive: one empty frame.
-        let bundle = self.lab.work().join("bundle.tar.zst");
-        fs::write(&bundle, [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0]).context("cannot write a bundle")?;
-        let recipe = Recipe::every_envelope(&self.first.version, &bundle);
+        let bundles = self.bundles();
+        fs::create_dir_all(&bundles)
+            .and_then(|()| {
+                fs::write(bundles.join("bundle.tar.zst"), [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0])
+            })
+            .context("cannot write a bundle")?;
+        let recipe = Recipe::every_envelope(&self.first.version, &bundles);
         let made = images::build(&self.lab, "every-envelope", &recipe, &self.site(), None)?;
         Ok(built.insert(made).clone())
+    }
+
+    /// The folder with the content of [`Ground::every_envelope`].
+    pub fn bundles(&self) -> PathBuf {
+        self.lab.work().join("bundles")
     }
 
     /// A time limit that fits this machine, from one that fits the machine it was chosen on.

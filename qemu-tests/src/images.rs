@@ -39,10 +39,10 @@ impl Recipe {
         Self { version: version.into(), ..Self::default() }
     }
 
-    /// An image in every form that there is, with a bundle on its medium.
-    pub fn every_envelope(version: &str, bundle: &Path) -> Self {
+    /// An image in every form that there is, with the bundles of a folder on its medium.
+    pub fn every_envelope(version: &str, bundles: &Path) -> Self {
         let envelopes = ["raw", "raw-zst", "qcow2", "vmdk", "container"].map(str::to_owned).into();
-        Self { envelopes, content: vec![bundle.to_owned()], ..Self::version(version) }
+        Self { envelopes, content: vec![bundles.to_owned()], ..Self::version(version) }
     }
 
     #[must_use]

@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use edge_host::files;
 use edge_model::{Error, Result};
 
 const POLL: Duration = Duration::from_millis(100);
 /// How much of the end of the line is shown with a failure.
 const TAIL: usize = 2500;
+
+/// With less space on its disk QEMU stops a machine that writes, and the machine says nothing any more.
+const LEAST_FREE: u64 = 256 << 20;
 
 /// What never appears on the line of a machine that is well.
 const FAILURES: [&str; 4] =
@@ -77,6 +81,9 @@ impl Serial {
                     return Err(self.failed(&format!("{failure:?} appeared while waiting for {wanted:?}")));
                 }
                 _ => {}
+            }
+            if files::free_bytes(&self.path).is_ok_and(|free| free < LEAST_FREE) {
+                return Err(self.failed(&format!("the disk is full while waiting for {wanted:?}")));
             }
             if started.elapsed() > within {
                 return Err(self.failed(&format!("{wanted:?} did not appear within {} s", within.as_secs())));

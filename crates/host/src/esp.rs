@@ -122,8 +122,7 @@ impl Esp {
     /// # Errors
     /// When the file system does not say.
     pub fn free(&self) -> Result<u64> {
-        let status = rustix::fs::statvfs(self.mount.path()).map_err(std::io::Error::from)?;
-        Ok(status.f_bavail * status.f_frsize)
+        files::free_bytes(self.mount.path())
     }
 
     /// The entry that systemd-boot starts when no variable says otherwise.

@@ -145,6 +145,16 @@ fn drop_cache(file: &File) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that can still be written to the file system of a path.
+///
+/// # Errors
+/// When it does not say.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let space = rustix::fs::statvfs(path).map_err(std::io::Error::from);
+    let space = space.with_context(|| format!("cannot look at the file system of {}", path.display()))?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
 /// SHA-256 and size of a file.
 ///
 /// # Errors
