@@ -4,6 +4,7 @@
 
 mod acl;
 mod directory;
+mod entries;
 mod layer;
 mod look;
 
@@ -74,7 +75,7 @@ impl Tree {
     /// Those of [`Tree::apply_layer`].
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut tree = Self::default();
-        tree.apply_layer(path, path.parent().unwrap_or(path))?;
+        tree.apply_layer(path, None)?;
         Ok(tree)
     }
 

@@ -7,12 +7,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use edge_model::forge::{Registry, Source};
 use edge_model::{Context, Error, Result};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::oci::{self, Endpoint, Image};
+use crate::oci;
 use crate::progress::Progress;
 use crate::tree::{Content, Device, Node, Tree};
 
@@ -57,33 +56,12 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 fn unpack_to(from: &str, part: &Path, plain_http: bool, progress: &Progress) -> Result<Vec<String>> {
-    let here = std::env::current_dir().context("cannot find the present folder")?;
     let parent = part.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let scratch = tempfile::tempdir_in(parent).context("cannot create a temporary folder")?;
-    let image = find(from, &here, plain_http, scratch.path(), progress)?;
-    let mut tree = Tree::default();
-    for (at, layer) in image.layers()?.iter().enumerate() {
-        let archive = scratch.path().join(format!("{at}.tar"));
-        layer.write_archive(&archive)?;
-        tree.apply_layer(&archive, scratch.path())?;
-    }
+    let image = oci::find(&from.parse()?, plain_http, &scratch.path().join("blobs"), progress)?;
+    let tree = image.unfold(scratch.path())?;
     fs::create_dir(part).with_context(|| format!("cannot create {}", part.display()))?;
     tree.write_out(part)
-}
-
-fn find(from: &str, here: &Path, plain_http: bool, scratch: &Path, progress: &Progress) -> Result<Image> {
-    match from.parse()? {
-        Source::Registry(reference) => {
-            let host = reference.split('/').next().unwrap_or_default().to_owned();
-            let settings = [Registry { host, plain_http, ..Registry::default() }];
-            let endpoint = Endpoint::of_project(&settings, here);
-            oci::pull_pinned(&reference, None, &endpoint, &scratch.join("blobs"), false, progress)
-        }
-        Source::Layout(place) => oci::from_layout(here, &place),
-        Source::DockerArchive(file) => oci::from_archive(&here.join(file)),
-        other => Err(Error::invalid(format!("{other} is not an image"))
-            .help("give oci:REFERENCE, oci-layout:FOLDER or docker-archive:FILE")),
-    }
 }
 
 impl Tree {
@@ -211,6 +189,9 @@ impl Writer {
             Err(error) => return Err(std::io::Error::from(error).into()),
             Ok(()) => {
                 self.own(name, node)?;
+                // The umask has taken bits away. It is a special file, and no link.
+                rustix::fs::chmodat(self.folder()?, name, mode, AtFlags::empty())
+                    .map_err(std::io::Error::from)?;
                 self.set_time(name, node)?;
             }
         }

@@ -292,7 +292,7 @@ mod tests {
         for (at, layer) in image.layers()?.iter().enumerate() {
             let path = folder.path().join(at.to_string());
             layer.write_archive(&path)?;
-            tree.apply_layer(&path, folder.path())?;
+            tree.apply_layer(&path, Some(folder.path()))?;
         }
         Ok(tree)
     }

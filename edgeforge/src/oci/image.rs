@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edge_model::ids::{Digest, to_hex};
 use edge_model::{Context, Error, Result};
@@ -52,6 +52,22 @@ impl Image {
             Contents::Provider(_) => Err(Error::invalid("this is a provider image, not a container image")
                 .help("its container form is written by `edgeforge build --container`")),
         }
+    }
+
+    /// The layers laid over each other, with what does not stay in memory in `scratch`.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] when it has no layers, or one that is refused.
+    pub(crate) fn unfold(&self, scratch: &Path) -> Result<Tree> {
+        let mut tree = Tree::default();
+        for (at, layer) in self.layers()?.iter().enumerate() {
+            let folder = scratch.join(format!("layer-{at}"));
+            std::fs::create_dir(&folder).context("cannot create a temporary folder")?;
+            let archive = folder.join("layer.tar");
+            layer.write_archive(&archive)?;
+            tree.apply_layer(&archive, Some(&folder))?;
+        }
+        Ok(tree)
     }
 
     /// A provider image whose manifest has these bytes.

@@ -13,7 +13,8 @@ use super::{Content, Device, Node, Tree};
 const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
 impl Tree {
-    /// Reads a folder with everything in it, without following links and without crossing into other file systems.
+    /// Reads a folder with everything in it, without following links and without crossing into other file systems. What
+    /// belongs to the calling user belongs to root in the tree: whoever is not root cannot make files of root.
     ///
     /// # Errors
     /// [`edge_model::Class::Environment`] when something cannot be read, [`edge_model::Class::InvalidInput`] for
@@ -21,6 +22,8 @@ impl Tree {
     pub(crate) fn from_directory(root: &Path) -> Result<Self> {
         let mut tree = Self::default();
         let device = fs::metadata(root).with_context(|| format!("cannot open {}", root.display()))?.dev();
+        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let owner = |own: u32, id: u32| u64::from(if id == own { 0 } else { id });
         let mut open = vec![root.to_owned()];
         let mut inodes: HashMap<u64, String> = HashMap::new();
         while let Some(folder) = open.pop() {
@@ -51,8 +54,8 @@ impl Tree {
                 }
                 let node = Node {
                     mode: metadata.mode() & 0o7777,
-                    uid: metadata.uid().into(),
-                    gid: metadata.gid().into(),
+                    uid: owner(user, metadata.uid()),
+                    gid: owner(group, metadata.gid()),
                     attributes,
                     modified: u64::try_from(metadata.mtime()).unwrap_or(0),
                     content,

@@ -5,102 +5,62 @@
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_model::{Context, Error, Result};
-use tar::{Archive, Entry, EntryType};
+use tar::EntryType;
 
-use super::{Content, Device, Node, Tree, acl};
+use super::entries::{Entries, Pieces, Records, TarEntry, number};
+use super::{Content, Device, Node, SpanReader, Tree, acl};
 
-/// Longest name or list of attributes that an entry may have, in bytes.
-const LONGEST_HEADER: u64 = 1 << 20;
 /// Most entries of one layer: more than any operating system has files.
 const MOST_ENTRIES: usize = 4_000_000;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 /// Most bytes that the files with holes of one layer may have.
 const MOST_UNFOLDED: u64 = 8 << 30;
+/// Most pieces in the map of a file with holes.
+const MOST_PIECES: u64 = 1 << 20;
 /// How often a name may lead through links before it is taken for a circle, as in the kernel.
 const MOST_LINKS: usize = 40;
 
 impl Tree {
     /// Lays the entries of an uncompressed tar archive over this tree. `scratch` is a folder that lives as long as
-    /// the tree; sparse files are unfolded there.
+    /// the tree; sparse files are unfolded there, and found again by the next reader of the same archive. Without one
+    /// there must be none.
     ///
     /// # Errors
     /// [`edge_model::Class::InvalidInput`] naming the entry that leaves the tree, leads through a link that does,
     /// or cannot be what it says.
-    pub(crate) fn apply_layer(&mut self, path: &Path, scratch: &Path) -> Result<()> {
-        let context = || format!("cannot read {}", path.display());
-        check_headers(path).with_context(context)?;
-        let file = Arc::new(File::open(path).with_context(context)?);
-        let mut layer = Layer::default();
-        let mut archive = Archive::new(Skipping::new(file.try_clone().with_context(context)?));
-        for entry in archive.entries_with_seek().with_context(context)? {
-            let entry = entry.with_context(context)?;
-            layer.take(entry, &file, scratch).with_context(context)?;
-            if layer.nodes.len() > MOST_ENTRIES {
-                return Err(Error::invalid(format!("{} has too many entries", path.display())));
+    pub(crate) fn apply_layer(&mut self, path: &Path, scratch: Option<&Path>) -> Result<()> {
+        Layer::read(path, scratch)?.lay_over(self).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Adds the files of an archive that is no layer of this tree: folders that are there stay as they are, also behind
+    /// links, and everything that is new belongs to root.
+    ///
+    /// # Errors
+    /// As [`Tree::apply_layer`].
+    pub(crate) fn add_archive(&mut self, path: &Path, scratch: &Path) -> Result<()> {
+        let context = || format!("cannot add what is in {}", path.display());
+        let layer = Layer::read(path, Some(scratch))?;
+        if let Some(removed) = layer.removed.iter().chain(&layer.emptied).next() {
+            return Err(Error::invalid(format!("it removes {removed:?}"))).with_context(context);
+        }
+        let files = layer.nodes.into_iter().map(|(path, node)| (path, Node { uid: 0, gid: 0, ..node }));
+        let (folders, files): (Vec<_>, Vec<_>) = files.partition(|(_, node)| node.is_directory());
+        for (path, node) in folders {
+            let place = self.resolved(&path).with_context(context)?;
+            if !self.get(&place).is_some_and(Node::is_directory) {
+                self.place(&place, node);
             }
         }
-        layer.lay_over(self).with_context(context)
+        Layer { nodes: files, ..Layer::default() }.lay_over(self).with_context(context)
     }
-}
-
-/// Reads headers and passes over contents. A plain [`BufReader`] forgets its whole buffer at every seek and fills it
-/// again, which for an operating system's many small files is most of the work.
-struct Skipping {
-    reader: BufReader<File>,
-    position: u64,
-}
-
-impl Skipping {
-    fn new(file: File) -> Self {
-        Self { reader: BufReader::with_capacity(32 << 10, file), position: 0 }
-    }
-}
-
-impl Read for Skipping {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.reader.read(buffer)?;
-        self.position += length as u64;
-        Ok(length)
-    }
-}
-
-impl Seek for Skipping {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        match to {
-            SeekFrom::Current(offset) => {
-                self.reader.seek_relative(offset)?;
-                self.position = self.position.saturating_add_signed(offset);
-            }
-            to => self.position = self.reader.seek(to)?,
-        }
-        Ok(self.position)
-    }
-}
-
-/// Names and attribute lists are read into memory: none may be longer than is reasonable.
-fn check_headers(path: &Path) -> Result<()> {
-    let mut archive = Archive::new(Skipping::new(File::open(path)?));
-    for entry in archive.entries_with_seek()?.raw(true) {
-        let entry = entry?;
-        let kind = entry.header().entry_type();
-        let is_text = kind.is_gnu_longname() || kind.is_gnu_longlink() || kind.is_pax_local_extensions();
-        if is_text && entry.size() > LONGEST_HEADER {
-            return Err(Error::invalid(format!(
-                "an entry at byte {} has a name or attributes of {} bytes",
-                entry.raw_header_position(),
-                entry.size()
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// What one archive says, in its order.
@@ -114,14 +74,23 @@ struct Layer {
 }
 
 impl Layer {
-    fn take<R: Read>(&mut self, mut entry: Entry<'_, R>, archive: &Arc<File>, scratch: &Path) -> Result<()> {
-        let pax = pax_records(&mut entry)?;
-        let sparse = pax.keys().any(|key| key.starts_with("GNU.sparse."));
-        let name = match pax.get("GNU.sparse.name") {
-            Some(name) => String::from_utf8_lossy(name).into_owned(),
-            None => String::from_utf8_lossy(&entry.path_bytes()).into_owned(),
-        };
-        let Some(path) = checked(&name)? else { return Ok(()) };
+    fn read(path: &Path, scratch: Option<&Path>) -> Result<Self> {
+        let context = || format!("cannot read {}", path.display());
+        let archive = Arc::new(File::open(path).with_context(context)?);
+        let mut entries = Entries::new(archive.try_clone().with_context(context)?)?;
+        let mut layer = Self::default();
+        while let Some(entry) = entries.next().with_context(context)? {
+            layer.take(entry, &archive, scratch).with_context(context)?;
+            if layer.nodes.len() > MOST_ENTRIES {
+                return Err(Error::invalid(format!("{} has too many entries", path.display())));
+            }
+        }
+        Ok(layer)
+    }
+
+    fn take(&mut self, entry: TarEntry, archive: &Arc<File>, scratch: Option<&Path>) -> Result<()> {
+        let name = &entry.name;
+        let Some(path) = checked(name)? else { return Ok(()) };
         let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
         if file == OPAQUE {
             self.emptied.insert(folder.to_owned());
@@ -134,47 +103,74 @@ impl Layer {
             self.removed.insert(if folder.is_empty() { removed } else { format!("{folder}/{removed}") });
             return Ok(());
         }
-        let header = entry.header();
         let what = || format!("the header of {name:?} is damaged");
+        let (header, pax) = (&entry.header, &entry.pax);
+        let of = |key: &str, value: std::io::Result<u64>| {
+            number(pax, key).map_or_else(|| value.with_context(what), Ok)
+        };
         let (mode, uid, gid, modified) = (
             header.mode().with_context(what)?,
-            header.uid().with_context(what)?,
-            header.gid().with_context(what)?,
-            header.mtime().with_context(what)?,
+            of("uid", header.uid())?,
+            of("gid", header.gid())?,
+            of("mtime", header.mtime())?,
         );
-        let content = if sparse || header.entry_type() == EntryType::GNUSparse {
-            let size = real_size(&entry, &pax, &name)?;
-            self.unfolded = self.unfolded.saturating_add(size);
-            if self.unfolded > MOST_UNFOLDED {
-                return Err(Error::invalid(format!(
-                    "the sparse file {name:?} has {size} bytes: the layer is taken for a bomb"
-                )));
-            }
-            unfold(&mut entry, &pax, &name, size, scratch)?
+        let sparse = entry.pieces.is_some() || pax.keys().any(|key| key.starts_with("GNU.sparse."));
+        let content = if sparse {
+            let scratch = scratch.ok_or_else(|| {
+                Error::invalid(format!("{name:?} is a sparse file")).help("pack the archive without --sparse")
+            })?;
+            self.unfold(&entry, archive, scratch)?
         } else {
-            match content(&entry, archive, &name)? {
-                Some(content) => content,
-                None => return Ok(()),
-            }
+            content(&entry, archive)?
         };
-        let attributes = attributes(pax).with_context(|| format!("the entry {name:?} is refused"))?;
+        let attributes = attributes(entry.pax);
         self.nodes.push((path, Node { mode, uid, gid, attributes, modified, content }));
         Ok(())
+    }
+
+    /// A file with holes, in `scratch`: what the archive stores has no place in which all of it stands.
+    fn unfold(&mut self, entry: &TarEntry, archive: &Arc<File>, scratch: &Path) -> Result<Content> {
+        let name = &entry.name;
+        let size = real_size(entry)?;
+        self.unfolded = self.unfolded.saturating_add(size);
+        if self.unfolded > MOST_UNFOLDED {
+            return Err(Error::invalid(format!(
+                "the sparse file {name:?} has {size} bytes: the layer is taken for a bomb"
+            )));
+        }
+        // By its place: another reader of this archive finds it again.
+        let path = scratch.join(format!("sparse-{:x}", entry.at));
+        if path.metadata().is_ok_and(|there| there.len() == size) {
+            return Ok(Content::File(path));
+        }
+        let failed = || format!("cannot unfold the sparse file {name:?}");
+        let mut output = tempfile::NamedTempFile::new_in(scratch).with_context(failed)?;
+        unfold(entry, archive, size, output.as_file_mut()).with_context(failed)?;
+        output.persist(&path).map_err(|error| Error::environment(error.to_string())).with_context(failed)?;
+        Ok(Content::File(path))
     }
 
     /// Whiteouts are about what lies below, wherever they stand in the archive.
     fn lay_over(self, tree: &mut Tree) -> Result<()> {
         for folder in &self.emptied {
-            let folder = tree.resolved(folder)?;
+            // The folder itself, not what a link in its place leads to: the layer puts a folder there.
+            let folder = tree.resolved_parent(folder)?;
+            let is_link = tree.get(&folder).is_some_and(|node| matches!(node.content, Content::Symlink(_)));
             let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-            tree.remove_below(&prefix);
+            if !is_link {
+                tree.remove_below(&prefix);
+            }
         }
         for path in &self.removed {
             let path = tree.resolved_parent(path)?;
             tree.remove_subtree(&path);
         }
+        let mut lists = Vec::new();
         for (path, mut node) in self.nodes {
             let path = tree.resolved_parent(&path)?;
+            if node.attributes.iter().any(|(key, _)| acl::is_record(key)) {
+                lists.push(path.clone());
+            }
             if let Content::HardLink(target) = &node.content {
                 node.content = tree.link_to(&path, target)?;
             }
@@ -183,17 +179,15 @@ impl Layer {
             }
             tree.place(&path, node);
         }
-        Ok(())
+        tree.number_access_lists(&lists)
     }
 }
 
-fn content<R: Read>(entry: &Entry<'_, R>, archive: &Arc<File>, name: &str) -> Result<Option<Content>> {
-    let header = entry.header();
-    let target = || -> Result<PathBuf> {
-        let target = entry.link_name().with_context(|| format!("the target of {name:?} is damaged"))?;
-        target
-            .map(|target| target.into_owned())
-            .ok_or_else(|| Error::invalid(format!("the link {name:?} has no target")))
+fn content(entry: &TarEntry, archive: &Arc<File>) -> Result<Content> {
+    let (header, name) = (&entry.header, &entry.name);
+    let target = || {
+        let target = entry.link.clone().filter(|target| !target.as_os_str().is_empty());
+        target.ok_or_else(|| Error::invalid(format!("the link {name:?} has no target")))
     };
     let device = |kind: Device| -> Result<Content> {
         let damaged = || Error::invalid(format!("the device {name:?} has no numbers"));
@@ -201,11 +195,11 @@ fn content<R: Read>(entry: &Entry<'_, R>, archive: &Arc<File>, name: &str) -> Re
         let minor = header.device_minor().ok().flatten().ok_or_else(damaged)?;
         Ok(Content::Device { kind, major, minor })
     };
-    Ok(Some(match header.entry_type() {
+    Ok(match header.entry_type() {
         EntryType::Directory => Content::Directory,
         EntryType::Symlink => Content::Symlink(target()?),
         EntryType::Link => {
-            let target = target()?;
+            let target: PathBuf = target()?;
             let target = checked(&target.to_string_lossy())
                 .with_context(|| format!("the hard link {name:?} cannot be made"))?;
             Content::HardLink(
@@ -213,89 +207,76 @@ fn content<R: Read>(entry: &Entry<'_, R>, archive: &Arc<File>, name: &str) -> Re
             )
         }
         EntryType::Regular | EntryType::Continuous => {
-            let (offset, size) = (entry.raw_file_position(), entry.size());
-            let end = archive.metadata().context("cannot look at the archive")?.len();
-            if offset.checked_add(size).is_none_or(|last| last > end) {
-                return Err(Error::invalid(format!("the file {name:?} is longer than its archive")));
-            }
-            Content::Span { archive: archive.clone(), offset, size }
+            Content::Span { archive: archive.clone(), offset: entry.at, size: entry.stored }
         }
         EntryType::Char => device(Device::Character)?,
         EntryType::Block => device(Device::Block)?,
         EntryType::Fifo => Content::Fifo,
-        EntryType::XGlobalHeader => return Ok(None),
         other => {
             return Err(Error::invalid(format!(
                 "the entry {name:?} is of the unknown kind {:?}",
                 other.as_byte()
             )));
         }
-    }))
+    })
 }
 
-fn pax_records<R: Read>(entry: &mut Entry<'_, R>) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut records = BTreeMap::new();
-    if let Some(extensions) = entry.pax_extensions()? {
-        for extension in extensions {
-            let extension = extension?;
-            let key =
-                extension.key().map_err(|_| Error::invalid("an attribute has a name that is not text"))?;
-            records.insert(key.to_owned(), extension.value_bytes().to_vec());
-        }
-    }
-    Ok(records)
-}
-
-/// Extended attributes, access lists among them.
-fn attributes(mut pax: BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, Vec<u8>)>> {
-    for (record, attribute) in acl::RECORDS {
-        if let Some(text) = pax.remove(record) {
-            let list = acl::to_attribute(&String::from_utf8_lossy(&text))?;
-            pax.entry(attribute.to_owned()).or_insert(list);
-        }
-    }
-    Ok(pax.into_iter().filter(|(key, _)| key.starts_with("SCHILY.xattr.")).collect())
-}
-
-fn number(pax: &BTreeMap<String, Vec<u8>>, key: &str) -> Option<u64> {
-    std::str::from_utf8(pax.get(key)?).ok()?.parse().ok()
+/// Extended attributes, and access lists as text.
+fn attributes(pax: Records) -> Vec<(String, Vec<u8>)> {
+    pax.into_iter().filter(|(key, _)| key.starts_with("SCHILY.xattr.") || acl::is_record(key)).collect()
 }
 
 /// Bytes of a file with holes.
-fn real_size<R: Read>(entry: &Entry<'_, R>, pax: &BTreeMap<String, Vec<u8>>, name: &str) -> Result<u64> {
-    let of_header = || entry.header().as_gnu()?.real_size().ok();
-    let size = if entry.header().entry_type() == EntryType::GNUSparse {
+fn real_size(entry: &TarEntry) -> Result<u64> {
+    let of_header = || entry.header.as_gnu()?.real_size().ok();
+    let size = if entry.pieces.is_some() {
         of_header()
     } else {
-        number(pax, "GNU.sparse.realsize").or_else(|| number(pax, "GNU.sparse.size"))
+        number(&entry.pax, "GNU.sparse.realsize").or_else(|| number(&entry.pax, "GNU.sparse.size"))
     };
-    size.ok_or_else(|| Error::invalid(format!("the sparse file {name:?} has no size")))
+    size.ok_or_else(|| Error::invalid(format!("the sparse file {:?} has no size", entry.name)))
 }
 
-/// Writes a file with holes to `scratch`: what the archive stores has no place in which all of it stands.
-fn unfold<R: Read>(
-    entry: &mut Entry<'_, R>,
-    pax: &BTreeMap<String, Vec<u8>>,
-    name: &str,
-    size: u64,
-    scratch: &Path,
-) -> Result<Content> {
-    let failed = || format!("cannot unfold the sparse file {name:?}");
-    let mut output = tempfile::Builder::new().prefix("sparse-").tempfile_in(scratch).with_context(failed)?;
-    if entry.header().entry_type() == EntryType::GNUSparse {
-        std::io::copy(entry, output.as_file_mut()).with_context(failed)?;
-    } else if number(pax, "GNU.sparse.major") == Some(1) {
-        unfold_version_1(entry, size, output.as_file_mut()).with_context(failed)?;
-    } else {
-        return Err(Error::invalid(failed()).help("pack the image again with a newer tar"));
+fn unfold(entry: &TarEntry, archive: &File, size: u64, output: &mut File) -> Result<()> {
+    let reader = SpanReader { archive, offset: entry.at, left: entry.stored };
+    let mut stored = BufReader::with_capacity(256 << 10, reader);
+    let pieces = match (&entry.pieces, entry.pax.get("GNU.sparse.map")) {
+        (Some(pieces), _) => pieces.clone(),
+        (None, Some(map)) => map_of_version_0_1(map)?,
+        (None, None) if number(&entry.pax, "GNU.sparse.major") == Some(1) => map_of_version_1(&mut stored)?,
+        (None, None) => {
+            return Err(
+                Error::invalid("it has no map that is known").help("pack the image again with a newer tar")
+            );
+        }
+    };
+    for (offset, length) in pieces {
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            return Err(Error::invalid("its map leads behind its end"));
+        }
+        output.seek(SeekFrom::Start(offset))?;
+        if std::io::copy(&mut stored.by_ref().take(length), output)? != length {
+            return Err(Error::invalid("its map leads behind what is stored"));
+        }
     }
-    let (_, path) = output.keep().map_err(|error| Error::environment(error.to_string()))?;
-    Ok(Content::File(path))
+    output.set_len(size)?;
+    Ok(output.flush()?)
 }
 
+/// `OFFSET,LENGTH,OFFSET,LENGTH…`
+fn map_of_version_0_1(map: &[u8]) -> Result<Pieces> {
+    let numbers =
+        map.split(|byte| *byte == b',').map(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let numbers: Option<Vec<u64>> = numbers.collect();
+    let numbers = numbers.filter(|numbers| numbers.len() % 2 == 0);
+    let numbers = numbers.ok_or_else(|| Error::invalid("its map is damaged"))?;
+    Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+/// Before the content, in lines, filled up to whole blocks.
+///
 /// <https://www.gnu.org/software/tar/manual/html_node/PAX-1.html>
-fn unfold_version_1<R: Read>(entry: &mut Entry<'_, R>, size: u64, output: &mut File) -> Result<()> {
-    let mut stored = BufReader::new(entry);
+fn map_of_version_1(stored: &mut impl Read) -> Result<Pieces> {
     let mut read = 0;
     let mut line = || -> Result<u64> {
         let mut digits = String::new();
@@ -312,21 +293,13 @@ fn unfold_version_1<R: Read>(entry: &mut Entry<'_, R>, size: u64, output: &mut F
         digits.parse().map_err(|_| Error::invalid("its map is damaged"))
     };
     let count = line()?;
-    let mut pieces = Vec::new();
-    for _ in 0..count.min(LONGEST_HEADER) {
-        pieces.push((line()?, line()?));
+    if count > MOST_PIECES {
+        return Err(Error::invalid("it has too many pieces"));
     }
+    let pieces = (0..count).map(|_| Ok((line()?, line()?))).collect::<Result<Pieces>>()?;
     let padding = (512 - read % 512) % 512;
-    std::io::copy(&mut stored.by_ref().take(padding), &mut std::io::sink())?;
-    for (offset, length) in pieces {
-        if offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(Error::invalid("its map leads behind its end"));
-        }
-        output.seek(SeekFrom::Start(offset))?;
-        std::io::copy(&mut stored.by_ref().take(length), output)?;
-    }
-    output.set_len(size)?;
-    Ok(output.flush()?)
+    std::io::copy(&mut stored.take(padding), &mut std::io::sink())?;
+    Ok(pieces)
 }
 
 /// A path in a fixed form: relative, without `.` and empty parts. `None` for the root itself.
@@ -404,6 +377,28 @@ impl Tree {
         let path = self.resolved_parent(&path)?;
         self.place(&path, super::node(mode, content));
         Ok(path)
+    }
+
+    /// Access lists that came as text become attributes, with the numbers that this tree gives to accounts.
+    fn number_access_lists(&mut self, paths: &[String]) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let table = |path: &str| self.followed(path).and_then(|path| self.read_file(&path).ok());
+        let accounts = acl::Accounts::new(table("etc/passwd"), table("etc/group"));
+        for path in paths {
+            let Some(node) = self.nodes.get_mut(path) else { continue };
+            for (key, value) in &mut node.attributes {
+                if let Some(attribute) = acl::attribute_of(key) {
+                    let list = acl::to_attribute(&String::from_utf8_lossy(value), &accounts);
+                    *value = list.with_context(|| format!("the entry {path:?} is refused"))?;
+                    *key = attribute.to_owned();
+                }
+            }
+            node.attributes.sort();
+            node.attributes.dedup_by(|one, other| one.0 == other.0);
+        }
+        Ok(())
     }
 
     /// A hard link to something that is there; links to links lead to the file itself.

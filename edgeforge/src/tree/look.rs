@@ -1,5 +1,6 @@
 //! Looking at a tree without changing it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
@@ -57,6 +58,14 @@ impl Tree {
         self.nodes.insert(path, node);
     }
 
+    /// Paths of entries that are not in `other`, or not with the same content from the same place.
+    pub(crate) fn differs_from(&self, other: &Self) -> BTreeSet<String> {
+        let same = |path: &str, node: &Node| {
+            other.get(path).is_some_and(|before| same_source(&before.content, &node.content))
+        };
+        self.iter().filter(|(path, node)| !same(path, node)).map(|(path, _)| path.to_owned()).collect()
+    }
+
     /// Paths directly or deeper below a folder.
     pub(crate) fn below<'t>(&'t self, folder: &str) -> impl Iterator<Item = (&'t str, &'t Node)> + use<'t> {
         let prefix = format!("{folder}/");
@@ -111,26 +120,34 @@ impl Tree {
         self.read_file(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// SHA-256 of a regular file's content, read in pieces.
+    /// SHA-256 of a regular file's content.
     ///
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn digest(&self, path: &str) -> Result<Digest> {
         let mut hasher = Hasher::default();
+        self.read_in_pieces(path, |piece| hasher.update(piece))?;
+        Ok(hasher.finish())
+    }
+
+    /// Gives the content of a regular file to `take`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read_in_pieces(&self, path: &str, mut take: impl FnMut(&[u8])) -> Result<()> {
         match self.holder(path).map(|node| &node.content) {
             Some(Content::Span { archive, offset, size }) => {
-                feed(&mut hasher, SpanReader { archive, offset: *offset, left: *size })
+                feed(&mut take, SpanReader { archive, offset: *offset, left: *size })
             }
             Some(Content::File(file)) => {
-                File::open(file).map_err(Into::into).and_then(|file| feed(&mut hasher, file))
+                File::open(file).map_err(Into::into).and_then(|file| feed(&mut take, file))
             }
             _ => {
-                hasher.update(&self.read_file(path)?);
+                take(&self.read_file(path)?);
                 Ok(())
             }
         }
-        .with_context(|| format!("cannot read /{path}"))?;
-        Ok(hasher.finish())
+        .with_context(|| format!("cannot read /{path}"))
     }
 
     /// Where a path of a running system is in this tree: links in the folders above it are followed, the last
@@ -188,16 +205,36 @@ impl Tree {
     }
 }
 
+fn same_source(one: &Content, other: &Content) -> bool {
+    match (one, other) {
+        (Content::Directory, Content::Directory) | (Content::Fifo, Content::Fifo) => true,
+        (Content::Bytes(one), Content::Bytes(other)) => one == other,
+        (Content::File(one), Content::File(other)) | (Content::Symlink(one), Content::Symlink(other)) => {
+            one == other
+        }
+        (Content::HardLink(one), Content::HardLink(other)) => one == other,
+        (
+            Content::Span { archive, offset, size },
+            Content::Span { archive: other, offset: other_offset, size: other_size },
+        ) => Arc::ptr_eq(archive, other) && (offset, size) == (other_offset, other_size),
+        (
+            Content::Device { kind, major, minor },
+            Content::Device { kind: other, major: other_major, minor: other_minor },
+        ) => (kind, major, minor) == (other, other_major, other_minor),
+        _ => false,
+    }
+}
+
 fn names(path: &str) -> Vec<String> {
     path.split('/').filter(|name| !matches!(*name, "" | ".")).map(str::to_owned).collect()
 }
 
-fn feed(hasher: &mut Hasher, mut reader: impl Read) -> Result<()> {
+fn feed(take: &mut impl FnMut(&[u8]), mut reader: impl Read) -> Result<()> {
     let mut buffer = vec![0; 256 << 10];
     loop {
         match reader.read(&mut buffer)? {
             0 => return Ok(()),
-            length => hasher.update(&buffer[..length]),
+            length => take(&buffer[..length]),
         }
     }
 }
@@ -222,6 +259,17 @@ mod tests {
         assert_eq!(tree.followed("bin/y").as_deref(), Some("usr/bin/x"));
         assert_eq!(tree.followed("usr/bin/z"), None);
         assert_eq!(tree.followed("../../etc"), None);
+    }
+
+    #[test]
+    fn what_was_added_or_replaced_is_known() {
+        let mut before = Tree::default();
+        before.put_file("etc/a", 0o644, "a");
+        before.put_symlink("etc/b", "a");
+        let mut tree = before.clone();
+        tree.put_file("etc/b", 0o644, "b");
+        tree.put_file("etc/c", 0o644, "c");
+        assert_eq!(tree.differs_from(&before).into_iter().collect::<Vec<_>>(), ["etc/b", "etc/c"]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn apply(tree: &mut Tree, bytes: &[u8]) -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("layer.tar");
     std::fs::write(&path, bytes).unwrap();
-    tree.apply_layer(&path, folder.path())
+    tree.apply_layer(&path, Some(folder.path()))
 }
 
 fn names(tree: &Tree) -> Vec<&str> {
@@ -49,6 +49,19 @@ fn whiteouts_remove_what_is_below_and_nothing_else() {
     let above = [(Regular, "a/new", "4"), (Regular, "a/.wh..wh..opq", ""), (Regular, "b/.wh.z", "")];
     apply(&mut tree, &archive(&above)).unwrap();
     assert_eq!(names(&tree), ["a", "a/new", "b"]);
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_link_does_not_empty_what_the_link_led_to() {
+    let mut tree = Tree::default();
+    let below = [(Regular, "usr/share/foo/x", "1"), (Symlink, "etc/foo", "/usr/share/foo")];
+    apply(&mut tree, &archive(&below)).unwrap();
+    let above =
+        [(Directory, "etc/foo/", ""), (Regular, "etc/foo/.wh..wh..opq", ""), (Regular, "etc/foo/y", "2")];
+    apply(&mut tree, &archive(&above)).unwrap();
+    assert!(
+        tree.contains("usr/share/foo/x") && tree.contains("etc/foo/y") && !tree.contains("usr/share/foo/y")
+    );
 }
 
 #[test]
@@ -97,11 +110,16 @@ fn a_folder_keeps_what_is_in_it_and_a_file_replaces_it() {
     assert_eq!(names(&tree), ["a"]);
 }
 
+/// As GNU tar writes them: in lines, with names, and with a value that holds a line feed before the path.
 #[test]
 fn access_lists_become_attributes() {
+    let mut tree = Tree::default();
+    apply(&mut tree, &archive(&[(Regular, "etc/passwd", "app:x:1000:1000::/:/bin/sh\n")])).unwrap();
     let mut builder = Builder::new(Vec::new());
-    let list: &[u8] = b"user::rw-,user:app:r--:1000,group::r--,mask::r--,other::---";
-    builder.append_pax_extensions([("SCHILY.acl.access", list)]).unwrap();
+    let list: &[u8] = b"user::rw-\nuser:app:r--\ngroup::r--\nmask::r--\nother::---\n";
+    let capability: &[u8] = &[1, 0, 0, 2, 10, 0, 0, 0];
+    let records = [("SCHILY.acl.access", list), ("SCHILY.xattr.security.capability", capability)];
+    builder.append_pax_extensions(records).unwrap();
     let mut header = Header::new_ustar();
     header.set_size(0);
     header.set_mode(0o644);
@@ -109,11 +127,15 @@ fn access_lists_become_attributes() {
     header.set_gid(0);
     header.set_mtime(0);
     builder.append_data(&mut header, "etc/app.conf", std::io::empty()).unwrap();
-    let mut tree = Tree::default();
     apply(&mut tree, &builder.into_inner().unwrap()).unwrap();
-    let attributes = tree.get("etc/app.conf").unwrap().attributes();
-    let (name, value) = attributes.iter().next().unwrap();
-    assert_eq!((name.as_str(), value.len()), ("SCHILY.xattr.system.posix_acl_access", 4 + 5 * 8));
+    let folder = tempfile::tempdir().unwrap();
+    let again = folder.path().join("again.tar");
+    tree.write(&again, 0).unwrap();
+    for tree in [tree, Tree::read(&again).unwrap()] {
+        let node = tree.get("etc/app.conf").unwrap();
+        assert_eq!(node.attribute("system.posix_acl_access").unwrap().len(), 4 + 5 * 8);
+        assert_eq!(node.attribute("security.capability").unwrap(), capability);
+    }
 }
 
 #[test]
@@ -137,7 +159,7 @@ fn sparse_files_and_long_names_and_attributes_arrive() {
             .run()
             .unwrap();
         let mut tree = Tree::default();
-        tree.apply_layer(&path, folder.path()).unwrap();
+        tree.apply_layer(&path, Some(folder.path())).unwrap();
         assert!(tree.contains(&long), "{format}");
         let bytes = tree.read_file("sparse").unwrap();
         assert_eq!((bytes.len(), &bytes[5 << 20..(5 << 20) + 6]), (9 << 20, &b"middle"[..]), "{format}");
