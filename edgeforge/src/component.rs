@@ -46,6 +46,14 @@ pub(crate) fn fetch(
     };
     let (digest, _) = files::digest(&path)?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != digest) {
+        if path.starts_with(cache.root()) {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            return Err(Error::integrity(format!(
+                "the cache's copy of {name} {} is damaged",
+                component.version
+            ))
+            .help("it was removed: build again where there is a network"));
+        }
         return Err(Error::integrity(format!(
             "{} is not the file that was meant: {wanted} was expected, it is {digest}",
             path.display()
@@ -116,7 +124,7 @@ pub(crate) fn place(tree: &mut Tree, name: &str, file: &Path, scratch: &Path) ->
     } else {
         write(&mut open()?)?;
     }
-    tree.apply_layer(&archive, scratch)
+    tree.add_archive(&archive, scratch)
         .with_context(|| format!("{} is neither a program nor an archive of files", file.display()))?;
     let program = if name == "k3s" { "k3s" } else { "kubeadm" };
     let has = ["usr/bin", "usr/local/bin", "opt/bin"]
@@ -155,12 +163,52 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_leaves_the_root_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = Tree::default();
+        for path in ["bin", "bin/kubeadm", "etc", "opt/cni", "opt/cni/x"] {
+            let content = if path.contains("kube") || path.ends_with('x') {
+                Content::Bytes(b"x".into())
+            } else {
+                Content::Directory
+            };
+            source.insert(path.into(), crate::tree::Node::new(0o775, (1000, 1000), 0, content));
+        }
+        let archive = folder.path().join("source.tar");
+        source.write(&archive, 0).unwrap();
+        let mut tree = Tree::default();
+        tree.put_file("usr/bin/sh", 0o755, "sh");
+        tree.put_symlink("bin", "usr/bin");
+        tree.put_file("etc/shadow", 0o640, "");
+        place(&mut tree, "kubeadm", &archive, folder.path()).unwrap();
+        assert!(
+            tree.contains("usr/bin/sh") && tree.contains("usr/bin/kubeadm") && !tree.contains("bin/kubeadm")
+        );
+        let owned = |path: &str| tree.get(path).map(|node| (node.mode, node.uid)).unwrap();
+        assert_eq!(
+            (owned("etc"), owned("opt/cni"), owned("opt/cni/x")),
+            ((0o755, 0), (0o775, 0), (0o775, 0))
+        );
+    }
+
+    #[test]
     fn another_file_than_the_one_that_is_meant_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("k3s"), "x").unwrap();
         let component = Component { version: "1".into(), file: Some("k3s".into()), ..Component::default() };
         let cache = Cache::for_tests(folder.path());
         assert!(fetch("k3s", &component, folder.path(), &cache, true).is_ok());
+        let damaged = Component {
+            url: Some("https://registry.example/k3s".into()),
+            file: None,
+            sha256: Some("cd".repeat(32)),
+            ..component.clone()
+        };
+        let kept = folder.path().join("components").join("cd".repeat(32));
+        std::fs::create_dir(folder.path().join("components")).unwrap();
+        std::fs::write(&kept, "half").unwrap();
+        let error = fetch("k3s", &damaged, folder.path(), &cache, true).unwrap_err();
+        assert!(error.to_string().contains("damaged") && !kept.exists(), "{error}");
         let other = Component { sha256: Some("ab".repeat(32)), ..component };
         let error = fetch("k3s", &other, folder.path(), &cache, true).unwrap_err();
         assert_eq!(error.class, edge_model::Class::Integrity);
