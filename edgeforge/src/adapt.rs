@@ -81,13 +81,35 @@ fn is_ours(tree: &Tree) -> bool {
     })
 }
 
-/// Names of the packages that dpkg has installed.
+/// Names of the packages that dpkg has installed, those that it must hold among them.
 pub(crate) fn installed(status: &str) -> Vec<&str> {
     status
         .split("\n\n")
-        .filter(|stanza| stanza.lines().any(|line| line == "Status: install ok installed"))
+        .filter(|stanza| {
+            stanza.lines().any(|line| line.starts_with("Status: ") && line.ends_with(" ok installed"))
+        })
         .filter_map(|stanza| stanza.lines().find_map(|line| line.strip_prefix("Package: ")))
         .collect()
+}
+
+/// Packages that a project wants to have removed are there, and can be.
+///
+/// # Errors
+/// [`edge_model::Class::Rejected`] naming the first that is not.
+pub(crate) fn check_removed(wanted: &[String], origin: &Origin, installed: &[&str]) -> Result<()> {
+    match wanted.iter().find(|name| !installed.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(first) if origin.database != PackageDatabase::Dpkg => {
+            Err(Error::rejected(format!("{first} cannot be removed: the base has no dpkg"))
+                .help("remove it from the base image itself, and from `packages.remove`"))
+        }
+        Some(first) => {
+            let near = edge_model::document::check::nearest(first, installed.iter().copied());
+            let near = near.map(|near| format!("did you mean {near}?"));
+            let help = near.unwrap_or_else(|| "remove it from `packages.remove` in forge.yaml".into());
+            Err(Error::rejected(format!("{first} cannot be removed: the base does not have it")).help(help))
+        }
+    }
 }
 
 /// Does to a Kairos base what the table says. Gives a line for each thing that was done.
@@ -182,7 +204,7 @@ mod tests {
         let mut tree = Tree::default();
         tree.put_file("usr/lib/os-release", 0o644, "ID=ubuntu\nVERSION_CODENAME=\"noble\"\n");
         tree.put_file("etc/kairos-release", 0o644, "KAIROS_VERSION=\"v3.5.0\"\n");
-        tree.put_file("var/lib/dpkg/status", 0o644, "Package: sudo\nStatus: install ok installed\n\nPackage: gone\nStatus: deinstall ok config-files\n");
+        tree.put_file("var/lib/dpkg/status", 0o644, "Package: sudo\nStatus: install ok installed\n\nPackage: gone\nStatus: deinstall ok config-files\n\nPackage: kernel\nStatus: hold ok installed\n");
         for path in ["09_systemd_services.yaml", "30_ulimit.yaml", "99_mine.yaml"] {
             tree.put_file(&format!("{OEM}{path}"), 0o644, "name: x\n");
         }
@@ -226,8 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn removed_packages_are_not_installed() {
-        let status = synthetic_kairos().read_file("var/lib/dpkg/status").unwrap();
-        assert_eq!(installed(&String::from_utf8(status).unwrap()), ["sudo"]);
+    fn what_is_removed_must_be_installed() {
+        let tree = synthetic_kairos();
+        let status = String::from_utf8(tree.read_file("var/lib/dpkg/status").unwrap()).unwrap();
+        let there = installed(&status);
+        assert_eq!(there, ["sudo", "kernel"]);
+        let origin = Origin::of(&tree).unwrap();
+        let check = |name: &str, origin: &Origin| check_removed(&[name.to_owned()], origin, &there);
+        assert!(check("kernel", &origin).is_ok());
+        let error = check("kernle", &origin).unwrap_err();
+        assert!(error.help.unwrap().contains("kernel?"));
+        let other = Origin { database: PackageDatabase::Rpm, ..origin };
+        assert!(check("cockpit", &other).unwrap_err().to_string().contains("no dpkg"));
     }
 }

@@ -1,5 +1,6 @@
 //! What `forge.yaml` adds to a root by itself: files, accounts, kernel modules, certificates, hardening.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use edge_host::files;
@@ -11,8 +12,9 @@ use crate::recipe;
 use crate::tree::{Content, Tree};
 
 const MODULES_LOAD: &str = "usr/lib/modules-load.d/50-edgeforge.conf";
-/// What programs with OpenSSL, Go and Rust read.
-const TRUST_STORE: &str = "etc/ssl/certs/ca-certificates.crt";
+/// What programs with OpenSSL, Go and Rust read: in Debian, Fedora and openSUSE.
+const TRUST_STORES: [&str; 3] =
+    ["etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/ca-bundle.pem"];
 const CERTIFICATE_LIMIT: u64 = 1 << 20;
 const FIRST_USER: u32 = 1000;
 const FIRST_SYSTEM_USER: u32 = 900;
@@ -33,9 +35,6 @@ const CIS_MODES: [(&str, u32); 7] = [
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for a group, owner, module or source that is not there.
 pub(crate) fn add(tree: &mut Tree, forge: &Forge, project: &Path, kernel: &Kernel) -> Result<()> {
-    if forge.cis_hardening {
-        harden(tree);
-    }
     add_certificates(tree, project)?;
     for user in &forge.users {
         add_user(tree, user).with_context(|| format!("forge.yaml: users: {}", user.name))?;
@@ -50,14 +49,21 @@ pub(crate) fn add(tree: &mut Tree, forge: &Forge, project: &Path, kernel: &Kerne
     if !forge.modules.is_empty() {
         tree.put_file(MODULES_LOAD, 0o644, forge.modules.join("\n") + "\n");
     }
+    if forge.cis_hardening {
+        restrict_modes(tree);
+    }
     Ok(())
 }
 
-fn harden(tree: &mut Tree) {
+/// Settings of the CIS benchmark, which the project's own files may replace.
+pub(crate) fn harden(tree: &mut Tree) {
     for (path, content) in recipe::cis_files() {
         let mode = if path.starts_with("etc/sudoers.d/") { 0o440 } else { 0o644 };
         tree.put_file(&path, mode, content);
     }
+}
+
+fn restrict_modes(tree: &mut Tree) {
     for (path, mode) in CIS_MODES {
         if let Some(node) = tree.get_mut(path) {
             node.mode = mode;
@@ -103,15 +109,27 @@ fn add_certificates(tree: &mut Tree, project: &Path) -> Result<()> {
     if certificates.is_empty() {
         return Ok(());
     }
-    let mut bundle = tree.read_file(TRUST_STORE).unwrap_or_default();
+    let stores: BTreeSet<String> = TRUST_STORES.iter().filter_map(|path| tree.followed(path)).collect();
+    let mut added = Vec::new();
     for (name, bytes) in certificates {
+        added.extend_from_slice(&bytes);
+        if !added.ends_with(b"\n") {
+            added.push(b'\n');
+        }
+        let path = format!("usr/share/ca-certificates/edgeforge/{name}");
+        tree.put_through_links(&path, 0o644, Content::Bytes(bytes))?;
+    }
+    for store in &stores {
+        let mut bundle = tree.read_file(store)?;
         if !bundle.is_empty() && !bundle.ends_with(b"\n") {
             bundle.push(b'\n');
         }
-        bundle.extend(&bytes);
-        tree.put_file(&format!("usr/share/ca-certificates/edgeforge/{name}"), 0o644, bytes);
+        bundle.extend(&added);
+        tree.replace(store, bundle);
     }
-    tree.put_file(TRUST_STORE, 0o644, bundle);
+    if stores.is_empty() {
+        tree.put_through_links(TRUST_STORES[0], 0o644, Content::Bytes(added))?;
+    }
     Ok(())
 }
 
@@ -156,26 +174,31 @@ fn add_user(tree: &mut Tree, user: &ImageUser) -> Result<()> {
     tree.replace("etc/group", format!("{}{name}:x:{id}:\n", groups.concat()).into_bytes());
     let shadow = text(tree, "etc/shadow")?;
     tree.replace("etc/shadow", format!("{shadow}{name}:!*:::::::\n").into_bytes());
-    if !user.system {
-        let home = home.trim_start_matches('/').to_owned();
-        own_folder(tree, &home, 0o700, id);
+    // A system account has a home only where it is told to have one, or somebody logs in to it.
+    if !user.system || user.home.is_some() || !user.ssh_keys.is_empty() {
+        own_folder(tree, &home, 0o700, id)?;
         if !user.ssh_keys.is_empty() {
-            own_folder(tree, &format!("{home}/.ssh"), 0o700, id);
-            let keys = format!("{home}/.ssh/authorized_keys");
-            tree.put_file(&keys, 0o600, user.ssh_keys.join("\n") + "\n");
-            own(tree, &keys, id, id);
+            own_folder(tree, &format!("{home}/.ssh"), 0o700, id)?;
+            let keys = Content::Bytes((user.ssh_keys.join("\n") + "\n").into_bytes());
+            let path = put(tree, &format!("{home}/.ssh/authorized_keys"), 0o600, keys)?;
+            own(tree, &path, id, id);
         }
     }
     Ok(())
+}
+
+fn put(tree: &mut Tree, path: &str, mode: u32, content: Content) -> Result<String> {
+    tree.put_through_links(path.trim_start_matches('/'), mode, content)
 }
 
 fn has_id(table: &str, id: u32) -> bool {
     table.lines().any(|line| line.split(':').nth(2).is_some_and(|field| field == id.to_string()))
 }
 
-fn own_folder(tree: &mut Tree, path: &str, mode: u32, id: u32) {
-    tree.put(path, mode, Content::Directory);
-    own(tree, path, id, id);
+fn own_folder(tree: &mut Tree, path: &str, mode: u32, id: u32) -> Result<()> {
+    let path = put(tree, path, mode, Content::Directory)?;
+    own(tree, &path, id, id);
+    Ok(())
 }
 
 fn own(tree: &mut Tree, path: &str, uid: u32, gid: u32) {
@@ -251,6 +274,27 @@ mod tests {
         assert!(add_user(&mut tree, &user).is_err());
         let other = ImageUser { name: "other".into(), groups: vec!["wheel".into()], ..ImageUser::default() };
         assert!(add_user(&mut tree, &other).unwrap_err().to_string().contains("wheel"));
+    }
+
+    #[test]
+    fn certificates_reach_the_store_that_the_distribution_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("certs")).unwrap();
+        let document = include_str!("../../crates/planner/tests/documents/certificate.user-data.yaml");
+        let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+        let inner = document.split_once(begin).unwrap().1.split_once(end).unwrap().0;
+        let lines: String = inner.lines().map(|line| format!("{}\n", line.trim())).collect();
+        let certificate = format!("{begin}{lines}{end}\n");
+        std::fs::write(folder.path().join("certs/own.pem"), &certificate).unwrap();
+        // As in Fedora: the folder of Debian is a link.
+        let mut tree = tree();
+        tree.put_symlink("etc/ssl/certs", "../pki/tls/certs");
+        tree.put_symlink("etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/extracted/bundle.pem");
+        tree.put_file("etc/pki/extracted/bundle.pem", 0o644, "first");
+        add_certificates(&mut tree, folder.path()).unwrap();
+        let bundle = text(&tree, "etc/pki/extracted/bundle.pem").unwrap();
+        assert!(bundle.starts_with("first\n-----BEGIN") && bundle.contains(certificate.trim()));
+        assert!(!tree.iter().any(|(path, _)| path.starts_with("etc/ssl/certs/")));
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Changes {
     fn commands(&self) -> Vec<(String, bool)> {
         let mut commands = Vec::new();
         let quiet = "DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet --yes --no-install-recommends \
+                     --allow-change-held-packages \
                      -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root";
         if !self.install.is_empty() {
             commands.push((format!("{quiet} install /{FOLDER}/*.deb"), false));

@@ -97,7 +97,9 @@ impl Kernel {
         let mut chosen: BTreeMap<String, Load> = BTreeMap::new();
         let mut order = Vec::new();
         let normal = |name: &String| name.replace('-', "_");
-        for name in wanted.always.iter().map(normal) {
+        let asked_for = wanted.always.iter().flat_map(|name| self.asked_for(name, wanted));
+        let always: Vec<&String> = asked_for.chain(&wanted.always).collect();
+        for name in always.into_iter().map(normal) {
             if self.modules.contains_key(&name) {
                 chosen.insert(name.clone(), Load::Always);
                 order.push(name);
@@ -124,6 +126,13 @@ impl Kernel {
             }
         }
         Ok(order.iter().filter_map(|name| self.initrd_module(name, chosen.get(name)?)).collect())
+    }
+
+    /// What a module, and what it needs, ask the kernel for by name.
+    fn asked_for<'w>(&self, name: &str, wanted: &'w InitrdModules) -> Vec<&'w String> {
+        let name = name.replace('-', "_");
+        let needs = self.needs(&name);
+        needs.iter().chain([&name]).filter_map(|name| wanted.asked_for.get(name)).collect()
     }
 
     fn initrd_module(&self, name: &str, load: &Load) -> Option<InitrdModule> {
@@ -206,7 +215,7 @@ mod tests {
         let modules = "usr/lib/modules/6.12";
         let dependencies = "kernel/md/dm-verity.ko.xz: kernel/md/dm-bufio.ko.xz kernel/md/dm-mod.ko.xz\n\
                             kernel/md/dm-bufio.ko.xz: kernel/md/dm-mod.ko.xz\nkernel/md/dm-mod.ko.xz:\n\
-                            kernel/nvme.ko.xz:\n";
+                            kernel/nvme.ko.xz:\nkernel/crypto/generic.ko.xz:\n";
         tree.put_file(&format!("{modules}/modules.dep"), 0o644, dependencies);
         tree.put_file(&format!("{modules}/modules.builtin"), 0o644, "kernel/fs/ext4/ext4.ko\n");
         tree.put_file(&format!("{modules}/modules.alias"), 0o644, "alias pci:v*bc01sc08i02* nvme\n");
@@ -223,12 +232,15 @@ mod tests {
             always: words(&["dm-verity", "ext4"]),
             hardware: words(&["nvme", "not-there"]),
             without_watchdog: Vec::new(),
+            asked_for: [("dm_bufio", "generic"), ("not_there", "gone")]
+                .map(|(one, other)| (one.to_owned(), other.to_owned()))
+                .into(),
         };
         let modules = kernel.initrd_modules(&wanted).unwrap();
         let files: Vec<&str> = modules.iter().map(|module| module.entry.file.as_str()).collect();
-        assert_eq!(files, ["dm_verity.ko", "nvme.ko", "dm_mod.ko", "dm_bufio.ko"]);
-        assert_eq!(modules[0].entry.needs, ["dm_mod.ko", "dm_bufio.ko"]);
-        assert_eq!(modules[1].entry.load, Load::ForHardware(words(&["pci:v*bc01sc08i02*"])));
+        assert_eq!(files, ["generic.ko", "dm_verity.ko", "nvme.ko", "dm_mod.ko", "dm_bufio.ko"]);
+        assert_eq!(modules[1].entry.needs, ["dm_mod.ko", "dm_bufio.ko"]);
+        assert_eq!(modules[2].entry.load, Load::ForHardware(words(&["pci:v*bc01sc08i02*"])));
         let missing = InitrdModules { always: words(&["gone"]), ..wanted };
         assert!(kernel.initrd_modules(&missing).is_err());
     }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result, document};
 use rust_embed::RustEmbed;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::cache::Key;
 
 #[derive(RustEmbed)]
 #[folder = "../images/"]
@@ -89,6 +92,8 @@ pub(crate) struct EnabledUnit {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct InitrdModules {
     pub(crate) always: Vec<String>,
+    /// What a module asks the kernel for by name, which no dependency shows.
+    pub(crate) asked_for: BTreeMap<String, String>,
     pub(crate) hardware: Vec<String>,
     pub(crate) without_watchdog: Vec<String>,
 }
@@ -130,6 +135,17 @@ impl Recipe {
     pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         below("appliance/files/")
     }
+}
+
+/// Names everything here that shapes an image.
+pub(crate) fn identity() -> Digest {
+    let files = ["appliance/", "cis/", "kairos/"].into_iter().flat_map(below);
+    files.fold(Key::of("images-1"), |key, (path, content)| key.with(path.as_bytes()).with(&content)).digest()
+}
+
+/// Files that a Kairos base keeps its contract with: path and content.
+pub(crate) fn kairos_files() -> Vec<(String, Vec<u8>)> {
+    below("kairos/files/")
 }
 
 /// Files for `cis-hardening`: path and content.
