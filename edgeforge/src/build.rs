@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_host::sandbox::Sandbox;
-use edge_model::forge::{Envelope, Forge, SizeBudgets};
+use edge_model::forge::{Base as From, Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
 
@@ -17,20 +17,20 @@ use crate::envelopes::container;
 use crate::inputs::{Finder, FoundBase, Freshness, Inputs};
 use crate::kernel::Kernel;
 use crate::lock::Lock;
-use crate::normalise::{self, PROGRAMS};
+use crate::normalise;
 use crate::oci::Endpoint;
 use crate::packages::Licences;
+use crate::programs::{INIT, Programs};
 use crate::progress::{Progress, Taken, peak_memory};
 use crate::project::Project;
 use crate::provider_image::{self, Image};
-use crate::recipe::{self, Recipe};
+use crate::recipe::Recipe;
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::{Content, Tree};
-use crate::{adapt, clock, envelopes, erofs, initrd, lint, packages, push, sbom, uki};
+use crate::{adapt, clock, envelopes, erofs, initrd, inputs, lint, packages, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
-const INIT: &str = "edge-init";
 /// Beside a root image: the paths that the project added.
 const ADDED: &str = "added.json";
 
@@ -45,7 +45,6 @@ pub(crate) struct Options {
     pub(crate) push_container: Option<String>,
     /// The root is written as a container image, too.
     pub(crate) container: bool,
-    pub(crate) plain_http: bool,
 }
 
 /// What a finished build tells.
@@ -87,7 +86,7 @@ struct Builder<'a> {
     recipe: Recipe,
     cache: Cache,
     tools: Sandbox,
-    programs: PathBuf,
+    programs: Programs,
     progress: &'a Progress,
     offline: bool,
 }
@@ -98,16 +97,32 @@ struct Builder<'a> {
 /// Those of the steps; the folder then is as it was.
 pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
     lint::check_ignored(&project.forge.lint_ignore)?;
-    let content = envelopes::Content::find(project)?;
     let _alone = alone(project)?;
     let cache = Cache::open(!options.no_cache)?;
+    let built = build_with(cache.clone(), project, options, progress);
+    // Also after a failure, which may have filled the cache.
+    let pruned = cache.prune();
+    built.and_then(|built| pruned.map(|()| built))
+}
+
+fn build_with(cache: Cache, project: &Project, options: &Options, progress: &Progress) -> Result<Summary> {
+    let content = envelopes::Content::find(project)?;
     let recipe = Recipe::load()?;
+    let programs = Programs::find()?;
     let mut lookup = Lookup::new(&cache, progress, options.offline);
     lookup.strict = options.locked;
-    let inputs = find_inputs(project, &recipe, &lookup, options)?;
+    let freshness = Freshness::Locked;
+    let finder = Finder {
+        project,
+        content: &content,
+        recipe: &recipe,
+        programs: &programs,
+        lookup: &lookup,
+        freshness,
+    };
+    let inputs = find_inputs(&finder, options)?;
     let tools = tools::prepare(&lookup, &project.forge.base(), Purpose::Builder, &inputs.lock.tools)?;
     let tools = tools.share(&project.directory);
-    let programs = programs_folder()?;
     let builder =
         Builder { project, content, recipe, cache, tools, programs, progress, offline: options.offline };
     let staging = staging_folder(project);
@@ -120,10 +135,9 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
         if let Some(reference) = reference {
             let layout = project.output().join(layout);
             let endpoint = Endpoint::of_project(&project.forge.registries, &project.directory);
-            progress.step("push", || push::push(&layout, reference, &endpoint, options.plain_http))?;
+            progress.step("push", || push::push(&layout, reference, &endpoint))?;
         }
     }
-    builder.cache.prune()?;
     let name = project.forge.artifact_name();
     let iso = project.output().join(format!("{name}.iso"));
     let iso_size = fs::metadata(&iso).context("cannot look at the ISO")?.len();
@@ -134,7 +148,7 @@ pub(crate) fn build(project: &Project, options: &Options, progress: &Progress) -
 
 /// The part of `forge.yaml` that root and UKIs depend on: who asks for one more envelope waits for that alone.
 fn shaping_keys(forge: &Forge) -> Result<Vec<u8>> {
-    let shaping = Forge {
+    let mut shaping = Forge {
         registries: Vec::new(),
         keys: None,
         envelopes: Vec::new(),
@@ -144,6 +158,8 @@ fn shaping_keys(forge: &Forge) -> Result<Vec<u8>> {
         lint_ignore: Vec::new(),
         ..forge.clone()
     };
+    // Nor on the mirrors: packages are known by their digests.
+    shaping.set_base(From { from: forge.base().from, ..From::default() });
     serde_json::to_vec(&shaping).context("cannot write the project's description")
 }
 
@@ -159,7 +175,8 @@ fn alone(project: &Project) -> Result<fs::File> {
 }
 
 /// Finds the inputs, and keeps `forge.lock` true.
-fn find_inputs(project: &Project, recipe: &Recipe, lookup: &Lookup<'_>, options: &Options) -> Result<Inputs> {
+fn find_inputs(finder: &Finder<'_>, options: &Options) -> Result<Inputs> {
+    let project = finder.project;
     let locked = Lock::load(&project.lock())?;
     if options.locked && locked.is_none() {
         return Err(Error::rejected("the project has no forge.lock").help("edgeforge update writes one"));
@@ -169,7 +186,6 @@ fn find_inputs(project: &Project, recipe: &Recipe, lookup: &Lookup<'_>, options:
         return Err(Error::rejected(format!("the base is {from}, and forge.lock has {}", old.base.from))
             .help("take the change with `edgeforge update`"));
     }
-    let finder = Finder { project, recipe, lookup, freshness: Freshness::Locked };
     let inputs = finder.find(locked.as_ref())?;
     match &locked {
         Some(old) if *old == inputs.lock => {}
@@ -193,8 +209,9 @@ pub(crate) fn fetch(
     dry_run: bool,
     progress: &Progress,
 ) -> Result<Vec<String>> {
+    let content = envelopes::Content::find(project)?;
     let cache = Cache::open(true)?;
-    let recipe = Recipe::load()?;
+    let (recipe, programs) = (Recipe::load()?, Programs::find()?);
     let old = match Lock::load(&project.lock()) {
         Err(error) if freshness == Freshness::Newest => {
             progress.say(&format!("a new forge.lock is written: {error}"));
@@ -203,7 +220,14 @@ pub(crate) fn fetch(
         old => old?,
     };
     let lookup = Lookup::new(&cache, progress, false);
-    let finder = Finder { project, recipe: &recipe, lookup: &lookup, freshness };
+    let finder = Finder {
+        project,
+        content: &content,
+        recipe: &recipe,
+        programs: &programs,
+        lookup: &lookup,
+        freshness,
+    };
     let inputs = finder.find(old.as_ref())?;
     if !dry_run {
         tools::prepare(&lookup, &project.forge.base(), Purpose::Builder, &inputs.lock.tools)?;
@@ -233,7 +257,12 @@ impl Builder<'_> {
             programs: &self.programs,
             loader: self.tools.root().join(LOADER),
             kernel: &kernel,
-            kubernetes: inputs.kubernetes.clone(),
+            kubernetes: inputs
+                .kubernetes
+                .as_ref()
+                .map(|(_, path)| path.as_path())
+                .zip(inputs.lock.kubernetes.as_ref()),
+            licences: &licences,
             kairos: matches!(&inputs.base, FoundBase::Root(root) if root.origin.kairos),
             scratch: scratch.path(),
         };
@@ -245,6 +274,7 @@ impl Builder<'_> {
             fs::write(output.join(ADDED), added).context("cannot write what was added")?;
             let archive = output.join("tree.tar");
             tree.write(&archive, created)?;
+            self.check_unchanged(&inputs)?;
             root_image::build(&archive, created, &self.tools, output)?;
             fs::remove_file(archive).context("cannot remove a temporary file")
         })?;
@@ -280,6 +310,20 @@ impl Builder<'_> {
         Ok((root.description.root_hash, image.signature.is_some()))
     }
 
+    /// The project's files may have been written to since their digests were taken, and the image is named by those.
+    fn check_unchanged(&self, inputs: &Inputs) -> Result<()> {
+        let mut changed = inputs.lock.files != inputs::files_of(self.project)?;
+        if let (Some((_, path)), Some(locked)) = (&inputs.kubernetes, &inputs.lock.kubernetes)
+            && !path.starts_with(self.cache.root())
+        {
+            changed |= edge_host::files::digest(path)?.0 != locked.digest;
+        }
+        if changed {
+            return Err(Error::rejected("files of the project changed during the build").help("build again"));
+        }
+        Ok(())
+    }
+
     /// The base with its packages added and the project's commands run, and what names it.
     fn base(&self, inputs: &Inputs) -> Result<Base> {
         let lock = &inputs.lock;
@@ -290,10 +334,10 @@ impl Builder<'_> {
             run: self.project.forge.run.clone(),
         };
         match &inputs.base {
-            FoundBase::Packages(archives) => {
+            FoundBase::Packages(suite) => {
                 let key = key.with(&lock.system.request.0);
                 let base = self.step("packages", "base", key.clone(), |output| {
-                    tools::install(&self.cache, &lock.system.packages, archives.suite(), output)
+                    tools::install(&self.cache, &lock.system.packages, suite, output)
                 })?;
                 self.changed(Tree::read(&base.path)?, key, &changes, lock)
             }
@@ -303,7 +347,7 @@ impl Builder<'_> {
                 let status = String::from_utf8_lossy(&status).into_owned();
                 let installed = adapt::installed(&status);
                 changes.remove = self.project.forge.packages.removed().to_vec();
-                changes.remove.retain(|package| installed.contains(&package.as_str()));
+                adapt::check_removed(&changes.remove, &root.origin, &installed)?;
                 let base = self.changed(root.tree.clone(), key, &changes, lock)?;
                 adapt::check(&base.tree, &self.recipe, &root.origin)?;
                 Ok(base)
@@ -349,7 +393,7 @@ impl Builder<'_> {
 
     fn initrd(&self, tree: &Tree, kernel: &Kernel) -> Result<Cached> {
         let modules = kernel.initrd_modules(&self.recipe.initrd)?;
-        let init = self.programs.join(INIT);
+        let init = self.programs.path(INIT);
         let entries: Vec<_> = modules.iter().map(|module| &module.entry).collect();
         let list = serde_json::to_vec(&entries).context("cannot write the list of modules")?;
         // Not of the whole base: another package leaves the kernel and its modules as they are.
@@ -370,39 +414,16 @@ impl Builder<'_> {
     /// Everything that [`normalise::normalise`] and mkfs.erofs look at.
     fn tree_key(&self, base_key: &Key, lock: &Lock, created: u64) -> Result<Key> {
         let forge = shaping_keys(&self.project.forge)?;
-        let lock = Lock { medium: Default::default(), ..lock.clone() };
-        let lock = serde_json::to_vec(&lock).context("cannot write the lock")?;
-        let recipe = format!("{:?}", self.recipe);
-        let mut key = self
+        let mut lock = Lock { medium: Default::default(), ..lock.clone() };
+        // It is in the initrd alone.
+        lock.builder.remove(INIT);
+        Ok(self
             .with_tools(base_key.clone())
             .with_file(&self.tools.root().join(LOADER))?
-            .with(b"image-3")
+            .with(b"image-4")
             .with(&forge)
-            .with(&lock)
-            .with(recipe.as_bytes())
-            .with(&created.to_le_bytes());
-        for (path, content) in Recipe::files().into_iter().chain(recipe::cis_files()) {
-            key = key.with(path.as_bytes()).with(&content);
-        }
-        for (name, _) in PROGRAMS {
-            key = key.with_file(&self.programs.join(name))?;
-        }
-        if let Some(trusted) = self.project.trusted_key() {
-            key = key.with(trusted.to_text().as_bytes());
-        }
-        for (path, source) in &self.project.overlay {
-            use std::os::unix::fs::PermissionsExt;
-            let metadata = fs::symlink_metadata(source)
-                .with_context(|| format!("cannot look at {}", source.display()))?;
-            key = key.with(path.as_bytes()).with(&metadata.permissions().mode().to_le_bytes());
-            key = if metadata.is_symlink() {
-                let target = fs::read_link(source).context("cannot read a link")?;
-                key.with(target.as_os_str().as_encoded_bytes())
-            } else {
-                key.with_file(source)?
-            };
-        }
-        Ok(key)
+            .with(&lock.bytes()?)
+            .with(&created.to_le_bytes()))
     }
 
     fn ukis(&self, root: &BuiltRoot, initrd: &Path, kernel: &Kernel) -> Result<Cached> {
@@ -493,13 +514,9 @@ impl Builder<'_> {
         const STATUS: &str = "var/lib/dpkg/status";
         let status = edge_host::files::read(&self.tools.root().join(STATUS), 64 << 20)?;
         let status = String::from_utf8_lossy(&status);
-        let init = edge_host::files::digest(&self.programs.join(INIT))?.0;
-        let mut components = sbom::components(tree, init, &status)?;
-        let kubernetes = origins.lock.kubernetes.as_ref();
-        components.extend(
-            kubernetes.map(|one| sbom::Component::kubernetes(&one.name, &one.version, Some(one.digest))),
-        );
-        let inputs = provenance_inputs(self.project, origins.lock)?;
+        let init = edge_host::files::digest(&self.programs.path(INIT))?.0;
+        let components = sbom::components(tree, init, &status)?;
+        let inputs = sbom::Provenance::inputs(self.project, origins.lock)?;
         let written = sbom::write(
             staging,
             &sbom::Inputs {
@@ -535,29 +552,6 @@ fn created(base: &Tree, added: &[PathBuf]) -> Result<u64> {
     added.iter().try_fold(base, |newest, package| Ok(newest.max(apt::time_of(package)?)))
 }
 
-fn provenance_inputs(project: &Project, lock: &Lock) -> Result<Vec<sbom::Input>> {
-    let text = serde_json::to_vec(lock).context("cannot write the lock")?;
-    let name = |text: &str| text.to_owned();
-    let mut inputs = vec![
-        sbom::Input { name: name("base"), uri: lock.base.from.clone(), sha256: lock.base.digest },
-        sbom::Input {
-            name: name("forge.lock"),
-            uri: project
-                .lock()
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-            sha256: Some(edge_slot_image::sha256(&text)),
-        },
-    ];
-    inputs.extend(lock.kubernetes.as_ref().map(|one| sbom::Input {
-        name: name("kubernetes"),
-        uri: format!("{}@{}", one.name, one.version),
-        sha256: Some(one.digest),
-    }));
-    Ok(inputs)
-}
-
 fn publish(staging: &Path, output: &Path) -> Result<()> {
     let old = output.with_file_name(".build.old");
     fs::create_dir_all(output.parent().unwrap_or(output)).context("cannot create the output folder")?;
@@ -575,18 +569,5 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
         _ => Ok(()),
-    }
-}
-
-/// The programs that go into images are in `host/` beside this program.
-fn programs_folder() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find the path of this program")?;
-    let folder = own.parent().unwrap_or(Path::new("/")).join("host");
-    let missing =
-        PROGRAMS.iter().map(|(name, _)| *name).chain([INIT]).find(|name| !folder.join(name).exists());
-    match missing {
-        None => Ok(folder),
-        Some(name) => Err(Error::environment(format!("{} has no {name}", folder.display()))
-            .help("run `make build`, and keep edgeforge together with its folder host/")),
     }
 }

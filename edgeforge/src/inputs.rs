@@ -12,10 +12,12 @@ use edge_slot_image::sha256;
 use crate::adapt::{self, Origin, PackageDatabase};
 use crate::apt::{Archives, Distribution, Installed, Lookup, Pinned, Pool, Request};
 use crate::cache::Key;
+use crate::envelopes::Content;
 use crate::lock::{Lock, LockedBase, LockedComponent};
 use crate::oci::{self, Contents, Endpoint, Image};
+use crate::programs::Programs;
 use crate::project::Project;
-use crate::recipe::{KairosTable, Recipe};
+use crate::recipe::{self, KairosTable, Recipe};
 use crate::tools::{self, Purpose};
 use crate::tree::Tree;
 use crate::{component, contents, inspect};
@@ -32,7 +34,10 @@ pub(crate) enum Freshness {
 /// Finds the inputs of one project.
 pub(crate) struct Finder<'a> {
     pub(crate) project: &'a Project,
+    /// What the project brings for its medium.
+    pub(crate) content: &'a Content,
     pub(crate) recipe: &'a Recipe,
+    pub(crate) programs: &'a Programs,
     pub(crate) lookup: &'a Lookup<'a>,
     pub(crate) freshness: Freshness,
 }
@@ -49,8 +54,8 @@ pub(crate) struct Inputs {
 
 /// The base, as it came.
 pub(crate) enum FoundBase {
-    /// A system is made from packages.
-    Packages(Archives),
+    /// A system of this suite is made from packages.
+    Packages(String),
     /// A root from elsewhere, taken over already.
     Root(Box<Root>),
 }
@@ -76,14 +81,13 @@ impl Finder<'_> {
         let base = self.forge().base();
         let locked = locked.filter(|_| self.freshness == Freshness::Locked);
         let tools = tools::pin(self.lookup, &base, Purpose::Builder, locked.map(|lock| &lock.tools))?;
-        let (found, mut lock) = if base.from.suite().is_some() {
-            let archives = Archives::find(&base)?;
-            let system = self.system(&archives, locked)?;
+        let (found, mut lock) = if let Some((_, suite)) = Distribution::of(&base.from) {
+            let system = self.system(&base, locked)?;
             let added = self.sorted(self.forge().packages.added().to_vec());
             let there = Installed::System(&system);
-            let packages = self.packages(&archives, &added, there, locked.map(|lock| &lock.packages))?;
+            let packages = self.packages(&base, &added, there, locked.map(|lock| &lock.packages))?;
             let from = LockedBase { from: base.from.to_string(), digest: None };
-            (FoundBase::Packages(archives), Lock::new(from, system, packages, tools))
+            (FoundBase::Packages(suite.to_owned()), Lock::new(from, system, packages, tools))
         } else {
             let mut root = self.root(&base.from, locked)?;
             self.take_over(&mut root)?;
@@ -95,8 +99,9 @@ impl Finder<'_> {
         lock.kubernetes = kubernetes.as_ref().map(|(_, _, locked)| locked.clone());
         lock.commands_with_network =
             self.forge().run.iter().filter(|run| run.network()).map(|run| run.command().to_owned()).collect();
-        lock.files = self.files()?;
-        lock.medium = medium_files(self.project)?;
+        lock.builder = self.builder()?;
+        lock.files = files_of(self.project)?;
+        lock.medium = medium_files(self.project, self.content)?;
         let pool = Pool::open(self.lookup.cache.root())?;
         Ok(Inputs {
             base: found,
@@ -113,12 +118,12 @@ impl Finder<'_> {
 
     /// A system that is made from nothing but packages: the same for all projects, until they ask for another kernel
     /// or for less.
-    fn system(&self, archives: &Archives, locked: Option<&Lock>) -> Result<Pinned> {
-        let kernel = || archives.distribution().kernel().to_owned();
-        let kernel = self.forge().kernel.clone().unwrap_or_else(kernel);
-        let recipe: Vec<String> = self.recipe.packages_in(archives.suite()).cloned().collect();
+    fn system(&self, base: &Base, locked: Option<&Lock>) -> Result<Pinned> {
+        let (distribution, suite) = suite_of(base)?;
+        let kernel = self.forge().kernel.clone().unwrap_or_else(|| distribution.kernel().to_owned());
+        let recipe: Vec<String> = self.recipe.packages_in(suite).cloned().collect();
         let wanted = self.sorted([&[kernel], &recipe[..]].concat());
-        self.packages(archives, &wanted, Installed::Nothing, locked.map(|lock| &lock.system))
+        self.packages(base, &wanted, Installed::Nothing, locked.map(|lock| &lock.system))
     }
 
     fn sorted(&self, mut packages: Vec<String>) -> Vec<String> {
@@ -131,10 +136,11 @@ impl Finder<'_> {
         [&self.recipe.without[..], self.forge().packages.removed()].concat()
     }
 
-    /// The packages of a request, in the pool.
+    /// The packages of a request, in the pool. Without a network, and with all of them locked or looked up before, no
+    /// archive needs to be known.
     fn packages(
         &self,
-        archives: &Archives,
+        base: &Base,
         wanted: &[String],
         installed: Installed<'_>,
         locked: Option<&Pinned>,
@@ -143,9 +149,8 @@ impl Finder<'_> {
             return Ok(Pinned::nothing());
         }
         let request = Request { packages: wanted, without: &self.without(), installed };
-        let of = (archives.distribution(), archives.suite());
-        let pinned = self.lookup.pin(of, &request, locked, || Ok(archives.clone()))?;
-        self.lookup.fetch(archives, &pinned)?;
+        let pinned = self.lookup.pin(suite_of(base)?, &request, locked, || Archives::find(base))?;
+        self.lookup.fetch(&pinned, || Archives::find(base))?;
         Ok(pinned)
     }
 
@@ -225,7 +230,7 @@ impl Finder<'_> {
             })?;
             let scratch = unfolded.path.join("sparse");
             std::fs::create_dir_all(&scratch).context("cannot create a folder")?;
-            tree.apply_layer(&unfolded.path.join("layer.tar"), &scratch)
+            tree.apply_layer(&unfolded.path.join("layer.tar"), Some(&scratch))
                 .with_context(|| format!("the layer {} of the base is refused", layer.diff_id))?;
         }
         Ok(tree)
@@ -287,9 +292,9 @@ impl Finder<'_> {
                 .help("add these packages to the base image itself"));
             }
         };
-        let archives = Archives::find(&Base { from, ..base.clone() })?;
+        let base = Base { from, ..base.clone() };
         let there = Installed::Record(&status);
-        self.packages(&archives, &wanted, there, locked.map(|lock| &lock.packages))
+        self.packages(&base, &wanted, there, locked.map(|lock| &lock.packages))
     }
 
     fn kubernetes(&self, locked: Option<&Lock>) -> Result<Option<(&'static str, PathBuf, LockedComponent)>> {
@@ -321,27 +326,43 @@ impl Finder<'_> {
         Ok(Some((name, path, locked)))
     }
 
-    /// The project's own files that shape the image.
-    fn files(&self) -> Result<BTreeMap<String, Digest>> {
-        let mut files = BTreeMap::new();
-        let directory = &self.project.directory;
-        for (path, source) in &self.project.overlay {
-            files.insert(format!("overlay/files/{path}"), digest_of(source)?);
-        }
-        let sources = self.forge().files.iter().filter_map(|file| file.source.as_ref());
-        for source in sources {
-            // What a link leads to is copied, not the link.
-            files.insert(source.clone(), edge_host::files::digest(&directory.join(source))?.0);
-        }
-        for (name, bytes) in contents::certificates(directory)? {
-            files.insert(format!("certs/{name}"), sha256(&bytes));
-        }
-        Ok(files)
+    fn builder(&self) -> Result<BTreeMap<String, Digest>> {
+        let mut builder = self.programs.digests()?;
+        builder.insert("recipes".into(), recipe::identity());
+        let key = self.project.trusted_key();
+        builder.extend(key.map(|key| ("signing key".into(), sha256(key.to_text().as_bytes()))));
+        Ok(builder)
     }
 }
 
+fn suite_of(base: &Base) -> Result<(Distribution, &str)> {
+    Distribution::of(&base.from)
+        .ok_or_else(|| Error::internal(format!("{} is not made from packages", base.from)))
+}
+
+/// The project's own files that shape the image.
+///
+/// # Errors
+/// When one cannot be read.
+pub(crate) fn files_of(project: &Project) -> Result<BTreeMap<String, Digest>> {
+    let mut files = BTreeMap::new();
+    let directory = &project.directory;
+    for (path, source) in &project.overlay {
+        files.insert(format!("overlay/files/{path}"), digest_of(source)?);
+    }
+    let sources = project.forge.files.iter().filter_map(|file| file.source.as_ref());
+    for source in sources {
+        // What a link leads to is copied, not the link.
+        files.insert(source.clone(), edge_host::files::digest(&directory.join(source))?.0);
+    }
+    for (name, bytes) in contents::certificates(directory)? {
+        files.insert(format!("certs/{name}"), sha256(&bytes));
+    }
+    Ok(files)
+}
+
 /// The project's own files that are on the medium only.
-fn medium_files(project: &Project) -> Result<BTreeMap<String, Digest>> {
+fn medium_files(project: &Project, content: &Content) -> Result<BTreeMap<String, Digest>> {
     let mut files = BTreeMap::from([
         ("user-data".to_owned(), sha256(project.user_data.as_bytes())),
         ("unattended.yaml".to_owned(), sha256(project.unattended.as_bytes())),
@@ -349,8 +370,8 @@ fn medium_files(project: &Project) -> Result<BTreeMap<String, Digest>> {
     for (path, source) in &project.medium_overlay {
         files.insert(format!("overlay/files-iso/{path}"), digest_of(source)?);
     }
-    for path in project.forge.content.iter().chain(&project.forge.cluster_definition) {
-        files.insert(path.clone(), edge_host::files::digest(&project.directory.join(path))?.0);
+    for (path, source) in content.sources() {
+        files.insert(path.to_owned(), edge_host::files::digest(source)?.0);
     }
     Ok(files)
 }

@@ -31,6 +31,8 @@ pub(crate) struct Lock {
     /// Commands that used the network: what they fetched is not pinned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) commands_with_network: Vec<String>,
+    /// What comes from the builder: its programs for hosts and its recipes; and the key that images are signed with.
+    pub(crate) builder: BTreeMap<String, Digest>,
     /// The project's own files that shape the image.
     pub(crate) files: BTreeMap<String, Digest>,
     /// Those that are on the medium only.
@@ -67,6 +69,7 @@ impl Lock {
             tools,
             kubernetes: None,
             commands_with_network: Vec::new(),
+            builder: BTreeMap::new(),
             files: BTreeMap::new(),
             medium: BTreeMap::new(),
         }
@@ -100,8 +103,16 @@ impl Lock {
     /// # Errors
     /// When the project's folder cannot be written.
     pub(crate) fn store(&self, path: &Path) -> Result<()> {
+        files::write_durably(path, &self.bytes()?, 0o644)
+    }
+
+    /// As they stand in the file.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>> {
         let text = serde_json::to_string_pretty(self).context("cannot write the lock")?;
-        files::write_durably(path, (text + "\n").as_bytes(), 0o644)
+        Ok((text + "\n").into_bytes())
     }
 
     pub(crate) fn packages_of_the_image(&self) -> impl Iterator<Item = &Package> {
@@ -129,8 +140,9 @@ impl Lock {
         if self.commands_with_network != new.commands_with_network {
             lines.push("the commands that use the network".into());
         }
-        lines.extend(file_drift(&self.files, &new.files));
-        lines.extend(file_drift(&self.medium, &new.medium));
+        lines.extend(digest_drift("builder", &self.builder, &new.builder));
+        lines.extend(digest_drift("file", &self.files, &new.files));
+        lines.extend(digest_drift("file", &self.medium, &new.medium));
         if lines.is_empty() && self != new {
             lines.push("the request of packages".into());
         }
@@ -142,7 +154,7 @@ fn shown(base: &LockedBase) -> String {
     base.digest.map_or_else(|| base.from.clone(), |digest| format!("{} ({digest})", base.from))
 }
 
-fn file_drift(old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) -> Vec<String> {
+fn digest_drift(kind: &str, old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) -> Vec<String> {
     let what = |path: &String| match (old.get(path), new.get(path)) {
         (Some(before), Some(after)) if before == after => None,
         (Some(_), Some(_)) => Some("changed"),
@@ -150,7 +162,7 @@ fn file_drift(old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) ->
         _ => Some("added"),
     };
     let paths = old.keys().chain(new.keys().filter(|path| !old.contains_key(*path)));
-    paths.filter_map(|path| Some(format!("file {path} {}", what(path)?))).collect()
+    paths.filter_map(|path| Some(format!("{kind} {path} {}", what(path)?))).collect()
 }
 
 fn package_drift<'a>(
@@ -205,9 +217,17 @@ mod tests {
         old.files.insert("overlay/files/a".into(), Digest([1; 32]));
         new.files.insert("overlay/files/a".into(), Digest([2; 32]));
         new.tools.packages = vec![package("mtools", "2")];
+        new.builder.insert("recipes".into(), Digest([3; 32]));
         assert_eq!(
             old.drift(&new),
-            ["~ curl 1 → 2", "- vim 1", "+ zstd 1", "tools ~ mtools 1 → 2", "file overlay/files/a changed"]
+            [
+                "~ curl 1 → 2",
+                "- vim 1",
+                "+ zstd 1",
+                "tools ~ mtools 1 → 2",
+                "builder recipes added",
+                "file overlay/files/a changed"
+            ]
         );
         assert!(old.drift(&old).is_empty());
     }

@@ -23,6 +23,7 @@ mod lock;
 mod normalise;
 mod oci;
 mod packages;
+mod programs;
 mod progress;
 mod project;
 mod provider_image;

@@ -4,31 +4,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use edge_host::files;
 use edge_model::{Error, Result, paths};
 
 use crate::kernel::Kernel;
+use crate::lock::LockedComponent;
+use crate::packages::Licences;
+use crate::programs::{self, Programs};
 use crate::project::{PUBLIC_KEY, Project};
-use crate::recipe::{Account, Recipe};
+use crate::recipe::{self, Account, Recipe};
 use crate::tree::{Content, Tree, path_matches};
-use crate::{component, contents};
+use crate::{component, contents, sbom};
 
-/// Programs that go into every image, and where.
-pub(crate) const PROGRAMS: [(&str, &str); 2] =
-    [("edge-agent", "usr/bin/edge-agent"), ("edge-tui", "usr/bin/edge-tui")];
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// What a root is made of, besides the Debian tree.
 pub(crate) struct Inputs<'a> {
     pub(crate) project: &'a Project,
     pub(crate) recipe: &'a Recipe,
-    /// Folder with the programs.
-    pub(crate) programs: &'a Path,
+    pub(crate) programs: &'a Programs,
     /// systemd-boot of the tools tree.
     pub(crate) loader: PathBuf,
     pub(crate) kernel: &'a Kernel,
-    /// The distribution of Kubernetes, and its file.
-    pub(crate) kubernetes: Option<(&'static str, PathBuf)>,
+    /// The file of the distribution of Kubernetes, and what it is.
+    pub(crate) kubernetes: Option<(&'a Path, &'a LockedComponent)>,
+    /// Of the base's packages.
+    pub(crate) licences: &'a Licences,
     /// The base follows the Kairos contract.
     pub(crate) kairos: bool,
     /// A folder that lives until the tree has been written.
@@ -50,7 +50,7 @@ pub(crate) fn newest_input(tree: &Tree) -> Option<u64> {
 }
 
 /// Turns a tree into the root of an image whose newest input is from `created`. Gives the paths that the project
-/// added.
+/// added, and those that it replaced.
 ///
 /// # Errors
 /// When a file that must be changed is not there, or an overlay file cannot be read.
@@ -72,8 +72,8 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
         let mode = if path.starts_with("etc/sudoers.d/") { 0o440 } else { 0o644 };
         tree.put_file(&path, mode, content);
     }
-    for (name, path) in PROGRAMS {
-        tree.put(path, 0o755, Content::File(inputs.programs.join(name)));
+    for (name, path) in programs::IN_THE_ROOT {
+        tree.put(path, 0o755, Content::File(inputs.programs.path(name)));
     }
     tree.put(&paths::IMAGE_SYSTEMD_BOOT[1..], 0o644, Content::File(inputs.loader.clone()));
     if let Some(key) = inputs.project.trusted_key() {
@@ -81,15 +81,26 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
     }
     if inputs.kairos {
         tree.put_symlink("usr/bin/kairos-agent", "edge-agent");
+        for (path, content) in recipe::kairos_files() {
+            tree.put_file(&path, 0o440, content);
+        }
     }
     identify(tree, inputs, created)?;
-    let before: BTreeSet<String> = tree.iter().map(|(path, _)| path.to_owned()).collect();
-    if let Some((name, file)) = &inputs.kubernetes {
-        component::place(tree, name, file, inputs.scratch)?;
+    if inputs.project.forge.cis_hardening {
+        contents::harden(tree);
+    }
+    inputs.licences.write_down(tree)?;
+    let before = tree.clone();
+    if let Some((file, distribution)) = inputs.kubernetes {
+        component::place(tree, &distribution.name, file, inputs.scratch)?;
+        let new = tree.differs_from(&before);
+        sbom::write_down_components(tree, distribution, |path| new.contains(path))?;
     }
     add_overlay(tree, &inputs.project.overlay)?;
     contents::add(tree, &inputs.project.forge, &inputs.project.directory, inputs.kernel)?;
-    Ok(tree.iter().map(|(path, _)| path.to_owned()).filter(|path| !before.contains(path)).collect())
+    let mut added = tree.differs_from(&before);
+    added.remove(&paths::IMAGE_COMPONENTS[1..]);
+    Ok(added)
 }
 
 /// Beside the modules, where `edgeforge inspect` and `diff` find it: the folder boot is dropped.
@@ -210,14 +221,20 @@ fn identify(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
         release.lines().filter(|line| !line.starts_with("IMAGE_ID=") && !line.starts_with("IMAGE_VERSION="));
     let release: String = lines.map(|line| format!("{line}\n")).collect();
     let release = format!("{release}IMAGE_ID=\"{}\"\nIMAGE_VERSION=\"{}\"\n", forge.name, forge.version);
-    tree.replace("usr/lib/os-release", release.into_bytes());
+    tree.replace("usr/lib/os-release", release.clone().into_bytes());
+    let field = |name: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+    };
+    let distribution = field("ID");
+    let family = family(&distribution, &field("ID_LIKE"));
     let fields: BTreeMap<&str, String> = [
         ("KAIROS_ID", "kairos".to_owned()),
         ("KAIROS_NAME", forge.name.clone()),
         ("KAIROS_VERSION", format!("v{}", forge.version)),
         ("KAIROS_RELEASE", forge.version.clone()),
-        ("KAIROS_FLAVOR", "debian".into()),
-        ("KAIROS_FAMILY", "debian".into()),
+        ("KAIROS_FLAVOR", distribution.clone()),
+        ("KAIROS_FAMILY", family),
         ("KAIROS_ARCH", "amd64".into()),
         ("KAIROS_TARGETARCH", "amd64".into()),
         ("KAIROS_MODEL", "generic".into()),
@@ -236,6 +253,19 @@ fn identify(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
     Ok(())
 }
 
+/// Kairos' name for a distribution's relatives.
+///
+/// <https://kairos.io/docs/reference/kairos-factory/>
+fn family(distribution: &str, like: &str) -> String {
+    let names: Vec<&str> = like.split_whitespace().chain([distribution]).collect();
+    let known =
+        [("debian", "debian"), ("ubuntu", "debian"), ("rhel", "rhel"), ("fedora", "rhel"), ("suse", "suse")];
+    let found = known.iter().find(|(name, _)| {
+        names.iter().any(|one| one == name || one.starts_with("opensuse") && *name == "suse")
+    });
+    found.map_or_else(|| distribution.to_owned(), |(_, family)| (*family).to_owned())
+}
+
 fn add_overlay(tree: &mut Tree, overlay: &[(String, PathBuf)]) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     for (path, source) in overlay {
@@ -245,7 +275,7 @@ fn add_overlay(tree: &mut Tree, overlay: &[(String, PathBuf)]) -> Result<()> {
         } else if metadata.is_file() {
             // Group and others' bits depend on the engineer's umask; what matters is whether it is a program.
             let mode = if metadata.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 };
-            tree.put_through_links(path, mode, Content::Bytes(files::read(source, 1 << 30)?))?;
+            tree.put_through_links(path, mode, Content::File(source.clone()))?;
         } else {
             return Err(Error::invalid(format!("{} is neither a file nor a link", source.display())));
         }

@@ -47,7 +47,8 @@ impl Project {
             ))
             .help("make one with `edgeforge init DIR`; a CanvOS folder has an .arg"));
         }
-        let forge = Forge::parse("forge.yaml", &files::read_text(&forge_path)?)?;
+        let (forge, warnings) = Forge::parse_with_warnings("forge.yaml", &files::read_text(&forge_path)?)?;
+        warnings.iter().for_each(|warning| eprintln!("{warning}"));
         let user_data = files::read_text_if_there(&directory.join("user-data"))?.unwrap_or_default();
         let unattended = files::read_text_if_there(&directory.join("unattended.yaml"))?.unwrap_or_default();
         Self::assemble(directory, forge, user_data, unattended)

@@ -43,9 +43,28 @@ impl Purpose {
 
 /// Where the tools' packages come from: a mirror that the project names for a Debian base serves them, too.
 fn archives(base: &Base, tools: &recipe::Tools) -> Result<Archives> {
-    let own_mirror = matches!(base.from, Source::Debian(_));
+    let own_mirror = matches!(base.from, Source::Debian(_)) && base.tools_mirror.is_none();
     let from = Source::Debian(tools.suite.clone());
-    Archives::find(&if own_mirror { Base { from, ..base.clone() } } else { Base { from, ..Base::default() } })
+    if own_mirror {
+        return Archives::find(&Base { from, ..base.clone() });
+    }
+    let found = Archives::find(&Base { from, mirror: base.tools_mirror.clone(), ..Base::default() });
+    found.map_err(|error| {
+        error
+            .context("the builder's tools are made of Debian packages")
+            .help("give a Debian mirror: --tools-mirror, or base.tools-mirror in forge.yaml")
+    })
+}
+
+/// Whether mirrors are known for a base and for the tools.
+///
+/// # Errors
+/// [`edge_model::Class::Environment`] when one is not.
+pub(crate) fn check_archives(base: &Base) -> Result<()> {
+    if Distribution::of(&base.from).is_some() {
+        Archives::find(base)?;
+    }
+    archives(base, &recipe::Tools::load()?).map(drop)
 }
 
 /// Which packages the tools tree is made of.
@@ -79,7 +98,7 @@ pub(crate) fn prepare(
     let key = pinned.key(Key::of("tools-2").with(tools.suite.as_bytes()));
     let made = lookup.progress.step(&format!("{name} tree"), || {
         cache.reusing().step(name, key, |target| {
-            lookup.fetch(&archives(base, &tools)?, pinned)?;
+            lookup.fetch(pinned, || archives(base, &tools))?;
             let archive = target.with_extension("tar");
             install(cache, &pinned.packages, &tools.suite, &archive)?;
             unpack(&archive, target)?;

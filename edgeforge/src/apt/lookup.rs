@@ -98,13 +98,25 @@ impl<'a> Lookup<'a> {
         Ok(Pinned { request: name, packages })
     }
 
-    /// Fetches what is missing.
+    /// Fetches what is missing. The archives are looked for only when something is.
     ///
     /// # Errors
-    /// Those of [`Pool::fill`].
-    pub(crate) fn fetch(&self, archives: &Archives, pinned: &Pinned) -> Result<()> {
+    /// Those of [`Pool::fill`]; [`edge_model::Class::Environment`] when something is missing and the network may not be
+    /// used.
+    pub(crate) fn fetch(&self, pinned: &Pinned, archives: impl FnOnce() -> Result<Archives>) -> Result<()> {
         let _lock = self.cache.lock("packages")?;
-        Pool::open(self.cache.root())?.fill(&pinned.packages, archives, self.offline, self.progress)
+        let pool = Pool::open(self.cache.root())?;
+        let missing = pool.missing(&pinned.packages);
+        match missing.first() {
+            None => Ok(()),
+            Some(first) if self.offline => Err(Error::environment(format!(
+                "{} packages are not on this machine, {} among them",
+                missing.len(),
+                first.name
+            ))
+            .help("run `edgeforge fetch` where there is a network, or build without --offline")),
+            Some(_) => pool.fill(&missing, &archives()?, self.progress),
+        }
     }
 
     fn scratch(&self) -> Result<tempfile::TempDir> {

@@ -50,6 +50,15 @@ const DEBIAN_SUITES: [&str; 9] =
 const UBUNTU_SUITES: [&str; 4] = ["focal", "jammy", "noble", "resolute"];
 
 impl Distribution {
+    /// Distribution and suite of a base that is made from packages.
+    pub(crate) fn of(base: &From) -> Option<(Self, &str)> {
+        match base {
+            From::Debian(suite) => Some((Self::Debian, suite)),
+            From::Ubuntu(suite) => Some((Self::Ubuntu, suite)),
+            _ => None,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Debian => "Debian",
@@ -97,11 +106,8 @@ impl Archives {
     }
 
     fn choose(configured: &[Source], base: &Base) -> Result<Self> {
-        let (distribution, suite) = match &base.from {
-            From::Ubuntu(suite) => (Distribution::Ubuntu, suite),
-            From::Debian(suite) => (Distribution::Debian, suite),
-            other => return Err(Error::internal(format!("{other} is not made from packages"))),
-        };
+        let (distribution, suite) = Distribution::of(&base.from)
+            .ok_or_else(|| Error::internal(format!("{} is not made from packages", base.from)))?;
         let fits = |source: &&Source| {
             distribution.suites().contains(&source.suite.as_str())
                 && source.components.iter().any(|name| name == "main")
@@ -118,22 +124,14 @@ impl Archives {
                     "this machine's apt configuration names no {} mirror",
                     distribution.name()
                 ))
-                .help("set base.mirror in forge.yaml")
+                .help("give one: --mirror, or base.mirror in forge.yaml")
             })?;
         let security = base.security_mirror.clone().or_else(|| {
             // A mirror of one's own usually stands alone: the machine's security archive is not mixed in.
             base.mirror.is_none().then(|| configured.iter().find(security).map(uri)).flatten()
         });
         let main = main.trim_end_matches('/').to_owned();
-        Ok(Self { distribution, main, security, suite: suite.clone() })
-    }
-
-    pub(crate) fn suite(&self) -> &str {
-        &self.suite
-    }
-
-    pub(crate) fn distribution(&self) -> Distribution {
-        self.distribution
+        Ok(Self { distribution, main, security, suite: suite.to_owned() })
     }
 
     /// In the form of `sources.list`.

@@ -50,31 +50,20 @@ impl Pool {
             .help("it was removed: build again where there is a network"))
     }
 
-    /// Fetches what is missing; with `offline` that is an error.
-    ///
-    /// # Errors
-    /// [`edge_model::Class::Environment`] when a package cannot be fetched.
-    pub(crate) fn fill(
-        &self,
-        packages: &[Package],
-        archives: &Archives,
-        offline: bool,
-        progress: &Progress,
-    ) -> Result<()> {
+    /// Those that are not here. The others count as used.
+    pub(super) fn missing<'p>(&self, packages: &'p [Package]) -> Vec<&'p Package> {
+        packages.iter().for_each(|package| crate::cache::touch(&self.path(package)));
         let has = |package: &&Package| {
             fs::metadata(self.path(package)).is_ok_and(|metadata| metadata.len() == package.size)
         };
-        packages.iter().for_each(|package| crate::cache::touch(&self.path(package)));
-        let missing: Vec<&Package> = packages.iter().filter(|package| !has(package)).collect();
-        let Some(first) = missing.first() else { return Ok(()) };
-        if offline {
-            return Err(Error::environment(format!(
-                "{} packages are not on this machine, {} among them",
-                missing.len(),
-                first.name
-            ))
-            .help("run `edgeforge fetch` where there is a network, or build without --offline"));
-        }
+        packages.iter().filter(|package| !has(package)).collect()
+    }
+
+    /// Fetches what is missing.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when a package cannot be fetched.
+    pub(super) fn fill(&self, missing: &[&Package], archives: &Archives, progress: &Progress) -> Result<()> {
         let bytes: u64 = missing.iter().map(|package| package.size).sum();
         progress.say(&format!("{} packages, {:.1} MiB", missing.len(), bytes as f64 / f64::from(1 << 20)));
         let scratch = tempfile::tempdir_in(&self.folder).context("cannot create a temporary folder")?;

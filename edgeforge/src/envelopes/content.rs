@@ -1,5 +1,4 @@
-//! What a medium carries beside the image: content bundles, a cluster definition, and the settings of the content's
-//! signatures.
+//! What a medium carries beside the image: content bundles and a cluster definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -10,9 +9,6 @@ use edge_model::{Context, Error, Result, paths};
 
 use crate::project::Project;
 
-/// The project's file with the key that content must be signed with.
-const EDGE_CUSTOM_CONFIG: &str = ".edge-custom-config.yaml";
-const EDGE_CUSTOM_CONFIG_LIMIT: u64 = 1 << 20;
 /// Larger bundles are split: some programs that read an ISO take no file of 4 GiB.
 const PART_SIZE: u64 = 3_000_000_000;
 /// Parts are numbered with two digits.
@@ -57,16 +53,6 @@ impl Content {
             let source = existing(&project.directory.join(named), "cluster-definition")?;
             check_kind(&source, "a gzip archive", |start| start.starts_with(&GZIP))?;
             content.add(paths::MEDIUM_CLUSTER_DEFINITION.into(), source, None);
-        }
-        let custom = project.directory.join(EDGE_CUSTOM_CONFIG);
-        if custom.exists() {
-            // Only whether it can be read: what is in it belongs to those who sign content.
-            edge_host::files::read(&custom, EDGE_CUSTOM_CONFIG_LIMIT)?;
-            content.add(
-                paths::MEDIUM_EDGE_CUSTOM_CONFIG.into(),
-                existing(&custom, EDGE_CUSTOM_CONFIG)?,
-                None,
-            );
         }
         content.check_names()?;
         Ok(content)
@@ -123,7 +109,7 @@ impl Content {
     }
 
     /// Path on the medium and path here, of whole files.
-    pub(super) fn sources(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
         self.sources.iter().map(|(path, source)| (path.as_str(), source))
     }
 
@@ -233,7 +219,6 @@ mod tests {
             fs::OpenOptions::new().write(true).open(bundles.join(name)).unwrap().set_len(size).unwrap();
         }
         fs::write(folder.path().join("definition.tgz"), GZIP).unwrap();
-        fs::write(folder.path().join(EDGE_CUSTOM_CONFIG), "content: {}\n").unwrap();
         let keys = "content: [content-1]\ncluster-definition: definition.tgz\n";
         let content = Content::find(&project(folder.path(), keys)).unwrap();
         let found: Vec<_> = content.files().iter().map(|file| (file.path.as_str(), file.range)).collect();
@@ -246,7 +231,6 @@ mod tests {
                 (&format!("{bundle}_part02"), Some((2 * PART_SIZE, 7))),
                 ("opt/spectrocloud/content/small.tar.zst", None),
                 ("opt/spectrocloud/clusterconfig/spc.tgz", None),
-                (".edge_custom_config.yaml", None),
             ]
         );
     }

@@ -19,6 +19,8 @@ pub struct Base {
     /// Overrides the mirror of the machine's own apt configuration.
     pub mirror: Option<String>,
     pub security_mirror: Option<String>,
+    /// The Debian mirror of the builder's own tools, for a base that is not Debian.
+    pub tools_mirror: Option<String>,
 }
 
 /// What a base is made from.
@@ -35,22 +37,17 @@ pub enum Source {
     Layout(String),
     /// A file that `docker save` or `podman save` wrote, also one with an OCI layout in it.
     DockerArchive(String),
-    /// A root file system in a folder. Owners are those that the calling user sees.
+    /// A root file system in a folder. What belongs to the calling user belongs to root in the image.
     Directory(String),
 }
 
 impl Default for Base {
     fn default() -> Self {
-        Self { from: Source::Debian("trixie".into()), mirror: None, security_mirror: None }
-    }
-}
-
-impl Source {
-    /// Whether the base is made from packages alone.
-    pub fn suite(&self) -> Option<&str> {
-        match self {
-            Self::Debian(suite) | Self::Ubuntu(suite) => Some(suite),
-            _ => None,
+        Self {
+            from: Source::Debian("trixie".into()),
+            mirror: None,
+            security_mirror: None,
+            tools_mirror: None,
         }
     }
 }

@@ -12,7 +12,7 @@ pub use contents::{
     SizeBudgets,
 };
 
-use crate::document;
+use crate::document::{self, Problem};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,9 +98,21 @@ impl Forge {
     /// # Errors
     /// [`crate::Class::InvalidInput`] with the place or the value that is wrong.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        let forge: Self = document::parse(name, text)?;
+        Self::parse_with_warnings(name, text).map(|(forge, _)| forge)
+    }
+
+    /// The document, and what is doubtful in it.
+    ///
+    /// # Errors
+    /// As [`Forge::parse`].
+    pub fn parse_with_warnings(name: &str, text: &str) -> Result<(Self, Vec<Problem>)> {
+        let (node, problems) = document::read::<Self>(name, text);
+        if let Some(error) = document::problem::as_error(name, &problems) {
+            return Err(error);
+        }
+        let forge: Self = document::typed(&node)?;
         forge.check(name)?;
-        Ok(forge)
+        Ok((forge, problems))
     }
 
     fn check(&self, name: &str) -> Result<()> {
@@ -130,6 +142,19 @@ impl Forge {
             check_word(name, "users", &user.name, "-_")?;
         }
         self.kubernetes.iter().try_for_each(|kubernetes| check_kubernetes(name, kubernetes))
+    }
+
+    /// Replaces the base.
+    pub fn set_base(&mut self, base: Base) {
+        self.base = BaseKey::Whole(base);
+    }
+
+    /// Lets a registry be spoken to without TLS.
+    pub fn speak_plain_http(&mut self, host: String) {
+        match self.registries.iter_mut().find(|registry| registry.host == host) {
+            Some(registry) => registry.plain_http = true,
+            None => self.registries.push(Registry { host, plain_http: true, ..Registry::default() }),
+        }
     }
 
     pub fn base(&self) -> Base {
