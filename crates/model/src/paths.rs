@@ -9,6 +9,10 @@ pub const COS_DIR: &str = "/run/cos";
 pub const COS_LAYOUT: &str = "/run/cos/cos-layout.env";
 /// The layout that an image ships; early boot reads it.
 pub const IMAGE_LAYOUT: &str = "/usr/lib/edge/cos-layout.env";
+/// Licences of the image's packages: a base of another image has dropped their documentation.
+pub const IMAGE_LICENCES: &str = "/usr/lib/edge/licences.json";
+/// What is in the image beside packages and our programs, such as Kubernetes.
+pub const IMAGE_COMPONENTS: &str = "/usr/lib/edge/components.json";
 /// What an image says about itself.
 pub const IMAGE_DESCRIPTION: &str = "/usr/lib/edge/image.json";
 /// Public keys that may sign images for this host.

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use edge_model::ids::from_hex;
 use edge_model::{Error, Result};
 
-use super::{Licences, Made, Package, PackageDatabase, copyright};
+use super::{Licences, Made, Package, PackageDatabase, Sum, copyright};
 use crate::tree::{Content, Tree};
 
 pub(super) const STATUS: &str = "var/lib/dpkg/status";
@@ -23,7 +24,6 @@ const MADE: &[Made] = &[
     Made { pattern: "var/lib/dpkg/**", by: "dpkg" },
     Made { pattern: "etc/dpkg/origins/default", by: "base-files" },
     Made { pattern: "var/lib/apt/**", by: "apt" },
-    Made { pattern: "etc/apt/apt.conf.d/**", by: "apt" },
     Made { pattern: "etc/passwd", by: "base-passwd" },
     Made { pattern: "etc/group", by: "base-passwd" },
     Made { pattern: "etc/shadow", by: "passwd" },
@@ -34,7 +34,7 @@ const MADE: &[Made] = &[
     Made { pattern: "var/lib/shells.state", by: "debianutils" },
     Made { pattern: "etc/ld.so.cache", by: "libc-bin" },
     Made { pattern: "usr/lib/*/gconv/gconv-modules.cache", by: "libc-bin" },
-    Made { pattern: "etc/ssl/certs/**", by: "ca-certificates" },
+    Made { pattern: "etc/ssl/certs/ca-certificates.crt", by: "ca-certificates" },
     Made { pattern: "etc/ca-certificates.conf", by: "ca-certificates" },
     Made { pattern: "usr/lib/modules/*/modules.*", by: "kmod" },
     Made { pattern: "usr/lib/udev/hwdb.bin", by: "udev" },
@@ -56,6 +56,9 @@ const MADE: &[Made] = &[
     Made { pattern: "etc/localtime", by: "tzdata" },
     Made { pattern: "etc/modules", by: "kmod" },
     Made { pattern: "etc/default/locale", by: "systemd" },
+    // By its tmpfiles.d/debian.conf.
+    Made { pattern: "etc/mtab", by: "systemd" },
+    Made { pattern: "etc/vconsole.conf", by: "systemd" },
     Made { pattern: "etc/.resolv.conf.systemd-resolved.bak", by: "systemd-resolved" },
     Made { pattern: "var/lib/smartmontools/**", by: "smartmontools" },
     Made { pattern: "var/lib/wtmpdb/wtmp.db", by: "libwtmpdb0" },
@@ -80,7 +83,7 @@ impl PackageDatabase for Dpkg {
         packages
             .sort_by(|one, other| (&one.name, &one.architecture).cmp(&(&other.name, &other.architecture)));
         for package in &mut packages {
-            package.files = files(tree, package, &diversions);
+            (package.files, package.sums) = files(tree, package, &diversions);
         }
         add_alternatives(tree, &mut packages);
         add_merged_folders(tree, &mut packages);
@@ -202,7 +205,12 @@ fn diversions(tree: &Tree) -> BTreeMap<String, Diversion> {
         .collect()
 }
 
-fn files(tree: &Tree, package: &Package, diversions: &BTreeMap<String, Diversion>) -> BTreeSet<String> {
+/// Paths in the tree, and what md5sums says about them.
+fn files(
+    tree: &Tree,
+    package: &Package,
+    diversions: &BTreeMap<String, Diversion>,
+) -> (BTreeSet<String>, BTreeMap<String, Sum>) {
     let names =
         [format!("{INFO}/{}:{}", package.name, package.architecture), format!("{INFO}/{}", package.name)];
     let list = |extension: &str| {
@@ -216,7 +224,12 @@ fn files(tree: &Tree, package: &Package, diversions: &BTreeMap<String, Diversion
         let diverted = diversions.get(path).filter(|diversion| diversion.by != package.name);
         tree.without_linked_folders(diverted.map_or(path, |diversion| diversion.to.as_str()))
     };
-    let listed = list("list");
+    let (listed, sums) = (list("list"), list("md5sums"));
+    let sum = |line: &str| {
+        let (sum, path) = line.split_once("  ")?;
+        Some((placed(&format!("/{path}")), from_hex(sum)?.try_into().ok()?))
+    };
+    let sums = sums.lines().filter_map(sum).collect();
     let own = names.iter().flat_map(|name| {
         [
             "list",
@@ -234,7 +247,7 @@ fn files(tree: &Tree, package: &Package, diversions: &BTreeMap<String, Diversion
         ]
         .map(|extension| format!("{name}.{extension}"))
     });
-    listed.lines().map(placed).chain(own).filter(is_file).collect()
+    (listed.lines().map(placed).chain(own).filter(is_file).collect(), sums)
 }
 
 /// A link of an alternative belongs to the package of what it stands for.

@@ -4,8 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use edge_model::{Context, Result, paths};
+use serde::{Deserialize, Serialize};
+
+use crate::tree::Tree;
+
+/// Of the file in an image.
+const LIMIT: u64 = 64 << 20;
+
 /// What a package says about its licence.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Licence {
     /// An SPDX expression.
     pub(crate) expression: String,
@@ -14,10 +22,31 @@ pub(crate) struct Licence {
 }
 
 /// Licences by name of package.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Licences(BTreeMap<String, Licence>);
 
 impl Licences {
+    /// What an image of ours says about its packages; a damaged file says nothing.
+    pub(super) fn written_down(tree: &Tree) -> Self {
+        let text = tree.text(&paths::IMAGE_LICENCES[1..], LIMIT).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Into an image, which drops the packages' documentation.
+    ///
+    /// # Errors
+    /// When they cannot be written as JSON.
+    pub(crate) fn write_down(&self, tree: &mut Tree) -> Result<()> {
+        let text = serde_json::to_vec(self).context("cannot write the licences")?;
+        tree.put_file(&paths::IMAGE_LICENCES[1..], 0o644, text);
+        Ok(())
+    }
+
+    /// Others that count more.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     pub(crate) fn add(&mut self, package: &str, licence: Option<Licence>) {
         if let Some(licence) = licence {
             self.0.insert(package.to_owned(), licence);

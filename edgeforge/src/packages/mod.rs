@@ -27,10 +27,15 @@ pub(crate) struct Package {
     pub(crate) complete: bool,
     /// Entries of the tree that belong to it, by their paths in the tree. Folders are not among them.
     pub(crate) files: BTreeSet<String>,
+    /// What the package says its files hold, by their paths in the tree; not of files that people may change.
+    pub(crate) sums: BTreeMap<String, Sum>,
     /// Bytes of these files.
     pub(crate) size: u64,
     pub(crate) purl: String,
 }
+
+/// An MD5 sum: against mistakes, not against deceit.
+pub(crate) type Sum = [u8; 16];
 
 /// Files that no package contains, and that come into being when packages are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,10 +93,15 @@ pub(crate) fn database(tree: &Tree) -> Result<Option<&'static dyn PackageDatabas
     }
 }
 
-/// Licences of the packages of a base, before the build drops documentation. None when the package database is not
-/// read yet: the bill of materials says that.
+/// Licences of the packages of a base, before the build drops documentation; those that another image of ours has
+/// written down, where it has dropped it already. None when the package database is not read yet: the bill of materials
+/// says that.
 pub(crate) fn licences(base: &Tree) -> Licences {
-    database(base).ok().flatten().map_or_else(Licences::default, |database| database.licences(base))
+    let mut licences = Licences::written_down(base);
+    if let Ok(Some(database)) = database(base) {
+        licences.extend(database.licences(base));
+    }
+    licences
 }
 
 /// Which package a path belongs to.

@@ -17,12 +17,12 @@ pub(super) fn document(bill: &Bill<'_>) -> Value {
             "type": "application",
             "bom-ref": component.purl,
             "name": component.name,
-            "version": component.version,
             "description": component.description,
             "purl": component.purl,
+            "hashes": [{ "alg": "SHA-256", "content": hex(&component.sha256) }],
         });
-        if let Some(digest) = &component.sha256 {
-            value["hashes"] = json!([{ "alg": "SHA-256", "content": hex(digest) }]);
+        if let Some(version) = &component.version {
+            value["version"] = json!(version);
         }
         if let Some(licence) = &component.licence {
             value["licenses"] = json!([{ "expression": licence }]);

@@ -3,6 +3,7 @@
 //! Everything is derived from the finished file system, so it says what is there and not what was meant to be
 //! there. Times come from the image, and identifiers from its root hash: the same image gives the same bytes.
 
+mod components;
 mod coverage;
 mod cyclonedx;
 mod ours;
@@ -20,56 +21,10 @@ use serde_json::Value;
 
 use crate::packages::{self, Licences, Package};
 use crate::tree::Tree;
+pub(crate) use components::{Component, all as components, write_down as write_down_components};
 use coverage::coverage;
 pub(crate) use ours::OurPaths;
-pub(crate) use provenance::{Input, Provenance};
-
-/// Something in the image that no package contains.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Component {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    /// `None` when only the place is known that it comes from.
-    pub(crate) sha256: Option<Digest>,
-    pub(crate) licence: Option<String>,
-    pub(crate) purl: String,
-    pub(crate) description: String,
-}
-
-impl Component {
-    /// A program of ours, by its path in the tree.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn own(tree: &Tree, name: &str, path: &str, description: &str) -> Result<Self> {
-        Ok(Self::own_with(name, tree.digest(path)?, description))
-    }
-
-    /// A program of ours that is not in the tree, as the init of the initrd.
-    pub(crate) fn own_with(name: &str, sha256: Digest, description: &str) -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        Self {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            sha256: Some(sha256),
-            licence: Some(env!("CARGO_PKG_LICENSE").to_owned()),
-            purl: format!("pkg:generic/{}@{}", percent(name), percent(version)),
-            description: description.to_owned(),
-        }
-    }
-
-    /// A distribution of Kubernetes, or a part of one.
-    pub(crate) fn kubernetes(name: &str, version: &str, sha256: Option<Digest>) -> Self {
-        Self {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            sha256,
-            licence: None,
-            purl: format!("pkg:generic/{}@{}", percent(name), percent(version)),
-            description: "Kubernetes component".to_owned(),
-        }
-    }
-}
+pub(crate) use provenance::Provenance;
 
 /// All that the documents are made from.
 #[derive(Debug)]
@@ -93,7 +48,7 @@ struct Bill<'a> {
     components: &'a [Component],
     /// Why the packages are not known.
     not_read: Option<&'a str>,
-    /// Every file of the image is accounted for.
+    /// Every file of the image is accounted for, and what its package says.
     complete: bool,
 }
 
@@ -123,46 +78,23 @@ pub(crate) struct Written {
     pub(crate) packages: usize,
     pub(crate) files: usize,
     pub(crate) unaccounted: usize,
+    /// Files of packages that hold something else than their package says.
+    pub(crate) changed: usize,
     /// Why the packages are not known.
     pub(crate) not_read: Option<String>,
 }
 
 impl std::fmt::Display for Written {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { packages, files, unaccounted, not_read } = self;
+        let Self { packages, files, unaccounted, changed, not_read } = self;
         if let Some(reason) = not_read {
             write!(formatter, "{reason}; ")?;
         }
         write!(
             formatter,
-            "{packages} packages, {files} files, {unaccounted} of them unaccounted for (sbom.coverage.json)"
+            "{packages} packages, {files} files, {unaccounted} of them unaccounted for, {changed} changed (sbom.coverage.json)"
         )
     }
-}
-
-/// What every image has besides packages. `init` is the digest of the initrd's program, `tools` the package database of
-/// the tools tree, where systemd-boot comes from.
-///
-/// # Errors
-/// When the tree lacks one of our programs.
-pub(crate) fn components(tree: &Tree, init: Digest, tools: &str) -> Result<Vec<Component>> {
-    let loader = packages::versions(tools).into_iter().find(|package| package.name == "systemd-boot-efi");
-    let mut components = vec![
-        Component::own(tree, "edge-agent", "usr/bin/edge-agent", "The agent of the host")?,
-        Component::own(tree, "edge-tui", "usr/bin/edge-tui", "The console of the host")?,
-        Component::own_with("edge-init", init, "The first program of the initrd"),
-    ];
-    if let Some(loader) = loader {
-        components.push(Component {
-            name: "systemd-boot".into(),
-            version: loader.version,
-            sha256: Some(tree.digest(&edge_model::paths::IMAGE_SYSTEMD_BOOT[1..])?),
-            licence: Some("LGPL-2.1-or-later".into()),
-            purl: loader.purl,
-            description: "The boot loader".into(),
-        });
-    }
-    Ok(components)
 }
 
 /// Writes `sbom.spdx.json`, `sbom.cyclonedx.json`, `sbom.coverage.json` and `provenance.json` into a folder.
@@ -176,7 +108,7 @@ pub(crate) fn write(folder: &Path, inputs: &Inputs<'_>) -> Result<Written> {
     };
     let packages = database.map(|database| database.packages(inputs.tree)).transpose()?.unwrap_or_default();
     let made = database.map_or(&[][..], |database| database.made());
-    let mut coverage = coverage(inputs.tree, &packages, made, inputs.ours);
+    let mut coverage = coverage(inputs.tree, &packages, made, inputs.ours)?;
     coverage.packages_not_read = not_read.clone();
     let bill = Bill {
         manifest: inputs.manifest,
@@ -185,7 +117,7 @@ pub(crate) fn write(folder: &Path, inputs: &Inputs<'_>) -> Result<Written> {
         licences: inputs.licences,
         components: inputs.components,
         not_read: not_read.as_deref(),
-        complete: not_read.is_none() && coverage.unaccounted.is_empty(),
+        complete: not_read.is_none() && coverage.unaccounted.is_empty() && coverage.changed.is_empty(),
     };
     let put = |name: &str, document: &Value| {
         let mut bytes =
@@ -201,6 +133,7 @@ pub(crate) fn write(folder: &Path, inputs: &Inputs<'_>) -> Result<Written> {
         packages: packages.len(),
         files: coverage.counts.files,
         unaccounted: coverage.unaccounted.len(),
+        changed: coverage.changed.len(),
         not_read,
     })
 }
@@ -229,6 +162,7 @@ mod tests {
     use edge_model::ids::RootHash;
     use edge_model::manifest::{Blob, FORMAT, RootImage, Ukis};
 
+    use super::provenance::Input;
     use super::*;
     use edge_model::forge::Forge;
 
@@ -272,14 +206,14 @@ mod tests {
             licences: &licences,
             components: &[
                 Component::own(&tree, "edge-agent", "usr/bin/edge-agent", "The agent").unwrap(),
-                Component::kubernetes("k3s", "v1.33.1+k3s1", Some(Digest([4; 32]))),
+                Component::kubernetes("k3s", Some("v1.33.1+k3s1"), Digest([4; 32])),
             ],
             ours: &OurPaths { programs: ["usr/bin/edge-agent".to_owned()].into(), ..OurPaths::default() },
             provenance: &Provenance::new(&forge, vec![base], status),
         };
         let folder = tempfile::tempdir().unwrap();
         let written = write(folder.path(), &inputs).unwrap();
-        assert_eq!(written, Written { packages: 2, files: 3, unaccounted: 1, not_read: None });
+        assert_eq!(written, Written { packages: 2, files: 3, unaccounted: 2, changed: 0, not_read: None });
         ["sbom.spdx.json", "sbom.cyclonedx.json", "sbom.coverage.json", "provenance.json"]
             .map(|name| serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap())
             .into()
@@ -297,7 +231,8 @@ mod tests {
         let locator = &spdx["packages"][2]["externalRefs"][0]["referenceLocator"];
         assert!(locator.as_str().unwrap().starts_with("pkg:deb/debian/libstdc"));
         assert_eq!(spdx["hasExtractedLicensingInfos"][0]["extractedText"], "Text.");
-        assert_eq!(coverage["unaccounted"], serde_json::json!(["etc/stray"]));
+        // There is no package dpkg that could have made its database.
+        assert_eq!(coverage["unaccounted"], serde_json::json!(["etc/stray", "var/lib/dpkg/status"]));
         assert_eq!(provenance["predicate"]["buildDefinition"]["externalParameters"]["forge"]["name"], "shop");
         assert_eq!(provenance["subject"][0]["digest"]["sha256"], "01".repeat(32));
     }

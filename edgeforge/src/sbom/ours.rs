@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use edge_model::paths;
 
-use crate::normalise::PROGRAMS;
+use crate::programs;
 use crate::project::{PUBLIC_KEY, Project};
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 
 /// Paths that no package contains, by the reason why they are in the image.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct OurPaths {
     pub(crate) programs: BTreeSet<String>,
     /// Files and links of the recipe.
     pub(crate) recipe: BTreeSet<String>,
-    /// The project's overlay and files.
+    /// What the project added or replaced.
     pub(crate) project: BTreeSet<String>,
     /// What the project's commands made. What belongs to a package is the package's all the same.
     pub(crate) commands: BTreeSet<String>,
@@ -45,18 +45,34 @@ impl OurPaths {
         let enabled =
             recipe.enable.iter().map(|enabled| format!("{system}/{}.wants/{}", enabled.target, enabled.unit));
         let console = format!("{system}/multi-user.target.wants/edge-tui@tty1.service");
-        let overlay = project.overlay.iter().map(|(path, _)| path.clone());
-        let own = [paths::CLOCK_EPOCH, paths::KAIROS_RELEASE, paths::IMAGE_DESCRIPTION].map(relative);
+        let hardening = recipe::cis_files().into_iter().map(|(path, _)| path);
+        let hardening = hardening.filter(|_| project.forge.cis_hardening);
+        let own = [
+            paths::CLOCK_EPOCH,
+            paths::KAIROS_RELEASE,
+            paths::IMAGE_DESCRIPTION,
+            paths::IMAGE_LICENCES,
+            paths::IMAGE_COMPONENTS,
+        ]
+        .map(relative);
         let key = format!("{}/{PUBLIC_KEY}", relative(paths::IMAGE_KEYS));
         Self {
-            programs: PROGRAMS
+            programs: programs::IN_THE_ROOT
                 .iter()
                 .map(|(_, path)| *path)
                 .chain([&paths::IMAGE_SYSTEMD_BOOT[1..]])
                 .map(str::to_owned)
                 .collect(),
-            recipe: files.chain(masks).chain(generators).chain(enabled).chain([console]).collect(),
-            project: overlay.chain(project.forge.files.iter().map(|file| relative(&file.path))).collect(),
+            recipe: files
+                .chain(masks)
+                .chain(generators)
+                .chain(enabled)
+                .chain([console])
+                .chain(hardening)
+                .chain(recipe::kairos_files().into_iter().map(|(path, _)| path))
+                .chain(["usr/bin/kairos-agent".to_owned()])
+                .collect(),
+            project: BTreeSet::new(),
             commands: BTreeSet::new(),
             generated: GENERATED.map(str::to_owned).into_iter().chain(own).chain([key]).collect(),
         }

@@ -10,7 +10,9 @@ use edge_model::{Context, Result};
 use serde_json::{Value, json};
 
 use super::hex;
+use crate::lock::Lock;
 use crate::packages::{self, Package};
+use crate::project::Project;
 
 /// Anything with a place and a digest that went into the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,29 @@ impl Provenance {
     /// `status` is the package database of the tools tree.
     pub(crate) fn new(forge: &Forge, inputs: Vec<Input>, status: &str) -> Self {
         Self { forge: forge.clone(), inputs, tools: packages::versions(status) }
+    }
+
+    /// The inputs of a project, the builder's programs and recipes among them.
+    ///
+    /// # Errors
+    /// When the lock cannot be written.
+    pub(crate) fn inputs(project: &Project, lock: &Lock) -> Result<Vec<Input>> {
+        let input = |name: &str, uri: String, sha256| Input { name: name.to_owned(), uri, sha256 };
+        let file = project.lock();
+        let file = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut inputs = vec![
+            input("base", lock.base.from.clone(), lock.base.digest),
+            input("forge.lock", file, Some(edge_slot_image::sha256(&lock.bytes()?))),
+        ];
+        inputs.extend(
+            lock.kubernetes
+                .iter()
+                .map(|one| input("kubernetes", format!("{}@{}", one.name, one.version), Some(one.digest))),
+        );
+        inputs.extend(lock.builder.iter().map(|(name, digest)| {
+            input("builder", format!("{name}@{}", env!("CARGO_PKG_VERSION")), Some(*digest))
+        }));
+        Ok(inputs)
     }
 
     /// The statement about the files that hosts use.

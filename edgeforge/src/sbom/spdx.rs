@@ -100,17 +100,17 @@ fn component(component: &Component, identifier: &str) -> Value {
     let mut value = json!({
         "SPDXID": identifier,
         "name": component.name,
-        "versionInfo": component.version,
         "summary": component.description,
         "downloadLocation": NONE,
         "filesAnalyzed": false,
         "licenseConcluded": NONE,
         "licenseDeclared": component.licence.as_deref().unwrap_or(NONE),
         "copyrightText": NONE,
+        "checksums": [{ "algorithm": "SHA256", "checksumValue": hex(&component.sha256) }],
         "externalRefs": purl(&component.purl),
     });
-    if let Some(digest) = &component.sha256 {
-        value["checksums"] = json!([{ "algorithm": "SHA256", "checksumValue": hex(digest) }]);
+    if let Some(version) = &component.version {
+        value["versionInfo"] = json!(version);
     }
     value
 }
