@@ -66,8 +66,8 @@ pub(crate) struct Difference {
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub(crate) fn run(before: &str, after: &str, json: bool) -> Result<()> {
-    let difference = difference(&resolve(before)?, &resolve(after)?)?;
+pub(crate) fn run(before: &str, after: &str, plain_http: bool, json: bool) -> Result<()> {
+    let difference = difference(&resolve(before, plain_http)?, &resolve(after, plain_http)?)?;
     if json {
         return print_json(&difference);
     }
@@ -94,7 +94,7 @@ fn difference(before: &Subject, after: &Subject) -> Result<Difference> {
     };
     Ok(Difference {
         image: Changed { before: title(before), after: title(after) },
-        root_hash: Changed { before: before.root_hash.to_string(), after: after.root_hash.to_string() },
+        root_hash: Changed { before: hash(before), after: hash(after) },
         packages: match versions {
             (Some(before), Some(after)) => Some(changes(before, after)),
             _ => None,
@@ -110,6 +110,10 @@ fn difference(before: &Subject, after: &Subject) -> Result<Difference> {
         command_line,
         sizes: Changed { before: before.sizes, after: after.sizes },
     })
+}
+
+fn hash(subject: &Subject) -> String {
+    subject.root_hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string())
 }
 
 /// `None` when there is no package database that can be read.

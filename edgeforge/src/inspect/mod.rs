@@ -35,7 +35,8 @@ pub(crate) struct Report {
     pub(crate) version: Option<String>,
     /// RFC 3339.
     pub(crate) created: Option<String>,
-    pub(crate) root_hash: String,
+    /// `None` for a container image.
+    pub(crate) root_hash: Option<String>,
     pub(crate) signature: Signed,
     pub(crate) kernels: Vec<Kernel>,
     /// The main image's; `None` when the form does not carry it.
@@ -101,8 +102,8 @@ pub(crate) struct Question {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn run(name: &str, question: &Question, json: bool) -> Result<()> {
-    let report = report(&resolve(name)?, question.pci)?;
+pub(crate) fn run(name: &str, plain_http: bool, question: &Question, json: bool) -> Result<()> {
+    let report = report(&resolve(name, plain_http)?, question.pci)?;
     if json {
         return print_json(&report);
     }
@@ -126,7 +127,7 @@ fn report(subject: &Subject, pci: Option<PciId>) -> Result<Report> {
         name: identity.name,
         version: identity.version,
         created: identity.created.map(crate::clock::rfc3339).transpose()?,
-        root_hash: subject.root_hash.to_string(),
+        root_hash: subject.root_hash.map(|hash| hash.to_string()),
         signature: signature(subject)?,
         kernels: kernel::kernels(tree),
         command_line: subject.uki.as_ref().map(|uki| uki.command_line.clone()),

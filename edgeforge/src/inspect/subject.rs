@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_host::gpt;
-use edge_model::forge::Registry;
+use edge_model::forge::Source;
 use edge_model::ids::{RootHash, to_hex};
 use edge_model::layout::Role;
 use edge_model::manifest::{BLOCK_SIZE, Blob, ImageManifest, RootImage, Signature};
@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::uki::{self, Uki};
 use super::{fat, iso9660};
 use crate::erofs::{self, FileSystem, Superblock};
-use crate::oci::{self as oci_registry, Contents, Endpoint};
+use crate::oci::{self as oci_source, Contents};
 use crate::progress::Progress;
 use crate::tree::{Content, Tree};
 
@@ -32,6 +32,8 @@ pub(crate) enum Form {
     Iso,
     Raw,
     Oci,
+    /// An ordinary container image.
+    Container,
     /// The file system with its hash tree, without anything around it.
     Root,
 }
@@ -63,45 +65,57 @@ pub(crate) struct Subject {
     pub(crate) tree: Tree,
     /// Devices, pipes and sockets of the image.
     pub(crate) special: Vec<String>,
-    /// From the hash tree that was found behind the file system; every block was checked against it.
-    pub(crate) root_hash: RootHash,
+    /// From the hash tree that was found behind the file system; every block was checked against it. A container image
+    /// has none.
+    pub(crate) root_hash: Option<RootHash>,
     /// `None` in forms that do not carry it.
     pub(crate) described: Option<Described>,
     /// `None` in forms that do not carry it.
     pub(crate) uki: Option<Uki>,
     pub(crate) sizes: Sizes,
+    /// What the tree reads from.
+    _scratch: Option<tempfile::TempDir>,
 }
 
 /// Finds out what `name` is, and reads it.
 ///
 /// # Errors
 /// When it is none of the known forms, or damaged.
-pub(crate) fn resolve(name: &str) -> Result<Subject> {
-    if let Some(reference) = name.strip_prefix("oci:") {
-        return registry(reference);
+pub(crate) fn resolve(name: &str, plain_http: bool) -> Result<Subject> {
+    let context = || format!("{name} cannot be looked into");
+    if let Ok(source @ (Source::Registry(_) | Source::Layout(_) | Source::DockerArchive(_))) = name.parse() {
+        return image(name, &source, plain_http).with_context(context);
     }
     let path = Path::new(name);
-    let metadata = fs::metadata(path).with_context(|| format!("cannot open {name}"))?;
-    let found = if metadata.is_dir() { folder(path) } else { file(path) };
-    found.with_context(|| format!("{name} cannot be looked into"))
+    let metadata = fs::metadata(path).map_err(|error| {
+        Error::environment(format!("cannot open {name}: {error}"))
+            .help("give a file or a folder; an image in a registry is oci:REFERENCE")
+    })?;
+    if metadata.is_dir() { folder(path) } else { file(path) }.with_context(context)
 }
 
-/// A provider image in a registry. Registries on this machine are spoken to without TLS, as docker does.
-fn registry(reference: &str) -> Result<Subject> {
-    let host = reference.split('/').next().unwrap_or_default();
-    let is_local = host.starts_with("localhost:") || host.starts_with("127.0.0.1:");
-    let settings = [Registry { host: host.to_owned(), plain_http: is_local, ..Registry::default() }];
-    let endpoint = Endpoint::of_project(&settings, Path::new("."));
-    let blobs = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let progress = Progress::new();
-    let image = oci_registry::pull_pinned(reference, None, &endpoint, blobs.path(), false, &progress)?;
-    match image.contents {
-        Contents::Provider(tree) => layout(Path::new(reference), &tree),
-        Contents::Layers(_) => {
-            Err(Error::invalid(format!("{reference} is a container image, not a provider image"))
-                .help("`edgeforge unpack` unpacks container images"))
-        }
+/// An image in a registry, a layout or an archive: a provider image, or an ordinary container image.
+fn image(name: &str, source: &Source, plain_http: bool) -> Result<Subject> {
+    let cache = crate::cache::Cache::open(true)?;
+    let scratch = tempfile::tempdir_in(cache.root()).context("cannot create a temporary folder")?;
+    let blobs = scratch.path().join("blobs");
+    let image = oci_source::find(source, plain_http, &blobs, &Progress::new())?;
+    if let Contents::Provider(tree) = &image.contents {
+        return layout(Path::new(name), tree);
     }
+    let tree = image.unfold(scratch.path())?;
+    let root = tree.iter().map(|(path, _)| tree.size(path)).sum();
+    Ok(Subject {
+        source: name.into(),
+        form: Form::Container,
+        tree,
+        special: Vec::new(),
+        root_hash: None,
+        described: None,
+        uki: None,
+        sizes: Sizes { root, ..Sizes::default() },
+        _scratch: Some(scratch),
+    })
 }
 
 /// The root of a provider image with its kernel, which hosts have in the UKI alone: what another image is made from.
@@ -315,10 +329,11 @@ impl Root {
             form,
             tree: self.files.tree,
             special: self.files.special,
-            root_hash: self.hash,
+            root_hash: Some(self.hash),
             described: None,
             uki: None,
             sizes: Sizes { root: self.size, ..Sizes::default() },
+            _scratch: None,
         })
     }
 }
@@ -340,7 +355,7 @@ fn check_blocks(file: &File, offset: u64, length: u64, tree: &verity::Tree) -> R
 impl Subject {
     fn describe(&mut self, bytes: Vec<u8>, signature: Option<&[u8]>) -> Result<()> {
         let manifest = signing::parse_manifest(&bytes)?;
-        if manifest.root.root_hash != self.root_hash {
+        if Some(manifest.root.root_hash) != self.root_hash {
             return Err(Error::integrity("the manifest is that of another image"));
         }
         let signature = signature
@@ -419,7 +434,7 @@ mod tests {
     fn all_forms_of_one_image_are_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let Some(()) = build(folder.path()) else { return };
-        let open = |name: &str| resolve(&folder.path().join(name).display().to_string());
+        let open = |name: &str| resolve(&folder.path().join(name).display().to_string(), false);
         let bare = open("image/root.img").unwrap();
         assert!(bare.described.is_none() && bare.uki.is_none());
         for name in ["project", "project/build", "project/build/oci", "project/build/shop.oci.tar", "image"] {
@@ -448,7 +463,7 @@ mod tests {
         let middle = bytes.iter().rposition(|byte| *byte == 7).unwrap();
         bytes[middle] = 8;
         fs::write(&image, &bytes).unwrap();
-        let error = edge_model::error::render(&resolve(&image.display().to_string()).unwrap_err());
+        let error = edge_model::error::render(&resolve(&image.display().to_string(), false).unwrap_err());
         assert!(error.contains("is damaged"), "{error}");
         let blobs = folder.path().join("project/build/oci/blobs/sha256");
         for blob in fs::read_dir(blobs).unwrap().flatten() {
@@ -457,7 +472,7 @@ mod tests {
             fs::write(blob.path(), bytes).unwrap();
         }
         let error = edge_model::error::render(
-            &resolve(&folder.path().join("project").display().to_string()).unwrap_err(),
+            &resolve(&folder.path().join("project").display().to_string(), false).unwrap_err(),
         );
         assert!(error.contains("not what its name says"), "{error}");
     }

@@ -115,7 +115,8 @@ fn identity(page: &mut Page, report: &Report) {
     );
     page.line("from", &report.source);
     page.line("created", report.created.as_deref().unwrap_or(unknown));
-    page.line("root hash", format!("{} (every block checked)", report.root_hash));
+    let hash = report.root_hash.as_ref().map(|hash| format!("{hash} (every block checked)"));
+    page.line("root hash", hash.as_deref().unwrap_or("none: this is a container image"));
     page.line(
         "signature",
         match &report.signature {

@@ -59,7 +59,48 @@ pub(super) fn default_password(tree: &Tree, _: &Facts) -> Vec<String> {
         Password::Empty => Some(format!("{} has an empty password", account.name)),
         Password::Set => Some(format!("{} has a password", account.name)),
     });
-    what.collect()
+    what.chain(tree.below("system/oem").flat_map(|(path, _)| passwords_of_stages(tree, path))).collect()
+}
+
+/// Passwords that the stages of the image would set.
+fn passwords_of_stages(tree: &Tree, path: &str) -> Vec<String> {
+    let text = tree.text(path, SMALL).unwrap_or_default();
+    let Ok(document) = edge_model::document::tree::read(path, &text) else { return Vec::new() };
+    let (mut open, mut found) = (vec![&document], Vec::new());
+    while let Some(node) = open.pop() {
+        open.extend(node.items());
+        for entry in node.entries() {
+            let secret = matches!(entry.key.as_str(), "passwd" | "password" | "plain_text_passwd");
+            let locked = |value: &str| value.is_empty() || value.starts_with(['!', '*']);
+            if secret && entry.value.scalar().is_some_and(|value| !locked(value)) {
+                found.push(format!("/{path} sets a password"));
+            }
+            open.push(&entry.value);
+        }
+    }
+    found
+}
+
+pub(super) fn foreign_owner(tree: &Tree, _: &Facts) -> Vec<String> {
+    const ROOTS: [&str; 14] = [
+        "etc",
+        "etc/group",
+        "etc/passwd",
+        "etc/shadow",
+        "etc/sudoers",
+        "etc/sudoers.d",
+        "etc/systemd/system",
+        "root",
+        "usr",
+        "usr/bin",
+        "usr/bin/sudo",
+        "usr/lib",
+        "usr/lib/systemd/system",
+        "usr/sbin",
+    ];
+    let owner = |path: &str| tree.get(path).map_or(0, |node| node.uid);
+    let found = ROOTS.iter().map(|path| (owner(path), path)).filter(|(uid, _)| *uid != 0);
+    found.map(|(uid, path)| format!("/{path} belongs to the account with the number {uid}")).collect()
 }
 
 pub(super) fn ssh_host_key(tree: &Tree, _: &Facts) -> Vec<String> {

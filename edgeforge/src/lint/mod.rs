@@ -12,7 +12,7 @@ use edge_model::manifest::ImageManifest;
 use edge_model::{Error, Result};
 use serde::Serialize;
 
-use crate::inspect::{self, Sizes, Subject, Uki, print_json, project_file};
+use crate::inspect::{self, Form, Sizes, Subject, Uki, print_json, project_file};
 use crate::tree::Tree;
 use table::CHECKS;
 
@@ -175,12 +175,16 @@ pub(crate) fn require(findings: &[Finding]) -> Result<()> {
 ///
 /// # Errors
 /// When the image or its project cannot be read.
-pub(crate) fn run(name: &str, json: bool) -> Result<bool> {
+pub(crate) fn run(name: &str, plain_http: bool, json: bool) -> Result<bool> {
     let forge =
         project_file(name).map(|path| Forge::parse("forge.yaml", &edge_host::files::read_text(&path)?));
     let forge = forge.transpose()?;
     check_ignored(forge.as_ref().map_or(&[], |forge| &forge.lint_ignore))?;
-    let subject = inspect::resolve(name)?;
+    let subject = inspect::resolve(name, plain_http)?;
+    if subject.form == Form::Container {
+        return Err(Error::invalid(format!("{name} is a container image, and no host starts that"))
+            .help("check the image that is made from it"));
+    }
     let findings = check_tree(&subject.tree, &Facts::of(&subject, forge.as_ref()));
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     if json {

@@ -28,6 +28,12 @@ pub(super) const CHECKS: &[Check] = &[
         "lock the account in the image, and set passwords in user data or in the operator's answers",
     ),
     error(
+        "foreign-owner",
+        checks::foreign_owner,
+        "whoever owns these files on a host can become root, and sudo refuses to work",
+        "make the base as root, or as root of a user namespace, so that its files belong to root",
+    ),
+    error(
         "ssh-host-key",
         checks::ssh_host_key,
         "hosts with the same key cannot be told apart, and whoever has the image can pretend to be one of them",
