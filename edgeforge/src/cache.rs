@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
@@ -40,7 +40,7 @@ impl Key {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cache {
     root: PathBuf,
     /// Results of earlier runs may be used.
@@ -55,6 +55,8 @@ const LIMIT: &str = "EDGEFORGE_CACHE_LIMIT";
 const DEFAULT_LIMIT: u64 = 20 << 30;
 /// Locked by all builds together, and by who removes something alone.
 const USE_LOCK: &str = ".use.lock";
+/// How long half a download is kept.
+const PART_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Folders whose files are kept one by one.
 const SHELVES: [&str; 3] = ["packages", "blobs", "components"];
 
@@ -95,7 +97,7 @@ impl Cache {
     /// The same cache, with earlier results allowed whatever the user said: for tools, which are not part of
     /// any result.
     pub(crate) fn reusing(&self) -> Self {
-        Self { root: self.root.clone(), reuse: true, limit: self.limit, used: self.used.clone() }
+        Self { reuse: true, ..self.clone() }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -123,6 +125,7 @@ impl Cache {
         let temporary = self.root.join(format!(".{name}.part"));
         remove(&temporary)?;
         make(&temporary).inspect_err(|_| drop(remove(&temporary)))?;
+        keep_on_disk(&temporary).with_context(|| format!("cannot keep the result of {name}"))?;
         self.take_away(&path)?;
         fs::rename(&temporary, &path).with_context(|| format!("cannot keep the result of {name}"))?;
         Ok(Cached { path, fresh: true })
@@ -138,7 +141,8 @@ impl Cache {
         Ok(lock)
     }
 
-    /// Removes what was not used for longest, until the cache is within its limit, and what interrupted builds left.
+    /// Removes what was not used for longest, until the cache is within its limit, and what interrupted builds left;
+    /// half a download, when nobody went on with it for a week.
     /// Nothing is removed while another build runs.
     ///
     /// # Errors
@@ -169,9 +173,9 @@ impl Cache {
         for folder in SHELVES.map(|shelf| self.root.join(shelf)).iter().chain([&self.root]) {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
+                let is_part = name.starts_with('.') && name.ends_with(".part");
                 // A download that broke off goes on where it stopped.
-                let is_step = folder == &self.root && name.starts_with('.') && name.ends_with(".part");
-                if name.starts_with(".tmp") || is_step {
+                if name.starts_with(".tmp") || is_part && (folder == &self.root || is_abandoned(&entry)) {
                     // What cannot be removed now is looked at again next time.
                     let _ = remove(&entry.path());
                 }
@@ -204,6 +208,35 @@ impl Cache {
             }
         }
     }
+}
+
+fn is_abandoned(part: &fs::DirEntry) -> bool {
+    let modified = part.metadata().ok().and_then(|metadata| metadata.modified().ok());
+    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > PART_KEPT)
+}
+
+/// A result that has its name after a power cut has its bytes, too.
+fn keep_on_disk(path: &Path) -> std::io::Result<()> {
+    /// From so many files on, the whole file system is written out at once.
+    const MANY: usize = 64;
+    let mut open = vec![path.to_owned()];
+    let mut all = Vec::new();
+    while let Some(path) = open.pop() {
+        let metadata = fs::symlink_metadata(&path)?;
+        if metadata.is_symlink() {
+            continue;
+        }
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                open.push(entry?.path());
+            }
+        }
+        all.push(path);
+        if all.len() > MANY {
+            return Ok(rustix::fs::syncfs(File::open(&all[0])?)?);
+        }
+    }
+    all.iter().try_for_each(|path| File::open(path)?.sync_all())
 }
 
 /// Bytes that a file, or everything in a folder, takes from the disk.
@@ -265,12 +298,20 @@ mod tests {
         let new = cache.step("s", Key::of("2"), make).unwrap().path;
         File::open(&old).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         fs::create_dir(folder.path().join(".tmpLeft")).unwrap();
+        let blobs = folder.path().join("blobs");
+        fs::create_dir(&blobs).unwrap();
+        let (half, abandoned) = (blobs.join(".half.part"), blobs.join(".abandoned.part"));
+        for part in [&half, &abandoned] {
+            fs::write(part, "").unwrap();
+        }
+        File::options().write(true).open(&abandoned).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let other = Cache::at(folder.path().to_owned(), true, 300_000).unwrap();
         cache.prune().unwrap();
-        assert!(old.exists() && new.exists());
+        assert!(old.exists() && new.exists() && abandoned.exists());
         drop(other);
         cache.prune().unwrap();
         assert!(!old.exists() && new.exists() && !folder.path().join(".tmpLeft").exists());
+        assert!(half.exists() && !abandoned.exists());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use edge_model::manifest::{Blob, FORMAT, ImageManifest, Ukis};
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
 use edge_slot_image::sha256;
 use edge_slot_image::signing::SigningKey;
@@ -122,9 +122,14 @@ pub(crate) fn put_bytes(blobs: &Path, media_type: &str, bytes: &[u8]) -> Result<
     Ok(Descriptor::new(media_type, blob))
 }
 
+/// A file of the cache, which has to be what it was when it was made.
 fn put_file(blobs: &Path, media_type: &str, source: &Path, blob: Blob) -> Result<Descriptor> {
     let target = blobs.join(edge_model::ids::to_hex(&blob.digest.0));
-    fs::copy(source, target).with_context(|| format!("cannot copy {}", source.display()))?;
+    fs::copy(source, &target).with_context(|| format!("cannot copy {}", source.display()))?;
+    if blob_of(&target)? != blob {
+        return Err(Error::integrity(format!("{} is damaged", source.display()))
+            .help("build again with --no-cache; if it repeats, check disk and memory of this machine"));
+    }
     Ok(Descriptor::new(media_type, blob))
 }
 
