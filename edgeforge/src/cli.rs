@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use edge_model::forge::{Base, Envelope};
+use edge_model::forge::{Base, Envelope, Source};
 use edge_model::{Context, Error, Result};
 
 use crate::apt::Lookup;
@@ -48,6 +48,7 @@ const INSPECT_EXAMPLES: &str = "Examples:
   edgeforge inspect shop
   edgeforge inspect shop/build/shop-1.0.0-amd64.iso --top 40
   edgeforge inspect shop-1.0.0-amd64.oci.tar --pci 8086:15f3
+  edgeforge inspect oci:registry.example/edge/shop:1.0.0
   edgeforge inspect shop --json";
 
 #[derive(Subcommand)]
@@ -75,18 +76,23 @@ enum Command {
         /// Push the container image to a registry afterwards
         #[arg(long, value_name = "REFERENCE")]
         push_container: Option<String>,
-        /// Talk to the registry without TLS
-        #[arg(long)]
-        plain_http: bool,
+        #[command(flatten)]
+        places: Places,
         /// Check the project and print what would be built
         #[arg(long)]
         dry_run: bool,
     },
     /// Fetch everything that a build needs, for building with --offline
-    Fetch { directory: PathBuf },
+    Fetch {
+        directory: PathBuf,
+        #[command(flatten)]
+        places: Places,
+    },
     /// Take the newest inputs into forge.lock, and show what changed
     Update {
         directory: PathBuf,
+        #[command(flatten)]
+        places: Places,
         /// Only show
         #[arg(long)]
         dry_run: bool,
@@ -128,8 +134,12 @@ enum Command {
     /// Show what is in an image: packages, kernel, units, accounts, listening sockets, privileged files
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect {
-        /// A project, its build folder, an .iso, a .raw, an .oci.tar, an OCI layout or a root.img
+        /// A project, its build folder, an .iso, a .raw, an .oci.tar, an OCI layout, a root.img, or oci:REFERENCE,
+        /// oci-layout:FOLDER and docker-archive:FILE, also of container images
         image: String,
+        /// Talk to the registry without TLS
+        #[arg(long)]
+        plain_http: bool,
         /// Show the drivers for a PCI device, as `lspci -nn` prints it: VENDOR:DEVICE or VENDOR:DEVICE:CLASS
         #[arg(long, value_name = "ID")]
         pci: Option<PciId>,
@@ -138,12 +148,22 @@ enum Command {
         top: usize,
     },
     /// Show what differs between two images: packages, files, kernel configuration, sizes
-    Diff { before: String, after: String },
+    Diff {
+        /// As for inspect
+        before: String,
+        after: String,
+        /// Talk to registries without TLS
+        #[arg(long)]
+        plain_http: bool,
+    },
     /// Check an image; the exit status is 1 when there are errors
     Lint {
         /// As for inspect; the settings of a project count
         #[arg(required_unless_present = "list")]
         image: Option<String>,
+        /// Talk to the registry without TLS
+        #[arg(long)]
+        plain_http: bool,
         /// Print all checks
         #[arg(long, conflicts_with = "image")]
         list: bool,
@@ -161,6 +181,46 @@ enum Command {
     Completions { shell: clap_complete::Shell },
     /// Write manual pages, one for each command
     Manual { folder: std::path::PathBuf },
+}
+
+/// Where inputs come from, and how: for this time, instead of what forge.yaml or the machine says.
+#[derive(clap::Args)]
+struct Places {
+    /// The mirror of the base's packages, instead of that of this machine's apt
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// The Debian mirror of the builder's tools
+    #[arg(long, value_name = "URL")]
+    tools_mirror: Option<String>,
+    /// Talk without TLS to the registry that is pushed to; when nothing is pushed, to that of the base
+    #[arg(long)]
+    plain_http: bool,
+}
+
+impl Places {
+    fn apply<'r>(&self, project: &mut Project, pushed: impl IntoIterator<Item = &'r String>) -> Result<()> {
+        let mut base = project.forge.base();
+        base.mirror = self.mirror.clone().or(base.mirror);
+        base.tools_mirror = self.tools_mirror.clone().or(base.tools_mirror);
+        let mut references: Vec<String> = pushed.into_iter().cloned().collect();
+        if let (true, Source::Registry(reference)) = (references.is_empty(), &base.from) {
+            references.push(reference.clone());
+        }
+        for reference in references.iter().filter(|_| self.plain_http) {
+            project.forge.speak_plain_http(registry_of(reference)?);
+        }
+        if self.mirror.is_some() || self.tools_mirror.is_some() {
+            project.forge.set_base(base);
+        }
+        Ok(())
+    }
+}
+
+fn registry_of(reference: &str) -> Result<String> {
+    let parsed: oci_client::Reference = reference
+        .parse()
+        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    Ok(parsed.registry().to_owned())
 }
 
 /// The person has pressed Ctrl-C.
@@ -181,19 +241,25 @@ pub(crate) fn run() -> Result<ExitCode> {
             let usable = documents::validate(&files, kind, arguments.json)?;
             return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Lint { image: Some(image), .. } => {
-            let usable = lint::run(&image, arguments.json)?;
+        Command::Lint { image: Some(image), plain_http, .. } => {
+            let usable = lint::run(&image, plain_http, arguments.json)?;
             return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Lint { image: None, .. } => lint::list(arguments.json),
-        Command::Inspect { image, pci, top } => inspect::run(&image, &Question { pci, top }, arguments.json),
-        Command::Diff { before, after } => inspect::diff::run(&before, &after, arguments.json),
+        Command::Inspect { image, plain_http, pci, top } => {
+            inspect::run(&image, plain_http, &Question { pci, top }, arguments.json)
+        }
+        Command::Diff { before, after, plain_http } => {
+            inspect::diff::run(&before, &after, plain_http, arguments.json)
+        }
         Command::Convert { file, to } => documents::convert(&file, to),
         Command::Schema { document } => documents::schema(document),
         Command::Init { directory } => init(&directory),
-        Command::Fetch { directory } => fetch(&directory, Freshness::Locked, false, arguments.json),
-        Command::Update { directory, dry_run } => {
-            fetch(&directory, Freshness::Newest, dry_run, arguments.json)
+        Command::Fetch { directory, places } => {
+            fetch(&directory, &places, Freshness::Locked, false, arguments.json)
+        }
+        Command::Update { directory, places, dry_run } => {
+            fetch(&directory, &places, Freshness::Newest, dry_run, arguments.json)
         }
         Command::Unpack { image, folder, plain_http } => unpack::unpack(&image, &folder, plain_http),
         Command::Build {
@@ -204,13 +270,12 @@ pub(crate) fn run() -> Result<ExitCode> {
             push,
             container,
             push_container,
-            plain_http,
+            places,
             dry_run,
         } => {
             let container = container || push_container.is_some();
-            let options =
-                Options { no_cache, offline, locked, push: None, push_container, container, plain_http };
-            run_build(&directory, &options, push, dry_run, arguments.json)
+            let options = Options { no_cache, offline, locked, push: None, push_container, container };
+            run_build(&directory, &options, &places, push, dry_run, arguments.json)
         }
         Command::Import { directory, to, dry_run } => {
             import::run(&directory, to.as_deref(), dry_run, arguments.json)
@@ -236,12 +301,17 @@ fn init(directory: &Path) -> Result<()> {
 fn run_build(
     directory: &Path,
     options: &Options,
+    places: &Places,
     push: Option<Option<String>>,
     dry_run: bool,
     json: bool,
 ) -> Result<()> {
     let buildables = import::buildables(directory)?;
-    let jobs = jobs(buildables, options, push)?;
+    let mut jobs = jobs(buildables, options, push)?;
+    for (project, options) in &mut jobs {
+        let pushed = options.push.iter().chain(&options.push_container);
+        places.apply(project, pushed)?;
+    }
     let Some((first, _)) = jobs.first() else { return Ok(()) };
     if first.signing_key.is_none() {
         eprintln!(
@@ -255,7 +325,11 @@ fn run_build(
     if dry_run {
         for (project, options) in &jobs {
             Content::find(project)?;
-            let base = project.forge.base().from;
+            let base = project.forge.base();
+            if !options.offline {
+                tools::check_archives(&base)?;
+            }
+            let base = base.from;
             println!("{} from {base} → {}", project.forge.artifact_name(), project.output().display());
             options.push.iter().for_each(|reference| println!("  pushed to {reference}"));
         }
@@ -301,9 +375,10 @@ fn jobs(
     buildables.into_iter().map(job).collect()
 }
 
-fn fetch(directory: &Path, freshness: Freshness, dry_run: bool, json: bool) -> Result<()> {
+fn fetch(directory: &Path, places: &Places, freshness: Freshness, dry_run: bool, json: bool) -> Result<()> {
     let mut drift = Vec::new();
-    for Buildable { project, .. } in import::buildables(directory)? {
+    for Buildable { mut project, .. } in import::buildables(directory)? {
+        places.apply(&mut project, [])?;
         drift.extend(build::fetch(&project, freshness, dry_run, &Progress::new())?);
     }
     if json {
@@ -326,7 +401,9 @@ fn tell_next_steps(project: &Project, summary: &Summary, pushed: bool) {
     }
     let iso = summary.iso.display();
     eprintln!("Next:");
-    eprintln!("  a USB stick        sudo dd if={iso} of=/dev/DISK bs=4M oflag=direct status=progress");
+    for (goal, command) in summary.outputs.iter().filter_map(|output| output.next.as_ref()) {
+        eprintln!("  {goal:<18} {command}");
+    }
     eprintln!(
         "  a virtual machine  qemu-system-x86_64 -m 4096 -bios /usr/share/ovmf/OVMF.fd -cdrom {iso} -drive file=DISK,if=virtio"
     );
@@ -399,6 +476,25 @@ mod tests {
         };
         let buildables = references.iter().map(buildable).collect();
         (folder, buildables)
+    }
+
+    #[test]
+    fn places_of_this_time_count_more_than_those_of_the_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "name: a\nversion: '1'\nbase: {from: 'oci:base.example:5000/x:1', mirror: 'https://one.example'}\n";
+        std::fs::write(folder.path().join("forge.yaml"), text).unwrap();
+        let mut project = Project::load(folder.path()).unwrap();
+        let mirror = Some("https://two.example".to_owned());
+        let places = Places { mirror: mirror.clone(), tools_mirror: None, plain_http: true };
+        let hosts = |project: &Project| -> Vec<String> {
+            project.forge.registries.iter().map(|registry| registry.host.clone()).collect()
+        };
+        places.apply(&mut project, []).unwrap();
+        assert_eq!(project.forge.base().mirror, mirror);
+        assert_eq!(hosts(&project), ["base.example:5000"]);
+        let mut project = Project::load(folder.path()).unwrap();
+        places.apply(&mut project, [&"push.example/x:1".to_owned()]).unwrap();
+        assert_eq!(hosts(&project), ["push.example"]);
     }
 
     #[test]

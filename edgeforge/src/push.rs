@@ -18,19 +18,16 @@ const PIECE: usize = 4 << 20;
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for a wrong reference, [`edge_model::Class::Environment`] when the
 /// registry refuses.
-pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>, plain_http: bool) -> Result<()> {
+pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>) -> Result<()> {
     let target: Reference = reference
         .parse()
         .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
     let settings = endpoint.of(target.registry());
-    let plain_http = plain_http || settings.plain_http;
-    let extra_root_certificates = certificates(&endpoint.ca(&settings)?.unwrap_or_default());
-    if settings.ca.is_some() && extra_root_certificates.is_empty() {
-        return Err(Error::invalid(format!("the CA of {} has no certificate", settings.host))
-            .help("give a file with certificates in PEM form"));
-    }
+    let certificate =
+        |pem: String| Certificate { encoding: CertificateEncoding::Pem, data: pem.into_bytes() };
+    let extra_root_certificates = endpoint.certificates(&settings)?.into_iter().map(certificate).collect();
     let client = Client::new(ClientConfig {
-        protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
+        protocol: if settings.plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
         extra_root_certificates,
         ..ClientConfig::default()
     });
@@ -43,16 +40,6 @@ pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>, plai
             "check the address; --plain-http, or plain-http in `registries`, is for registries without TLS",
         )
     })
-}
-
-/// The library takes one certificate at a time.
-fn certificates(bundle: &[u8]) -> Vec<Certificate> {
-    const END: &str = "-----END CERTIFICATE-----";
-    let text = String::from_utf8_lossy(bundle);
-    let blocks = text.split_inclusive(END).filter(|block| block.ends_with(END));
-    let certificate =
-        |block: &str| Certificate { encoding: CertificateEncoding::Pem, data: block.trim_start().into() };
-    blocks.map(certificate).collect()
 }
 
 async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
@@ -96,18 +83,4 @@ fn read_in_pieces(path: &Path) -> Result<impl futures_util::Stream<Item = Piece>
         }
     });
     Ok(futures_util::stream::iter(pieces))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_certificate_of_a_bundle_counts() {
-        let one = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
-        let found = certificates(format!("{one}\n# and\n{one}\nrest").as_bytes());
-        assert_eq!(found.len(), 2);
-        assert!(found[0].data.starts_with(b"-----BEGIN"));
-        assert!(certificates(b"").is_empty());
-    }
 }

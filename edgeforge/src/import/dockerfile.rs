@@ -11,10 +11,20 @@ pub(crate) struct Dockerfile {
     pub(crate) other: Vec<(u32, String)>,
 }
 
-/// What CanvOS' own Dockerfile does: certificates, a list of GPUs from the overlay, packages for storage, and a
-/// word for the kernel that images have anyway.
-const STOCK: [&str; 4] =
-    ["/certs", "STORAGE_PROVIDER", "/etc/cos/bootargs.cfg", "custom-hardware-specs-lookup.json"];
+/// What CanvOS' own Dockerfile does: certificates, and a list of GPUs from the overlay.
+///
+/// <https://github.com/spectrocloud/CanvOS/blob/main/Dockerfile>
+const STOCK: [&str; 4] = [
+    "RUN mkdir -p /certs",
+    "COPY certs/ /certs/",
+    "RUN rm -rf /certs",
+    "COPY overlay/files/etc/spectrocloud/custom-hardware-specs-lookup.json \
+     /etc/spectrocloud/custom-hardware-specs-lookup.json",
+];
+/// How its long ones begin: packages for storage, which a key of `.arg` chooses, and a word for the kernel that images
+/// have anyway.
+const STOCK_BEGINNINGS: [&str; 2] =
+    ["RUN if [ \"${STORAGE_PROVIDER}\" = \"portworx\" ]; then", "RUN if [ -f /etc/cos/bootargs.cfg ]"];
 /// Instructions that put nothing into an image.
 const WITHOUT_CONTENT: [&str; 6] = ["ARG", "LABEL", "MAINTAINER", "SHELL", "EXPOSE", "STOPSIGNAL"];
 const MOST_SHOWN: usize = 100;
@@ -36,10 +46,7 @@ impl Dockerfile {
         let (verb, rest) = instruction.split_once(char::is_whitespace).unwrap_or((instruction, ""));
         let verb = verb.to_ascii_uppercase();
         let from_base = verb == "FROM" && matches!(rest.trim(), "$BASE" | "${BASE}");
-        if from_base
-            || WITHOUT_CONTENT.contains(&verb.as_str())
-            || STOCK.iter().any(|part| rest.contains(part))
-        {
+        if from_base || WITHOUT_CONTENT.contains(&verb.as_str()) || is_stock(instruction) {
             return;
         }
         if verb == "RUN"
@@ -55,6 +62,22 @@ impl Dockerfile {
         }
         self.other.push((line, shown));
     }
+}
+
+fn is_stock(instruction: &str) -> bool {
+    let words = instruction.split_whitespace().collect::<Vec<_>>().join(" ");
+    STOCK.contains(&words.as_str())
+        || STOCK_BEGINNINGS.iter().any(|beginning| words.starts_with(beginning))
+        || trusts_certificates(&words).is_some()
+}
+
+/// `RUN if [ "${OS_DISTRIBUTION}" = "NAME" ]; then cp -a /certs/. FOLDER && UPDATE; fi`, and nothing else.
+fn trusts_certificates(instruction: &str) -> Option<()> {
+    let rest = instruction.strip_prefix("RUN if [ \"${OS_DISTRIBUTION}\" = \"")?;
+    let commands = rest.split_once("\" ]; then cp -a /certs/. ")?.1.strip_suffix("; fi")?;
+    let (folder, update) = commands.split_once(" && ")?;
+    let plain = !folder.contains([' ', ';', '&', '|', '$']);
+    (plain && ["update-ca-certificates", "update-ca-trust"].contains(&update)).then_some(())
 }
 
 /// Instructions with the number of their first line: continued lines joined, comments and documents left out.
@@ -142,8 +165,21 @@ mod tests {
     #[test]
     fn what_every_checkout_does_is_nothing_to_tell() {
         let text = "ARG BASE\nFROM $BASE\nARG OS_DISTRIBUTION\nRUN mkdir -p /certs\nCOPY certs/ /certs/\n\
+            RUN if [ \"${OS_DISTRIBUTION}\" = \"ubuntu\" ]; then \\\n    cp -a /certs/. /usr/local/share/ca-certificates/ && \\\n\
+            \x20   update-ca-certificates; \\\n    fi\nRUN rm -rf /certs\n\
+            COPY overlay/files/etc/spectrocloud/custom-hardware-specs-lookup.json /etc/spectrocloud/custom-hardware-specs-lookup.json\n\
+            RUN if [ -f /etc/cos/bootargs.cfg ] && ! grep -Fq x /etc/cos/bootargs.cfg; then \\\n  sed; \\\n fi\n\
             # RUN apt-get install nginx -y\nRUN if [ \"${STORAGE_PROVIDER}\" = \"portworx\" ]; then \\\n    # why\n    echo; \\\n    fi\n";
         assert_eq!(Dockerfile::read(text), Dockerfile::default());
+    }
+
+    #[test]
+    fn what_only_looks_like_it_is_named() {
+        let text = "RUN apt-get install -y nginx && cp x /etc/nginx/certs/\nCOPY ca.pem /etc/ssl/certs/\n\
+            RUN if [ \"${OS_DISTRIBUTION}\" = \"ubuntu\" ]; then cp -a /certs/. /x && update-ca-certificates && reboot; fi\n\
+            COPY certs/ /certs/more/\n";
+        let lines: Vec<u32> = Dockerfile::read(text).other.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -83,9 +83,13 @@ fn project(folder: &CanvosFolder, plan: Plan) -> Result<Project> {
     let new: Vec<PlannedFile> = plan.files.iter().filter(|file| !file.stays()).cloned().collect();
     let generated = tempfile::tempdir().context("cannot create a temporary folder")?;
     write::fill(folder, &new, generated.path())?;
-    let mut overlay: BTreeMap<_, _> = std::mem::take(&mut project.overlay).into_iter().collect();
-    overlay.extend(files_below(&generated.path().join("overlay/files"))?);
-    project.overlay = overlay.into_iter().collect();
+    for (overlay, folder) in
+        [(&mut project.overlay, "overlay/files"), (&mut project.medium_overlay, "overlay/files-iso")]
+    {
+        let mut all: BTreeMap<_, _> = std::mem::take(overlay).into_iter().collect();
+        all.extend(files_below(&generated.path().join(folder))?);
+        *overlay = all.into_iter().collect();
+    }
     let planned = |path: &str| plan.files.iter().any(|file| file.path == format!("overlay/files-iso/{path}"));
     project.medium_overlay.retain(|(path, _)| planned(path));
     project.generated = Some(generated);

@@ -324,9 +324,12 @@ impl Planner<'_> {
         if self.folder.files.contains(file) {
             let path = format!("overlay/files{}", paths::IMAGE_CUSTOM_CONFIG);
             self.files.insert(path, Origin::Folder(file.to_owned()));
+            let on_the_medium = format!("overlay/files-iso/{}", paths::MEDIUM_EDGE_CUSTOM_CONFIG);
+            self.files.insert(on_the_medium, Origin::Folder(file.to_owned()));
             let to = format!(
-                "{} in the image; signatures of content are not checked yet",
-                paths::IMAGE_CUSTOM_CONFIG
+                "{} in the image, /{} on the medium; signatures of content are not checked yet",
+                paths::IMAGE_CUSTOM_CONFIG,
+                paths::MEDIUM_EDGE_CUSTOM_CONFIG
             );
             self.changed(file, to);
         }

@@ -7,8 +7,8 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 use edge_model::{Error, Result};
 use oci_client::secrets::RegistryAuth;
 
-/// Under this name docker keeps the login of its own registry.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+/// Under these names docker, and podman, keep the login of docker's registry.
+const DOCKER_HUB: [&str; 2] = ["https://index.docker.io/v1/", "docker.io"];
 
 /// The login for a registry. `REGISTRY_USER` and `REGISTRY_PASSWORD` come first, for machines without a login, at the
 /// one host that `REGISTRY_HOST` names: no other registry is to see them. A secret has no place on a command line.
@@ -23,14 +23,18 @@ pub(crate) fn of(host: &str) -> Result<RegistryAuth> {
         return Ok(RegistryAuth::Basic(user, password));
     }
     for path in places() {
-        match File::open(&path) {
-            Ok(file) => {
-                if let Some(login) = from_file(file, host)? {
-                    return Ok(login);
+        for name in names(host) {
+            match File::open(&path) {
+                Ok(file) => {
+                    if let Some(login) = from_file(file, name)? {
+                        return Ok(login);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(Error::environment(format!("cannot open {}: {error}", path.display())));
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::environment(format!("cannot open {}: {error}", path.display()))),
         }
     }
     Ok(RegistryAuth::Anonymous)
@@ -50,9 +54,13 @@ fn places() -> Vec<PathBuf> {
     .collect()
 }
 
+/// Under which names a login may stand.
+fn names(host: &str) -> Vec<&str> {
+    if matches!(host, "index.docker.io" | "docker.io") { DOCKER_HUB.into() } else { vec![host] }
+}
+
 fn from_file(file: File, host: &str) -> Result<Option<RegistryAuth>> {
-    let name = if matches!(host, "index.docker.io" | "docker.io") { DOCKER_HUB } else { host };
-    match get_credential_from_reader(file, name) {
+    match get_credential_from_reader(file, host) {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             Ok(Some(RegistryAuth::Basic(user, password)))
         }
@@ -84,9 +92,15 @@ mod tests {
         let secret = data_encoding::BASE64.encode(b"site:word");
         std::fs::write(&path, format!("{{\"auths\":{{\"registry.example\":{{\"auth\":\"{secret}\"}}}}}}"))
             .unwrap();
-        let login = |host: &str| from_file(File::open(&path).unwrap(), host).unwrap();
+        let login = |host: &str| {
+            names(host).into_iter().find_map(|name| from_file(File::open(&path).unwrap(), name).unwrap())
+        };
         assert_eq!(login("registry.example"), Some(RegistryAuth::Basic("site".into(), "word".into())));
         assert_eq!(login("other.example"), None);
+        for name in DOCKER_HUB {
+            std::fs::write(&path, format!("{{\"auths\":{{\"{name}\":{{\"auth\":\"{secret}\"}}}}}}")).unwrap();
+            assert!(login("docker.io").is_some(), "{name}");
+        }
         let helper = "{\"credHelpers\":{\"registry.example\":\"not-there\"}}";
         std::fs::write(&path, helper).unwrap();
         assert!(from_file(File::open(&path).unwrap(), "registry.example").is_err());

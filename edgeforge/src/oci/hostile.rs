@@ -140,7 +140,7 @@ fn fetch(host: &str, mirrors: &[&str], folder: &Path, patience: Patience) -> Res
         mirrors: mirrors.iter().map(|mirror| (*mirror).to_owned()).collect(),
         ca: None,
     }];
-    let endpoint = Endpoint { settings: &settings, project: folder, patience };
+    let endpoint = Endpoint { settings: &settings, project: Some(folder), patience };
     pull(&format!("{host}/edge/image:1"), &endpoint, folder, &Progress::new())
 }
 

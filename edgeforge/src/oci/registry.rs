@@ -22,6 +22,7 @@ use super::download;
 use super::image::{
     self, Contents, DOCUMENT_LIMIT, Descriptor, Document, Image, Layer, MANIFEST_TYPES, Stored,
 };
+use crate::contents;
 use crate::progress::Progress;
 
 /// Blobs that are fetched at the same time.
@@ -63,14 +64,27 @@ impl Default for Patience {
 #[derive(Debug)]
 pub(crate) struct Endpoint<'a> {
     pub(crate) settings: &'a [Settings],
-    /// Paths in the settings are relative to it.
-    pub(crate) project: &'a Path,
+    /// Paths in the settings are relative to it, and its folder `certs/` counts for all registries.
+    pub(crate) project: Option<&'a Path>,
     pub(crate) patience: Patience,
+}
+
+/// The certificates of a bundle in PEM form, one by one: libraries take them so.
+fn pem_blocks(bundle: &[u8]) -> Vec<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let text = String::from_utf8_lossy(bundle);
+    let blocks = text.split_inclusive(END).filter(|block| block.ends_with(END));
+    blocks.filter_map(|block| Some(block[block.find("-----BEGIN")?..].to_owned())).collect()
 }
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn of_project(settings: &'a [Settings], project: &'a Path) -> Self {
-        Self { settings, project, patience: Patience::default() }
+        Self { settings, project: Some(project), patience: Patience::default() }
+    }
+
+    /// For registries that belong to no project.
+    pub(crate) fn alone(settings: &'a [Settings]) -> Self {
+        Self { settings, project: None, patience: Patience::default() }
     }
 
     pub(crate) fn of(&self, host: &str) -> Settings {
@@ -78,10 +92,25 @@ impl<'a> Endpoint<'a> {
         found.cloned().unwrap_or_else(|| Settings { host: host.to_owned(), ..Settings::default() })
     }
 
-    /// The certificates of a registry's own CA.
-    pub(crate) fn ca(&self, settings: &Settings) -> Result<Option<Vec<u8>>> {
-        let path = settings.ca.as_ref().map(|ca| self.project.join(ca));
-        path.map(|path| edge_host::files::read(&path, ANSWER_LIMIT * 16)).transpose()
+    /// Certificates, beside the usual ones, that a registry may prove itself with: of its own CA, and those of the
+    /// project, whose network may have a proxy that looks into connections.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::InvalidInput`] when there are none where some should be.
+    pub(crate) fn certificates(&self, settings: &Settings) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        if let (Some(ca), Some(project)) = (&settings.ca, self.project) {
+            found = pem_blocks(&edge_host::files::read(&project.join(ca), ANSWER_LIMIT * 16)?);
+            if found.is_empty() {
+                return Err(Error::invalid(format!("the CA of {} has no certificate", settings.host))
+                    .help("give a file with certificates in PEM form"));
+            }
+        }
+        if let Some(project) = self.project {
+            let own = contents::certificates(project)?;
+            found.extend(own.iter().flat_map(|(_, bytes)| pem_blocks(bytes)));
+        }
+        Ok(found)
     }
 
     fn client(&self, settings: &Settings) -> Result<Client> {
@@ -100,12 +129,12 @@ impl<'a> Endpoint<'a> {
             .redirect(policy)
             .connect_timeout(self.patience.connect)
             .read_timeout(self.patience.silence);
-        if let Some(pem) = self.ca(settings)? {
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| {
-                Error::invalid(format!("the CA of {} has no certificate: {error}", settings.host))
-            })?;
-            builder = builder.tls_certs_merge(certificates);
-        }
+        let certificates = self.certificates(settings)?;
+        let certificates = certificates.iter().map(|pem| Certificate::from_pem(pem.as_bytes()));
+        let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|error| {
+            Error::invalid(format!("a certificate for {} cannot be used: {error}", settings.host))
+        })?;
+        builder = builder.tls_certs_merge(certificates);
         builder.build().map_err(|error| {
             Error::environment(format!("cannot prepare for talking to a registry: {}", chain(&error)))
         })
