@@ -6,20 +6,46 @@ use std::path::{Path, PathBuf};
 use edge_model::{Context, Result};
 use serde::Serialize;
 
-/// Suffix of an output, and what it is.
-const KINDS: [(&str, &str); 12] = [
-    (".iso", "installer for CD, USB stick and HTTP boot"),
-    (".raw", "disk as an installation leaves it; mostly holes"),
-    (".raw.zst", "the same disk, compressed"),
-    (".qcow2", "the same disk for QEMU and libvirt"),
-    (".vmdk", "the same disk for VMware"),
-    (".oci.tar", "provider image, for upgrades without a registry"),
-    ("oci", "provider image as an OCI layout"),
-    (".container.tar", "container image, for docker load"),
-    ("container", "container image as an OCI layout"),
-    ("manifest.json", "what is signed"),
-    ("sbom.spdx.json", "list of packages"),
-    ("SHA256SUMS", "checksums of all but the raw disk"),
+/// What is known about an output by the end of its name.
+struct Kind {
+    suffix: &'static str,
+    what: &'static str,
+    /// What to do with it: for what, and the command, with `{}` for the file.
+    next: Option<(&'static str, &'static str)>,
+}
+
+const fn kind(suffix: &'static str, what: &'static str) -> Kind {
+    Kind { suffix, what, next: None }
+}
+
+impl Kind {
+    const fn then(self, goal: &'static str, command: &'static str) -> Self {
+        Self { next: Some((goal, command)), ..self }
+    }
+}
+
+const KINDS: [Kind; 12] = [
+    kind(".iso", "installer for CD, USB stick and HTTP boot")
+        .then("a USB stick", "sudo dd if={} of=/dev/DISK bs=4M oflag=direct status=progress"),
+    kind(".raw", "disk as an installation leaves it; mostly holes")
+        .then("a disk", "sudo dd if={} of=/dev/DISK bs=4M conv=sparse oflag=direct status=progress"),
+    kind(".raw.zst", "the same disk, compressed").then(
+        "a disk",
+        "zstd -dc {} | sudo dd of=/dev/DISK bs=4M iflag=fullblock oflag=direct status=progress",
+    ),
+    kind(".qcow2", "the same disk for QEMU and libvirt").then(
+        "libvirt",
+        "virt-install --import --boot uefi --memory 4096 --osinfo linux2024 --disk {},bus=virtio",
+    ),
+    kind(".vmdk", "the same disk for VMware").then("VMware", "govc import.vmdk {} FOLDER"),
+    kind(".oci.tar", "provider image, for upgrades without a registry")
+        .then("an installed host", "copy {} to it, then: sudo edge-agent upgrade file:PATH --reboot"),
+    kind("oci", "provider image as an OCI layout"),
+    kind(".container.tar", "container image, for docker load").then("a scanner", "docker load --input {}"),
+    kind("container", "container image as an OCI layout"),
+    kind("manifest.json", "what is signed"),
+    kind("sbom.spdx.json", "list of packages"),
+    kind("SHA256SUMS", "checksums of all but the raw disk"),
 ];
 
 /// A file or folder of the output.
@@ -30,6 +56,9 @@ pub(crate) struct Output {
     pub(crate) size: u64,
     #[serde(skip)]
     pub(crate) what: &'static str,
+    /// For what it is used next, and the command for that.
+    #[serde(skip)]
+    pub(crate) next: Option<(&'static str, String)>,
 }
 
 /// What is in the output folder of a build named `name`.
@@ -38,11 +67,12 @@ pub(crate) struct Output {
 /// When the folder cannot be read.
 pub(crate) fn list(folder: &Path, name: &str) -> Result<Vec<Output>> {
     let mut found = Vec::new();
-    for (suffix, what) in KINDS {
+    for Kind { suffix, what, next } in KINDS {
         let file = if suffix.starts_with('.') { format!("{name}{suffix}") } else { suffix.to_owned() };
         let path = folder.join(file);
         if path.exists() {
-            found.push(Output { size: size_of(&path)?, path, what });
+            let next = next.map(|(goal, command)| (goal, command.replace("{}", &path.display().to_string())));
+            found.push(Output { size: size_of(&path)?, path, what, next });
         }
     }
     Ok(found)
@@ -76,6 +106,8 @@ mod tests {
             fs::write(folder.path().join(name), vec![1; size]).unwrap();
         }
         let found = list(folder.path(), "a-1-amd64").unwrap();
+        let (goal, command) = found[0].next.as_ref().unwrap();
+        assert!(*goal == "a USB stick" && command.contains("a-1-amd64.iso of=/dev/DISK"), "{command}");
         let found: Vec<_> = found
             .iter()
             .map(|output| (output.path.file_name().unwrap().to_str().unwrap(), output.size))

@@ -1,6 +1,7 @@
 //! The raw disk: what an installation would leave.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use edge_host::child::Child;
@@ -50,14 +51,12 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         fat(parts, Role::EfiRecovery, length, recovery_esp_files(parts)?)?.write(parts.tools, &image)?;
     } else if is(Role::Oem) {
         let content = parts.scratch.join("oem");
-        fs::create_dir_all(&content).context("cannot create a folder")?;
         let user_data = paths::OEM_USER_DATA.trim_start_matches("/oem/");
         let text = for_the_host(parts, Form::UserData, "user-data", &parts.project.user_data)?;
-        fs::write(content.join(user_data), text).context("cannot write user data")?;
+        put(&content.join(user_data), &text)?;
         let answers = content.join(paths::OEM_UNATTENDED.trim_start_matches("/oem/"));
-        fs::create_dir_all(answers.parent().unwrap_or(&content)).context("cannot create a folder")?;
         let text = for_the_host(parts, Form::Unattended, "unattended.yaml", &parts.project.unattended)?;
-        fs::write(answers, text).context("cannot write the operator's answers")?;
+        put(&answers, &text)?;
         ext4(parts, Role::Oem, length, Some(&content), &image)?;
     } else if is(Role::Persistent) {
         ext4(parts, Role::Persistent, length, None, &image)?;
@@ -67,6 +66,16 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         return Ok(None);
     }
     Ok(Some(image))
+}
+
+/// A file in a folder, with modes that do not depend on who builds: as an installation leaves them.
+fn put(path: &Path, text: &str) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).with_context(context)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).with_context(context)?;
+    fs::write(path, text).with_context(context)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(context)
 }
 
 /// A raw disk is a host already: it keeps no plain password. The salt follows from the image and the password, so
