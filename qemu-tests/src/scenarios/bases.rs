@@ -64,14 +64,24 @@ impl Project<'_> {
 /// and a folder of CanvOS are built upon, too.
 pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
     let name = "image-from-a-registry";
-    let reference = synthetic_kairos(ground, name)?;
-    let project = changed(ground, name, &reference)?;
+    let base = synthetic_kairos(ground, name)?;
+    layers_unpack_as_elsewhere(ground, name, &base)?;
+    story(ground, name, &base)?;
+    another_image_as_the_base(ground, name)?;
+    canvos::folder_builds(ground, &base.reference)
+}
+
+/// What every base in a registry goes through.
+fn story(ground: &Ground, name: &str, base: &Base) -> Result<()> {
+    let project = changed(ground, name, base)?;
     let inspected: Json =
         serde_json::from_slice(&project.edgeforge(&["inspect", &project.path(), "--json"])?)
             .context("edgeforge's answer cannot be read")?;
     let packages = inspected["packages"].to_string();
     ensure(packages.contains("\"jq\""), || "the package that was added is not in the image".into())?;
-    ensure(!packages.contains("\"smartmontools\""), || "a removed package is in the image".into())?;
+    for removed in &base.removable {
+        ensure(!packages.contains(&format!("\"{removed}\"")), || format!("{removed} is in the image"))?;
+    }
     let before = project.build(&[])?;
     let lock = fs::read_to_string(project.folder.join("forge.lock")).context("cannot read forge.lock")?;
     let pinned = lock.contains("\"digest\": \"sha256:");
@@ -82,9 +92,56 @@ pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
     let refused =
         project.build(&["--offline", "--locked"]).err().map(|error| error.to_string()).unwrap_or_default();
     ensure(refused.contains("overlay/files/new added"), || format!("drift was not refused: {refused}"))?;
-    builds_do_not_disturb_each_other(&project)?;
-    another_image_as_the_base(ground, name)?;
-    canvos::folder_builds(ground, &reference)
+    update_shows_what_changed(&project)?;
+    builds_do_not_disturb_each_other(&project)
+}
+
+/// A lock that is behind names a package of another version: the update shows it, and only then writes it.
+fn update_shows_what_changed(project: &Project<'_>) -> Result<()> {
+    let path = project.folder.join("forge.lock");
+    let lock = || fs::read_to_string(&path).context("cannot read forge.lock");
+    let mut old: Json = serde_json::from_str(&lock()?).context("forge.lock is no JSON")?;
+    let Some(package) = old["packages"]["packages"][0].as_object_mut() else {
+        return Err(Error::integrity("no added package is locked"));
+    };
+    let name = package["name"].to_string();
+    package["version"] = "0.1".into();
+    fs::write(&path, old.to_string()).context("cannot write forge.lock")?;
+    let before = lock()?;
+    for (dry, writes) in [(&["--dry-run"][..], false), (&[], true)] {
+        let folder = project.path();
+        let arguments = [&["update", folder.as_str()], dry].concat();
+        let said = String::from_utf8_lossy(&project.edgeforge(&arguments)?).into_owned();
+        let expected = format!("~ {} 0.1 → ", name.trim_matches('"'));
+        ensure(said.contains(&expected), || format!("the update does not show {expected:?}: {said}"))?;
+        ensure((lock()? != before) == writes, || format!("update {dry:?} wrote, or did not"))?;
+    }
+    Ok(())
+}
+
+/// Layers with whiteouts come out as umoci unpacks them: kinds, modes, sizes, links and contents.
+fn layers_unpack_as_elsewhere(ground: &Ground, name: &str, base: &Base) -> Result<()> {
+    let folder = ground.lab.work().join(name);
+    let (ours, bundle) = (folder.join("unpacked"), folder.join("bundle").display().to_string());
+    let source = format!("oci:{}", base.reference);
+    let target = ours.display().to_string();
+    Child::new(ground.lab.edgeforge())
+        .args(["unpack", &source, &target, "--plain-http"])
+        .deadline(DEADLINE)
+        .run()?;
+    let image = format!("{}:kairos", folder.join("layout").display());
+    ground.lab.tool("umoci")?.args(["unpack", "--rootless", "--image", &image, &bundle]).run()?;
+    let list = |root: &str| -> Result<String> {
+        let script = "cd \"$0\"; (find . -type d -printf 'd %m %P\\n' -o -printf '%y %m %s %n %l %P\\n'; find . -type f -exec sha256sum {} +) | sort";
+        let list = Child::new("sh").args(["-ec", script, root]).deadline(DEADLINE).run()?;
+        Ok(String::from_utf8_lossy(&list).into_owned())
+    };
+    let (ours, theirs) = (list(&target)?, list(&format!("{bundle}/rootfs"))?);
+    ensure(ours.lines().count() > 1000, || format!("{} entries were unpacked", ours.lines().count()))?;
+    let theirs: std::collections::BTreeSet<&str> = theirs.lines().collect();
+    let ours: std::collections::BTreeSet<&str> = ours.lines().collect();
+    let different: Vec<_> = ours.symmetric_difference(&theirs).take(10).collect();
+    ensure(different.is_empty(), || format!("umoci unpacks otherwise: {different:?}"))
 }
 
 /// A provider image in a registry and its container form are the same base.
@@ -130,22 +187,34 @@ fn builds_do_not_disturb_each_other(project: &Project<'_>) -> Result<()> {
     ensure(again == other, || format!("the builds differ: {again} and {other}"))
 }
 
+/// A base in a registry, and what is known of it beforehand.
+struct Base {
+    reference: String,
+    /// Installed in it, and not needed.
+    removable: Vec<&'static str>,
+    /// What a host that is made from it says.
+    says: Vec<&'static str>,
+}
+
 /// The same story, installed: the agent runs the stages that the base brings along.
 pub(super) fn kairos_base_runs(ground: &Ground) -> Result<()> {
     let name = "kairos-base-runs";
-    let reference = synthetic_kairos(ground, name)?;
-    runs(ground, name, &reference)
+    let base = synthetic_kairos(ground, name)?;
+    runs(ground, name, &base)
 }
 
-/// With an image that Kairos published.
+/// Both stories with an image that Kairos published.
 pub(super) fn real_kairos_base_runs(ground: &Ground) -> Result<()> {
     let reference = std::env::var(REAL_IMAGE)
         .map_err(|_| Error::environment(format!("{REAL_IMAGE} names no image of Kairos")))?;
-    runs(ground, "real-kairos-base-runs", &reference)
+    let base = Base { reference, removable: Vec::new(), says: Vec::new() };
+    let name = "real-kairos-base-runs";
+    story(ground, name, &base)?;
+    runs(ground, name, &base)
 }
 
-fn runs(ground: &Ground, name: &str, reference: &str) -> Result<()> {
-    let project = changed(ground, name, reference)?;
+fn runs(ground: &Ground, name: &str, base: &Base) -> Result<()> {
+    let project = changed(ground, name, base)?;
     let hash = project.build(&[])?;
     let iso = project.folder.join("build/kairos-shop-1.0.0-amd64.iso");
     // In a folder of its own: that of the project would be emptied.
@@ -155,27 +224,33 @@ fn runs(ground: &Ground, name: &str, reference: &str) -> Result<()> {
     let line = powered.serial.expect("edge: healthy", ground.patience(480))?;
     ensure(line.contains(&hash), || format!("another image came up: {line}"))?;
     let ssh = ground.ssh(&machine);
-    let report = "cat /run/oem-stage-ran; kairos-agent state get boot; kairos-agent state get kairos.version; \
-                  jq --version; id app; cat /etc/made-by-a-command; sudo cat /etc/app.conf; systemctl is-enabled kairos-agent.service";
+    let report = "cat /run/project-stage-ran /run/base-stage-ran; kairos-agent state get boot; . /etc/kairos-release; \
+                  test \"$(kairos-agent state get kairos.version)\" = \"$KAIROS_VERSION\" && echo \"the version is $KAIROS_VERSION\"; \
+                  jq --version; id app; cat /etc/made-by-a-command; sudo cat /etc/app.conf; systemctl is-enabled kairos-agent.service; \
+                  test -e /run/kairos-ran || echo nothing of Kairos ran; sudo grep -c '^%admin' /etc/sudoers.d/90-kairos-admin; \
+                  grep -c '^kairos:' /etc/passwd";
     let seen = ssh.outcome(report, ground.patience(60))?;
     let text = String::from_utf8_lossy(&seen.stdout).into_owned();
-    for expected in [
-        "stage boot ran",
+    let always = [
+        "the project's stage ran",
         "active_boot",
-        "v3.5.0",
+        "the version is v",
         "jq-",
-        "uid=900(app)",
+        "(app)",
         "made here",
         "colour=blue",
-        "masked",
-    ] {
+        "nothing of Kairos ran",
+        "\n1\n0",
+    ];
+    for expected in always.iter().chain(&base.says) {
         ensure(text.contains(expected), || format!("{expected:?} is not in {text}"))?;
     }
     Ok(())
 }
 
 /// Packages added and removed, a command, files, an account, hardening and Kubernetes from a file.
-fn changed<'a>(ground: &'a Ground, name: &str, reference: &str) -> Result<Project<'a>> {
+fn changed<'a>(ground: &'a Ground, name: &str, base: &Base) -> Result<Project<'a>> {
+    let reference = &base.reference;
     let folder = ground.lab.work().join(name).join("project");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let project = Project { ground, folder };
@@ -183,22 +258,29 @@ fn changed<'a>(ground: &'a Ground, name: &str, reference: &str) -> Result<Projec
     let keys = ground.lab.work().join("keys");
     project.write(&format!(
         "name: kairos-shop\nversion: 1.0.0\nbase: oci:{reference}\nregistries:\n- {{ host: '{host}', plain-http: {} }}\n\
-         packages: {{ add: [jq], remove: [smartmontools] }}\n\
+         packages: {{ add: [jq], remove: [{}] }}\n\
          run:\n- echo made here > /etc/made-by-a-command\n\
          - 'test \"$(wc -l < /proc/net/route)\" -le 1'\n\
          files:\n- {{ path: /etc/app.conf, content: \"colour=blue\\n\", owner: 'app:app', permissions: '0640' }}\n\
          users:\n- {{ name: app, system: true }}\n\
          cis-hardening: true\nenvelopes: [raw-zst]\nkeys: {}\n",
         host.starts_with("127."),
+        base.removable.join(", "),
         keys.display()
     ))?;
+    let stage =
+        "stages:\n  boot:\n  - commands: [\"echo the project's stage ran > /run/project-stage-ran\"]\n";
+    let path = project.folder.join("overlay/files/system/oem/95_project.yaml");
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
+        .and_then(|()| fs::write(&path, stage))
+        .context("cannot write a stage")?;
     project.build(&[])?;
     Ok(project)
 }
 
 /// Made from the container image of the first build: Debian packages, with the files of the contract in a layer of
 /// their own, and one file less. Pushed to the registry.
-fn synthetic_kairos(ground: &Ground, name: &str) -> Result<String> {
+fn synthetic_kairos(ground: &Ground, name: &str) -> Result<Base> {
     let first = ground.every_envelope()?;
     let folder = ground.lab.work().join(name);
     if folder.exists() {
@@ -214,11 +296,11 @@ fn synthetic_kairos(ground: &Ground, name: &str) -> Result<String> {
     put("etc/kairos-release", KAIROS_RELEASE)?;
     put(
         "system/oem/09_systemd_services.yaml",
-        "stages:\n  initramfs:\n  - name: would run Kairos\n    commands: [exit 1]\n",
+        "stages:\n  initramfs:\n  - name: would run Kairos\n    commands: [touch /run/kairos-ran]\n",
     )?;
     put(
         "system/oem/31_hosts.yaml",
-        "name: hosts\nstages:\n  boot:\n  - name: tell\n    commands: [\"echo stage boot ran > /run/oem-stage-ran\"]\n",
+        "name: hosts\nstages:\n  boot:\n  - name: tell\n    commands: [\"echo the base's stage ran > /run/base-stage-ran\"]\n",
     )?;
     put("usr/bin/kairos-agent", "#!/bin/sh\nexit 1\n")?;
     put("etc/systemd/system/kairos-agent.service", "[Service]\nExecStart=/usr/bin/kairos-agent start\n")?;
@@ -242,5 +324,6 @@ fn synthetic_kairos(ground: &Ground, name: &str) -> Result<String> {
         "skopeo",
         &["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", &format!("oci:{image}"), &target],
     )?;
-    Ok(reference)
+    let says = vec!["the base's stage ran", "the version is v3.5.0", "uid=900(app)", "masked"];
+    Ok(Base { reference, removable: vec!["smartmontools"], says })
 }

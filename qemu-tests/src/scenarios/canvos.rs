@@ -27,7 +27,8 @@ const IN_THE_IMAGE: [(&str, &str); 4] = [
     ("opt/spectrocloud/ui/customizations.json", "Shop"),
     ("usr/lib/edge/edge-custom-config.yaml", "signing"),
 ];
-const ON_THE_MEDIUM: [&str; 4] = [
+const ON_THE_MEDIUM: [&str; 5] = [
+    "'/.edge_custom_config.yaml'",
     "'/docs/shop.txt'",
     "'/opt/spectrocloud/content/core-a1b2.zst'",
     "'/opt/spectrocloud/clusterconfig/spc.tgz'",

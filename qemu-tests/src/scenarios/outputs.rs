@@ -10,6 +10,7 @@ use edge_model::manifest::{BLOCK_SIZE, ImageManifest};
 use edge_model::{Context, Error, Result};
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::images::{self, Built, Recipe};
+use serde_json::Value as Json;
 
 use super::ensure;
 
@@ -48,7 +49,8 @@ pub(super) fn hold_against_other_tools(ground: &Ground) -> Result<()> {
     outputs.medium()?;
     outputs.copies_of_the_disk()?;
     outputs.layouts()?;
-    outputs.container_tree(&root)
+    outputs.container_tree(&root)?;
+    outputs.looked_into()
 }
 
 fn new_folder(ground: &Ground, name: &str) -> Result<PathBuf> {
@@ -227,6 +229,39 @@ impl Outputs<'_> {
         let is_kernel = |path: &str| path.starts_with("usr/lib/modules/") && path.ends_with("/vmlinuz");
         let more = container.keys().find(|path| !erofs.contains_key(*path) && !is_kernel(path));
         ensure(more.is_none(), || format!("only the container has {more:?}"))
+    }
+
+    /// Every form shows the same image, and the forms do not differ.
+    fn looked_into(&self) -> Result<()> {
+        let ask = |arguments: &[&str]| -> Result<Json> {
+            let answer = Child::new(self.ground.lab.edgeforge()).args(arguments).arg("--json").run()?;
+            serde_json::from_slice(&answer).context("edgeforge's answer cannot be read")
+        };
+        let build = self.built.folder.join("build").display().to_string();
+        let container = format!("oci-layout:{build}/container:{}", self.built.version);
+        let forms = [self.output(".iso"), self.output(".raw"), self.output(".oci.tar"), container.clone()];
+        let mut packages = None;
+        for form in forms {
+            let report = ask(&["inspect", &form])?;
+            let hash = if form == container { Json::Null } else { self.built.root_hash.as_str().into() };
+            ensure(report["root_hash"] == hash, || format!("{form} shows {}", report["root_hash"]))?;
+            let seen = report["packages"]["packages"].clone();
+            ensure(seen.as_array().is_some_and(|list| list.len() > 50), || format!("{form} shows {seen}"))?;
+            ensure(packages.get_or_insert_with(|| seen.clone()) == &seen, || {
+                format!("{form} shows other packages")
+            })?;
+        }
+        let difference = ask(&["diff", &self.output(".iso"), &self.output(".raw")])?;
+        for part in ["packages", "files"] {
+            for change in ["added", "removed", "changed"] {
+                let list = &difference[part][change];
+                let empty = list.as_array().is_some_and(Vec::is_empty)
+                    || list.as_object().is_some_and(|it| it.is_empty());
+                ensure(empty, || format!("{change} {part} between ISO and raw disk: {list}"))?;
+            }
+        }
+        let findings = ask(&["lint", &self.output(".iso")])?;
+        ensure(findings == Json::Array(Vec::new()), || format!("lint finds {findings}"))
     }
 
     /// What `command` lists, by path.

@@ -15,8 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 /// Made for the build, and removed afterwards.
 const USER: &str = "edgeforge-builder";
 
-/// The first image in every form, built again in another folder by an ordinary user, on one core, without a network,
-/// from the packages that the lock names.
+/// The first image in every form, built again in another folder by an ordinary user with another umask, on one core: first
+/// `edgeforge fetch` fills an empty cache by the lock, then nothing has a network.
 pub(super) fn two_builds_are_equal(ground: &Ground) -> Result<()> {
     let one = ground.every_envelope()?;
     let other = if is_root()? {
@@ -42,7 +42,7 @@ fn is_root() -> Result<bool> {
 fn again(ground: &Ground, one: &Built) -> Result<PathBuf> {
     let folder = ground.lab.work().join("builds-are-reproducible").join("another folder");
     fs::create_dir_all(&folder).context("cannot create a folder")?;
-    let recipe = Recipe::every_envelope(&one.version, &ground.lab.work().join("bundle.tar.zst"));
+    let recipe = Recipe::every_envelope(&one.version, &ground.bundles());
     images::build_in(&ground.lab, &folder, &recipe, &ground.site(), None, true).map(|built| built.folder)
 }
 
@@ -50,19 +50,23 @@ fn shell(script: &str) -> Result<()> {
     Child::new("sh").args(["-ec", script]).deadline(DEADLINE).run().map(drop)
 }
 
-/// The user gets the programs, the project with its lock, the packages and the tools: what `edgeforge fetch` would
-/// have brought. Everything else has to be made anew.
+/// The user gets the programs and the project with its lock. Everything else has to be fetched, or made anew.
 fn as_ordinary_user(ground: &Ground, one: &Built) -> Result<PathBuf> {
     let home = PathBuf::from("/var/tmp").join(USER);
     let result = prepare(ground, one, &home).and_then(|project| {
-        let script = format!(
-            "cd / && unshare --net -- setpriv --reuid {USER} --regid {USER} --init-groups --inh-caps=-all \
-             env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME={home} TMPDIR={home}/tmp \
-             taskset -c 0 {home}/dist/edgeforge build '{project}' --offline --locked",
-            home = home.display(),
-            project = project.display(),
+        let (home, path) = (home.display(), project.display());
+        let user = format!(
+            "setpriv --reuid {USER} --regid {USER} --init-groups --inh-caps=-all \
+             env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME={home} TMPDIR={home}/tmp"
         );
-        shell(&script).map(|()| project)
+        let edgeforge = format!("{home}/dist/edgeforge");
+        let fetched = Child::new("sh").args(["-ec", &format!("cd / && {user} {edgeforge} fetch '{path}'")]);
+        let said = String::from_utf8_lossy(&fetched.deadline(DEADLINE).run()?).into_owned();
+        ensure(said.trim() == "nothing changed", || format!("fetching by the lock changed something: {said}"))?;
+        shell(&format!(
+            "cd / && umask 077 && unshare --net -- {user} taskset -c 0 {edgeforge} build '{path}' --offline --locked"
+        ))
+        .map(|()| project)
     });
     let kept = ground.lab.work().join("builds-are-reproducible");
     let moved = result.and_then(|project| {
@@ -77,25 +81,19 @@ fn as_ordinary_user(ground: &Ground, one: &Built) -> Result<PathBuf> {
 }
 
 fn prepare(ground: &Ground, one: &Built, home: &Path) -> Result<PathBuf> {
-    let tools =
-        String::from_utf8_lossy(&Child::new(ground.lab.edgeforge()).arg("tools").run()?).trim().to_owned();
-    let cache = Path::new(&tools).parent().unwrap_or(Path::new("/")).to_owned();
     let project = home.join("another folder");
     let quoted = format!("'{}'", project.display());
     let (home, work, dist) = (home.display(), ground.lab.work().display(), ground.root.join("dist"));
     shell(&format!(
-        "userdel {USER} 2>/dev/null || true; rm -rf {home}; mkdir -p {home}/tmp {home}/.cache/edgeforge {quoted}\n\
+        "userdel {USER} 2>/dev/null || true; rm -rf {home}; mkdir -p {home}/tmp {quoted}\n\
          useradd --home-dir {home} --no-create-home {USER}\n\
          grep -q '^{USER}:' /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 {USER}\n\
          cp -r {dist} {home}/dist\n\
-         cp -r {work}/keys {work}/bundle.tar.zst {home}/\n\
-         cp -r {cache}/packages {home}/.cache/edgeforge/\n\
-         cp -a {tools} {home}/.cache/edgeforge/\n\
+         cp -r {work}/keys {work}/bundles {home}/\n\
          cd {one} && cp -r forge.yaml forge.lock user-data unattended.yaml overlay {quoted}/\n\
          sed -i 's|{work}|{home}|g' {quoted}/forge.yaml {quoted}/forge.lock\n\
          chown -R {USER}:{USER} {home}; chmod 755 {home}",
         dist = dist.display(),
-        cache = cache.display(),
         one = one.folder.display(),
     ))?;
     Ok(project)
