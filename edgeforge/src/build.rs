@@ -10,6 +10,7 @@ use edge_model::forge::{Base as From, Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
 
+use crate::adapt::Origin;
 use crate::apt::{self, Lookup};
 use crate::cache::{Cache, Cached, Key};
 use crate::customise::{self, Changes};
@@ -24,7 +25,7 @@ use crate::programs::{INIT, Programs};
 use crate::progress::{Progress, Taken, peak_memory};
 use crate::project::Project;
 use crate::provider_image::{self, Image};
-use crate::recipe::Recipe;
+use crate::recipe::{KairosTable, Recipe};
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::{Content, Tree};
@@ -298,7 +299,7 @@ impl Builder<'_> {
             ukis: &ukis.path,
             key: self.project.signing_key.as_ref(),
         })?;
-        let mut ours = sbom::OurPaths::of(self.project, &self.recipe);
+        let mut ours = sbom::OurPaths::of(self.project, &self.recipe, &KairosTable::load()?);
         let added = edge_host::files::read(&image_step.path.join(ADDED), 64 << 20)?;
         let added: BTreeSet<String> =
             serde_json::from_slice(&added).context("a file of the cache is damaged")?;
@@ -327,7 +328,9 @@ impl Builder<'_> {
     /// The base with its packages added and the project's commands run, and what names it.
     fn base(&self, inputs: &Inputs) -> Result<Base> {
         let lock = &inputs.lock;
-        let key = lock.system.key(Key::of("base-4").with(lock.base.from.as_bytes()));
+        let machine = tools::version_of_mmdebstrap()?;
+        let key = Key::of("base-5").with(lock.base.from.as_bytes()).with(machine.as_bytes());
+        let key = lock.system.key(key);
         let mut changes = Changes {
             install: inputs.packages.clone(),
             remove: Vec::new(),
@@ -339,10 +342,12 @@ impl Builder<'_> {
                 let base = self.step("packages", "base", key.clone(), |output| {
                     tools::install(&self.cache, &lock.system.packages, suite, output)
                 })?;
-                self.changed(Tree::read(&base.path)?, key, &changes, lock)
+                let base = self.changed(Tree::read(&base.path)?, key, &changes, lock)?;
+                adapt::check(&base.tree, &self.recipe, &Origin::of(&base.tree)?)?;
+                Ok(base)
             }
             FoundBase::Root(root) => {
-                let key = key.with(&root.digest.0).with(crate::recipe::KairosTable::text()?.as_bytes());
+                let key = key.with(&root.digest.0).with(KairosTable::text()?.as_bytes());
                 let status = root.tree.read_file("var/lib/dpkg/status").unwrap_or_default();
                 let status = String::from_utf8_lossy(&status).into_owned();
                 let installed = adapt::installed(&status);

@@ -184,6 +184,12 @@ mod tests {
         assert!(
             tree.contains("usr/bin/sh") && tree.contains("usr/bin/kubeadm") && !tree.contains("bin/kubeadm")
         );
+        let mut other = Tree::default();
+        other.put_symlink("etc", "usr/etc");
+        other.put_file("usr/bin/kubeadm", 0o755, "x");
+        other.write(&archive, 0).unwrap();
+        let error = place(&mut tree.clone(), "kubeadm", &archive, folder.path()).unwrap_err();
+        assert!(edge_model::error::render(&error).contains("would replace a folder"));
         let owned = |path: &str| tree.get(path).map(|node| (node.mode, node.uid)).unwrap();
         assert_eq!(
             (owned("etc"), owned("opt/cni"), owned("opt/cni/x")),

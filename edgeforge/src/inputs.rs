@@ -121,8 +121,10 @@ impl Finder<'_> {
     fn system(&self, base: &Base, locked: Option<&Lock>) -> Result<Pinned> {
         let (distribution, suite) = suite_of(base)?;
         let kernel = self.forge().kernel.clone().unwrap_or_else(|| distribution.kernel().to_owned());
-        let recipe: Vec<String> = self.recipe.packages_in(suite).cloned().collect();
-        let wanted = self.sorted([&[kernel], &recipe[..]].concat());
+        // Without what the project does not want; what no appliance can be without is looked for in the result.
+        let removed = self.forge().packages.removed();
+        let recipe = self.recipe.packages_in(suite).filter(|package| !removed.contains(package));
+        let wanted = self.sorted(recipe.cloned().chain([kernel]).collect());
         self.packages(base, &wanted, Installed::Nothing, locked.map(|lock| &lock.system))
     }
 

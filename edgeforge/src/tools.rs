@@ -150,6 +150,16 @@ pub(crate) fn check_machine() -> Result<()> {
     Ok(())
 }
 
+/// The one tool that shapes an image and is this machine's own: it makes the tools tree, too.
+///
+/// # Errors
+/// When it is missing.
+pub(crate) fn version_of_mmdebstrap() -> Result<String> {
+    check_machine()?;
+    let version = Child::new("mmdebstrap").arg("--version").run()?;
+    Ok(String::from_utf8_lossy(&version).trim().to_owned())
+}
+
 /// All files belong to the calling user, so that the tree can be removed like any other folder.
 fn unpack(archive: &Path, target: &Path) -> Result<()> {
     std::fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))?;

@@ -18,6 +18,8 @@ pub struct Recipe {
     pub version: String,
     /// Debian packages added to the image.
     pub packages: Vec<String>,
+    /// Debian packages that the image does without.
+    pub removed: Vec<String>,
     /// Added to the kernel command line.
     pub kernel_arguments: Vec<String>,
     /// Files of the root: path, content, whether it is a program.
@@ -168,7 +170,8 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
     }
     Child::new(lab.edgeforge()).arg("init").arg(folder).run()?;
     let list = |words: &[String]| serde_json::to_string(words).context("cannot write forge.yaml");
-    let (arguments, packages) = (list(&recipe.kernel_arguments)?, list(&recipe.packages)?);
+    let arguments = list(&recipe.kernel_arguments)?;
+    let packages = format!("{{ add: {}, remove: {} }}", list(&recipe.packages)?, list(&recipe.removed)?);
     let mut forge = format!(
         "name: edge-appliance\nversion: \"{}\"\nkernel-arguments: {arguments}\npackages: {packages}\n",
         recipe.version

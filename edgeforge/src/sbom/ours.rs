@@ -6,7 +6,7 @@ use edge_model::paths;
 
 use crate::programs;
 use crate::project::{PUBLIC_KEY, Project};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Fate, KairosTable, Recipe};
 
 /// Paths that no package contains, by the reason why they are in the image.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +35,7 @@ const GENERATED: [&str; 8] = [
 ];
 
 impl OurPaths {
-    pub(crate) fn of(project: &Project, recipe: &Recipe) -> Self {
+    pub(crate) fn of(project: &Project, recipe: &Recipe, kairos: &KairosTable) -> Self {
         let relative = |path: &str| path.trim_start_matches('/').to_owned();
         let system = "etc/systemd/system";
         let files = Recipe::files().into_iter().map(|(path, _)| path);
@@ -47,6 +47,8 @@ impl OurPaths {
         let console = format!("{system}/multi-user.target.wants/edge-tui@tty1.service");
         let hardening = recipe::cis_files().into_iter().map(|(path, _)| path);
         let hardening = hardening.filter(|_| project.forge.cis_hardening);
+        let masked = kairos.units.iter().filter(|(_, part)| part.fate == Fate::Mask);
+        let masked = masked.map(|(unit, _)| format!("{system}/{unit}"));
         let own = [
             paths::CLOCK_EPOCH,
             paths::KAIROS_RELEASE,
@@ -69,6 +71,7 @@ impl OurPaths {
                 .chain(enabled)
                 .chain([console])
                 .chain(hardening)
+                .chain(masked)
                 .chain(recipe::kairos_files().into_iter().map(|(path, _)| path))
                 .chain(["usr/bin/kairos-agent".to_owned()])
                 .collect(),

@@ -13,6 +13,7 @@ use super::hex;
 use crate::lock::Lock;
 use crate::packages::{self, Package};
 use crate::project::Project;
+use crate::tools;
 
 /// Anything with a place and a digest that went into the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,7 @@ impl Provenance {
         inputs.extend(lock.builder.iter().map(|(name, digest)| {
             input("builder", format!("{name}@{}", env!("CARGO_PKG_VERSION")), Some(*digest))
         }));
+        inputs.push(input("tool", tools::version_of_mmdebstrap()?, None));
         Ok(inputs)
     }
 

@@ -59,6 +59,12 @@ impl Tree {
                 self.place(&place, node);
             }
         }
+        for (path, _) in &files {
+            let place = self.resolved_parent(path).with_context(context)?;
+            if self.get(&place).is_some_and(Node::is_directory) {
+                return Err(Error::invalid(format!("{path:?} would replace a folder"))).with_context(context);
+            }
+        }
         Layer { nodes: files, ..Layer::default() }.lay_over(self).with_context(context)
     }
 }

@@ -232,7 +232,7 @@ fn runs(ground: &Ground, name: &str, base: &Base) -> Result<()> {
     let seen = ssh.outcome(report, ground.patience(60))?;
     let text = String::from_utf8_lossy(&seen.stdout).into_owned();
     let always = [
-        "the project's stage ran",
+        "a stage of the project ran",
         "active_boot",
         "the version is v",
         "jq-",
@@ -269,7 +269,7 @@ fn changed<'a>(ground: &'a Ground, name: &str, base: &Base) -> Result<Project<'a
         keys.display()
     ))?;
     let stage =
-        "stages:\n  boot:\n  - commands: [\"echo the project's stage ran > /run/project-stage-ran\"]\n";
+        "stages:\n  boot:\n  - commands: [\"echo a stage of the project ran > /run/project-stage-ran\"]\n";
     let path = project.folder.join("overlay/files/system/oem/95_project.yaml");
     fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
         .and_then(|()| fs::write(&path, stage))
@@ -300,7 +300,7 @@ fn synthetic_kairos(ground: &Ground, name: &str) -> Result<Base> {
     )?;
     put(
         "system/oem/31_hosts.yaml",
-        "name: hosts\nstages:\n  boot:\n  - name: tell\n    commands: [\"echo the base's stage ran > /run/base-stage-ran\"]\n",
+        "name: hosts\nstages:\n  boot:\n  - name: tell\n    commands: [\"echo a stage of the base ran > /run/base-stage-ran\"]\n",
     )?;
     put("usr/bin/kairos-agent", "#!/bin/sh\nexit 1\n")?;
     put("etc/systemd/system/kairos-agent.service", "[Service]\nExecStart=/usr/bin/kairos-agent start\n")?;
@@ -324,6 +324,6 @@ fn synthetic_kairos(ground: &Ground, name: &str) -> Result<Base> {
         "skopeo",
         &["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", &format!("oci:{image}"), &target],
     )?;
-    let says = vec!["the base's stage ran", "the version is v3.5.0", "uid=900(app)", "masked"];
+    let says = vec!["a stage of the base ran", "the version is v3.5.0", "uid=900(app)", "masked"];
     Ok(Base { reference, removable: vec!["smartmontools"], says })
 }
