@@ -92,24 +92,29 @@ pub(crate) fn installed(status: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Packages that a project wants to have removed are there, and can be.
+/// Of the packages that a project wants to have removed, those that are there; and what to say about the others.
 ///
 /// # Errors
-/// [`edge_model::Class::Rejected`] naming the first that is not.
-pub(crate) fn check_removed(wanted: &[String], origin: &Origin, installed: &[&str]) -> Result<()> {
-    match wanted.iter().find(|name| !installed.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(first) if origin.database != PackageDatabase::Dpkg => {
-            Err(Error::rejected(format!("{first} cannot be removed: the base has no dpkg"))
-                .help("remove it from the base image itself, and from `packages.remove`"))
-        }
-        Some(first) => {
-            let near = edge_model::document::check::nearest(first, installed.iter().copied());
-            let near = near.map(|near| format!("did you mean {near}?"));
-            let help = near.unwrap_or_else(|| "remove it from `packages.remove` in forge.yaml".into());
-            Err(Error::rejected(format!("{first} cannot be removed: the base does not have it")).help(help))
-        }
+/// [`edge_model::Class::Rejected`] when nothing can be removed from the base.
+pub(crate) fn removable(
+    wanted: &[String],
+    origin: &Origin,
+    installed: &[&str],
+) -> Result<(Vec<String>, Vec<String>)> {
+    if let (Some(first), true) = (wanted.first(), origin.database != PackageDatabase::Dpkg) {
+        return Err(Error::rejected(format!("{first} cannot be removed: the base has no dpkg"))
+            .help("remove it from the base image itself, and from `packages.remove`"));
     }
+    // With an architecture or without.
+    let is_there = |name: &String| installed.contains(&name.split(':').next().unwrap_or(name));
+    let (there, others): (Vec<String>, Vec<String>) = wanted.iter().cloned().partition(is_there);
+    let say = |name: &String| {
+        let near = edge_model::document::check::nearest(name, installed.iter().copied());
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("warning: packages.remove: the base has no {name}{near}")
+    };
+    let said = others.iter().map(say).collect();
+    Ok((there, said))
 }
 
 /// Does to a Kairos base what the table says. Gives a line for each thing that was done.
@@ -248,17 +253,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_must_be_installed() {
+    fn what_is_removed_is_installed_and_the_rest_is_named() {
         let tree = synthetic_kairos();
         let status = String::from_utf8(tree.read_file("var/lib/dpkg/status").unwrap()).unwrap();
         let there = installed(&status);
         assert_eq!(there, ["sudo", "kernel"]);
         let origin = Origin::of(&tree).unwrap();
-        let check = |name: &str, origin: &Origin| check_removed(&[name.to_owned()], origin, &there);
-        assert!(check("kernel", &origin).is_ok());
-        let error = check("kernle", &origin).unwrap_err();
-        assert!(error.help.unwrap().contains("kernel?"));
+        let wanted = ["kernel:amd64", "kernle"].map(str::to_owned);
+        let (removed, said) = removable(&wanted, &origin, &there).unwrap();
+        assert_eq!(removed, ["kernel:amd64"]);
+        assert!(said.len() == 1 && said[0].contains("kernle; did you mean kernel?"), "{said:?}");
         let other = Origin { database: PackageDatabase::Rpm, ..origin };
-        assert!(check("cockpit", &other).unwrap_err().to_string().contains("no dpkg"));
+        assert!(removable(&wanted, &other, &there).unwrap_err().to_string().contains("no dpkg"));
+        assert!(removable(&[], &other, &there).is_ok());
     }
 }

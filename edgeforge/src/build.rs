@@ -289,6 +289,8 @@ impl Builder<'_> {
             tree.put(&path, 0o644, Content::File(initrd.path.join("vmlinuz")));
             Ok(&tree)
         })?;
+        // The container's step has read them again.
+        self.check_unchanged(&inputs)?;
         let ukis = self.ukis(&root, &initrd.path, &kernel)?;
         let image = Image::assemble(&provider_image::Parts {
             name: &self.project.forge.name,
@@ -328,8 +330,8 @@ impl Builder<'_> {
     /// The base with its packages added and the project's commands run, and what names it.
     fn base(&self, inputs: &Inputs) -> Result<Base> {
         let lock = &inputs.lock;
-        let machine = tools::version_of_mmdebstrap()?;
-        let key = Key::of("base-5").with(lock.base.from.as_bytes()).with(machine.as_bytes());
+        let key = Key::of("base-5").with(lock.base.from.as_bytes());
+        let key = tools::of_the_machine()?.iter().fold(key, |key, tool| key.with(tool.as_bytes()));
         let key = lock.system.key(key);
         let mut changes = Changes {
             install: inputs.packages.clone(),
@@ -351,8 +353,10 @@ impl Builder<'_> {
                 let status = root.tree.read_file("var/lib/dpkg/status").unwrap_or_default();
                 let status = String::from_utf8_lossy(&status).into_owned();
                 let installed = adapt::installed(&status);
-                changes.remove = self.project.forge.packages.removed().to_vec();
-                adapt::check_removed(&changes.remove, &root.origin, &installed)?;
+                let unwanted = self.project.forge.packages.removed();
+                let (removed, said) = adapt::removable(unwanted, &root.origin, &installed)?;
+                changes.remove = removed;
+                said.iter().for_each(|line| self.progress.say(line));
                 let base = self.changed(root.tree.clone(), key, &changes, lock)?;
                 adapt::check(&base.tree, &self.recipe, &root.origin)?;
                 Ok(base)

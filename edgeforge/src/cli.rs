@@ -326,8 +326,10 @@ fn run_build(
         for (project, options) in &jobs {
             Content::find(project)?;
             let base = project.forge.base();
-            if !options.offline {
-                tools::check_archives(&base)?;
+            // What is locked and here already needs no archive.
+            if let Some(error) = tools::check_archives(&base).err().filter(|_| !options.offline) {
+                eprintln!("warning: what is not on this machine cannot be fetched: {error}");
+                error.help.iter().for_each(|help| eprintln!("  help: {help}"));
             }
             let base = base.from;
             println!("{} from {base} → {}", project.forge.artifact_name(), project.output().display());

@@ -174,9 +174,12 @@ fn add_user(tree: &mut Tree, user: &ImageUser) -> Result<()> {
     tree.replace("etc/group", format!("{}{name}:x:{id}:\n", groups.concat()).into_bytes());
     let shadow = text(tree, "etc/shadow")?;
     tree.replace("etc/shadow", format!("{shadow}{name}:!*:::::::\n").into_bytes());
-    // A system account has a home only where it is told to have one, or somebody logs in to it.
-    if !user.system || user.home.is_some() || !user.ssh_keys.is_empty() {
-        own_folder(tree, &home, 0o700, id)?;
+    // The home of a system account is often a folder of somebody else, or of nobody.
+    let is_there = tree.followed(&home).is_some() || home == "/" || home == "/nonexistent";
+    if !user.system || !user.ssh_keys.is_empty() || user.home.is_some() && !is_there {
+        if !user.system || !is_there {
+            own_folder(tree, &home, 0o700, id)?;
+        }
         if !user.ssh_keys.is_empty() {
             own_folder(tree, &format!("{home}/.ssh"), 0o700, id)?;
             let keys = Content::Bytes((user.ssh_keys.join("\n") + "\n").into_bytes());

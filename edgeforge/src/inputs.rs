@@ -265,7 +265,8 @@ impl Finder<'_> {
         let text = String::from_utf8_lossy(&status).into_owned();
         let installed = adapt::installed(&text);
         let codename = &root.origin.codename;
-        let recipe = self.recipe.packages_in(codename);
+        let removed = self.forge().packages.removed();
+        let recipe = self.recipe.packages_in(codename).filter(|package| !removed.contains(package));
         let mut wanted: Vec<String> = recipe.chain(self.forge().packages.added()).cloned().collect();
         let has_kernel = root.tree.iter().any(|(path, _)| path.ends_with("/modules.dep"));
         let is_ubuntu = root.origin.distribution == "ubuntu";
@@ -308,7 +309,7 @@ impl Finder<'_> {
             };
             let pinned = locked.and_then(|lock| lock.kubernetes.as_ref()).filter(same).map(|one| one.digest);
             let image = self.pull(reference, pinned)?;
-            let name_of_tree = Key::of("component-1").with(&image.digest.0);
+            let name_of_tree = Key::of("component-2").with(&image.digest.0);
             let unfolded = self
                 .lookup
                 .cache

@@ -150,14 +150,17 @@ pub(crate) fn check_machine() -> Result<()> {
     Ok(())
 }
 
-/// The one tool that shapes an image and is this machine's own: it makes the tools tree, too.
+/// The tools that shape an image and are this machine's own, with their versions: they make the tools tree, too.
 ///
 /// # Errors
-/// When it is missing.
-pub(crate) fn version_of_mmdebstrap() -> Result<String> {
+/// When one is missing.
+pub(crate) fn of_the_machine() -> Result<Vec<String>> {
     check_machine()?;
-    let version = Child::new("mmdebstrap").arg("--version").run()?;
-    Ok(String::from_utf8_lossy(&version).trim().to_owned())
+    let version = |program: &str| -> Result<String> {
+        let said = Child::new(program).arg("--version").run()?;
+        Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned())
+    };
+    ["mmdebstrap", "apt-get"].into_iter().map(version).collect()
 }
 
 /// All files belong to the calling user, so that the tree can be removed like any other folder.

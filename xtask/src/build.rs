@@ -1,7 +1,7 @@
 //! `dist/`: edgeforge, and beside it the programs that go into images.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edge_host::child::Child;
 use edge_model::{Context, Result};
@@ -22,13 +22,13 @@ pub(crate) fn build(dist: bool) -> Result<()> {
     if dist {
         // Each alone, so that no feature of one leaks into another.
         for package in packages {
-            cargo(&["build", "--profile", profile, "--package", package])?;
+            compile(&["--profile", profile, "--package", package])?;
         }
     } else {
         // Together: what several need is compiled once, in half the time.
         let together = packages.chain(["qemu-tests"]).flat_map(|package| ["--package", package]);
-        let arguments: Vec<&str> = ["build", "--profile", profile].into_iter().chain(together).collect();
-        cargo(&arguments)?;
+        let arguments: Vec<&str> = ["--profile", profile].into_iter().chain(together).collect();
+        compile(&arguments)?;
     }
     let target = root().join("dist");
     fs::create_dir_all(target.join("host")).context("cannot create dist/")?;
@@ -49,16 +49,36 @@ pub(crate) fn program(name: &str, dist: bool) -> PathBuf {
     root().join("target").join(TARGET).join(if dist { "dist" } else { "release" }).join(name)
 }
 
+/// Compiles what is shipped, or runs on another machine: the same bytes in any folder, because images and `forge.lock`
+/// name these programs by their digests.
+///
+/// # Errors
+/// When cargo fails.
+pub(crate) fn compile(arguments: &[&str]) -> Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let renamed = |place: &Path, name: &str| format!("'--remap-path-prefix={}={name}'", place.display());
+    let flags = [renamed(&home, "cargo"), renamed(&root(), "source")].join(", ");
+    let places = format!("target.{TARGET}.rustflags=[{flags}]");
+    cargo(&[&["build", "--config", &places], arguments].concat())
+}
+
 /// Runs cargo in the checkout.
 ///
 /// # Errors
 /// When it fails.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
-    Child::new("cargo").args(arguments).directory(&root()).run_on_terminal()
+    child().args(arguments).run_on_terminal()
+}
+
+/// Cargo in the checkout. Where nobody compiles a second time, it keeps nothing for that.
+pub(crate) fn child() -> Child {
+    let cargo = Child::new("cargo").directory(&root());
+    if std::env::var_os("CI").is_some() { cargo.env("CARGO_INCREMENTAL", "0") } else { cargo }
 }
 
 /// A program that is running is replaced, not written to.
-fn install(source: &std::path::Path, target: &std::path::Path) -> Result<()> {
+fn install(source: &Path, target: &Path) -> Result<()> {
     let context = || format!("cannot write {}", target.display());
     let temporary = target.with_extension("new");
     fs::copy(source, &temporary).with_context(context)?;

@@ -1,10 +1,9 @@
 //! What a change must pass before it is committed.
 
-use edge_host::child::Child;
 use edge_model::{Error, Result};
 use qemu_tests::tally::Tally;
 
-use crate::build::cargo;
+use crate::build::{cargo, child};
 use crate::{generate, tidy};
 use std::time::Duration;
 
@@ -40,9 +39,8 @@ pub(crate) fn lint() -> Result<()> {
 /// # Errors
 /// When cargo cannot run.
 pub(crate) fn unit_tests() -> Result<Tally> {
-    let outcome = Child::new("cargo")
+    let outcome = child()
         .args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"])
-        .directory(&crate::root())
         .deadline(UNIT_TESTS_DEADLINE)
         .outcome()?;
     let output = String::from_utf8_lossy(&outcome.stdout).into_owned();

@@ -59,7 +59,7 @@ impl Provenance {
         inputs.extend(lock.builder.iter().map(|(name, digest)| {
             input("builder", format!("{name}@{}", env!("CARGO_PKG_VERSION")), Some(*digest))
         }));
-        inputs.push(input("tool", tools::version_of_mmdebstrap()?, None));
+        inputs.extend(tools::of_the_machine()?.into_iter().map(|tool| input("tool", tool, None)));
         Ok(inputs)
     }
 

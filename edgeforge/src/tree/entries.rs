@@ -21,8 +21,10 @@ pub(super) type Records = BTreeMap<String, Vec<u8>>;
 pub(super) type Pieces = Vec<(u64, u64)>;
 
 const BLOCK: u64 = 512;
-/// Longest name or list of attributes that an entry may have, in bytes.
+/// Longest name with its records that an entry may have, in bytes.
 const LONGEST_TEXT: u64 = 1 << 20;
+/// Longest path, as in the kernel.
+const LONGEST_PATH: usize = 4096;
 /// Most pieces that a file with holes may have.
 const MOST_PIECES: usize = 1 << 20;
 
@@ -75,7 +77,7 @@ impl Entries {
             let kind = header.entry_type();
             let size = header.entry_size().with_context(|| damaged(begin))?;
             match kind {
-                EntryType::XHeader => extensions.pax.extend(records(&self.text(size, begin)?)?),
+                EntryType::XHeader => extensions.pax = records(&self.text(size, begin)?)?,
                 EntryType::GNULongName => extensions.name = Some(self.text(size, begin)?),
                 EntryType::GNULongLink => extensions.link = Some(self.text(size, begin)?),
                 // About all entries that follow: container tools pass it over, too.
@@ -95,7 +97,13 @@ impl Entries {
         })?;
         let link = pax.get("linkpath").cloned().or(link);
         let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
-        let link = link.map(|link| PathBuf::from(OsString::from_vec(until_nul(link))));
+        let link = link.map(until_nul);
+        if [name.len(), link.as_ref().map_or(0, Vec::len)].into_iter().any(|length| length > LONGEST_PATH) {
+            return Err(Error::invalid(format!(
+                "the entry at byte {begin} has a path of more than {LONGEST_PATH} bytes"
+            )));
+        }
+        let link = link.map(|link| PathBuf::from(OsString::from_vec(link)));
         let kind = header.entry_type();
         let pieces = (kind == EntryType::GNUSparse).then(|| self.old_pieces(&header)).transpose()?;
         // Whatever they say: such entries have no content.

@@ -25,6 +25,8 @@ const OPAQUE: &str = ".wh..wh..opq";
 const MOST_UNFOLDED: u64 = 8 << 30;
 /// Most pieces in the map of a file with holes.
 const MOST_PIECES: u64 = 1 << 20;
+/// Most bytes that extended attributes of one layer may have.
+const MOST_ATTRIBUTES: usize = 64 << 20;
 /// How often a name may lead through links before it is taken for a circle, as in the kernel.
 const MOST_LINKS: usize = 40;
 
@@ -53,12 +55,22 @@ impl Tree {
         }
         let files = layer.nodes.into_iter().map(|(path, node)| (path, Node { uid: 0, gid: 0, ..node }));
         let (folders, files): (Vec<_>, Vec<_>) = files.partition(|(_, node)| node.is_directory());
+        let mut placed = Vec::new();
         for (path, node) in folders {
             let place = self.resolved(&path).with_context(context)?;
-            if !self.get(&place).is_some_and(Node::is_directory) {
-                self.place(&place, node);
+            match self.get(&place) {
+                Some(there) if there.is_directory() => {}
+                Some(_) => {
+                    return Err(Error::invalid(format!("{path:?} would replace a file")))
+                        .with_context(context);
+                }
+                None => {
+                    self.place(&place, node);
+                    placed.push(place);
+                }
             }
         }
+        self.number_access_lists(&placed).with_context(context)?;
         for (path, _) in &files {
             let place = self.resolved_parent(path).with_context(context)?;
             if self.get(&place).is_some_and(Node::is_directory) {
@@ -75,6 +87,8 @@ struct Layer {
     nodes: Vec<(String, Node)>,
     /// Bytes of files with holes.
     unfolded: u64,
+    /// Bytes of extended attributes.
+    attributes: usize,
     removed: BTreeSet<String>,
     emptied: BTreeSet<String>,
 }
@@ -130,6 +144,10 @@ impl Layer {
             content(&entry, archive)?
         };
         let attributes = attributes(entry.pax);
+        self.attributes += attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if self.attributes > MOST_ATTRIBUTES {
+            return Err(Error::invalid(format!("{:?}: the layer has too many attributes", entry.name)));
+        }
         self.nodes.push((path, Node { mode, uid, gid, attributes, modified, content }));
         Ok(())
     }
@@ -152,20 +170,25 @@ impl Layer {
         let failed = || format!("cannot unfold the sparse file {name:?}");
         let mut output = tempfile::NamedTempFile::new_in(scratch).with_context(failed)?;
         unfold(entry, archive, size, output.as_file_mut()).with_context(failed)?;
+        // Whoever finds it later goes by its length.
+        output.as_file().sync_all().with_context(failed)?;
         output.persist(&path).map_err(|error| Error::environment(error.to_string())).with_context(failed)?;
         Ok(Content::File(path))
     }
 
     /// Whiteouts are about what lies below, wherever they stand in the archive.
     fn lay_over(self, tree: &mut Tree) -> Result<()> {
-        for folder in &self.emptied {
-            // The folder itself, not what a link in its place leads to: the layer puts a folder there.
-            let folder = tree.resolved_parent(folder)?;
-            let is_link = tree.get(&folder).is_some_and(|node| matches!(node.content, Content::Symlink(_)));
-            let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-            if !is_link {
-                tree.remove_below(&prefix);
+        // Folders that take the place of links come first: what is removed below them is not what the link led to.
+        for (path, node) in self.nodes.iter().filter(|(_, node)| node.is_directory()) {
+            let path = tree.resolved_parent(path)?;
+            if tree.get(&path).is_some_and(|there| matches!(there.content, Content::Symlink(_))) {
+                tree.place(&path, node.clone());
             }
+        }
+        for folder in &self.emptied {
+            let folder = tree.resolved_parent(folder)?;
+            let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+            tree.remove_below(&prefix);
         }
         for path in &self.removed {
             let path = tree.resolved_parent(path)?;

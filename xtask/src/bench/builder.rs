@@ -101,7 +101,7 @@ fn unpacking(bench: &Bench<'_>, layout: &Path, image: &str) -> Result<()> {
 
 /// File system and hash tree, from an archive in one pass each, beside a folder and the two usual tools.
 fn root_image(bench: &Bench<'_>) -> Result<()> {
-    build::cargo(&["build", "--release", "--package", "xtask", "--example", "hash_tree"])?;
+    build::compile(&["--release", "--package", "xtask", "--example", "hash_tree"])?;
     let hash_tree = build::program("examples/hash_tree", false).display().to_string();
     let (archive, root) = (bench.at("root.tar"), bench.root.display());
     bench.sh(&format!("tar -c -f {archive} -C {root} ."))?;

@@ -54,14 +54,23 @@ fn whiteouts_remove_what_is_below_and_nothing_else() {
 #[test]
 fn a_folder_in_the_place_of_a_link_does_not_empty_what_the_link_led_to() {
     let mut tree = Tree::default();
-    let below = [(Regular, "usr/share/foo/x", "1"), (Symlink, "etc/foo", "/usr/share/foo")];
+    let below = [
+        (Regular, "usr/share/foo/x", "1"),
+        (Regular, "usr/share/foo/bar/z", "1"),
+        (Symlink, "etc/foo", "/usr/share/foo"),
+    ];
     apply(&mut tree, &archive(&below)).unwrap();
-    let above =
-        [(Directory, "etc/foo/", ""), (Regular, "etc/foo/.wh..wh..opq", ""), (Regular, "etc/foo/y", "2")];
+    let above = [
+        (Directory, "etc/foo/", ""),
+        (Regular, "etc/foo/.wh..wh..opq", ""),
+        (Regular, "etc/foo/.wh.x", ""),
+        (Directory, "etc/foo/bar/", ""),
+        (Regular, "etc/foo/bar/.wh..wh..opq", ""),
+        (Regular, "etc/foo/y", "2"),
+    ];
     apply(&mut tree, &archive(&above)).unwrap();
-    assert!(
-        tree.contains("usr/share/foo/x") && tree.contains("etc/foo/y") && !tree.contains("usr/share/foo/y")
-    );
+    assert!(tree.contains("usr/share/foo/x") && tree.contains("usr/share/foo/bar/z"));
+    assert!(tree.contains("etc/foo/y") && !tree.contains("usr/share/foo/y"));
 }
 
 #[test]
