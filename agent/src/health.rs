@@ -41,6 +41,13 @@ pub(crate) fn look(settings: &HealthSettings) -> Look {
     if reasons.is_empty() { Look::Healthy } else { Look::Unhealthy(reasons) }
 }
 
+/// Waits until the service manager has finished the boot, or for `patience`. To ask it again and again would take from a
+/// slow machine what its boot needs.
+pub(crate) fn wait_for_start(patience: Duration) {
+    // What became of the boot is looked at afterwards.
+    let _ = Child::new("systemctl").args(["is-system-running", "--wait"]).deadline(patience).outcome();
+}
+
 /// The units that a boot which has not finished waits for.
 ///
 /// # Errors

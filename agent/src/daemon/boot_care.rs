@@ -17,8 +17,10 @@ use crate::health::{self, Look};
 use crate::operations::ledger_store;
 use crate::{black_box, boot_control, facts};
 
+/// The boot's end is waited for so long before everything else is looked at again.
+const WHILE_STARTING: Duration = Duration::from_secs(10);
 /// Between looks while the boot is being judged.
-const WHILE_JUDGING: Duration = Duration::from_millis(500);
+const WHILE_JUDGING: Duration = Duration::from_millis(200);
 const WHILE_FAILING: Duration = Duration::from_secs(2);
 const WHILE_UNHEALTHY: Duration = Duration::from_secs(10);
 const WHILE_HEALTHY: Duration = Duration::from_secs(300);
@@ -31,20 +33,14 @@ const VERDICT: &str = "/oem/edge/trial-verdict";
 
 /// Watches over the normal system.
 pub(super) fn watch_main(shared: &Arc<Shared>) {
-    let booted = match shared.host.booted() {
-        Ok(booted) => booted,
-        Err(error) => {
-            shared.notice(format!("the boot loader's state cannot be read: {error}"));
-            return;
-        }
-    };
+    let mut told = Told::default();
+    let booted = booted(shared, &mut told);
     attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
     match boot_control::maintain(&shared.host, &booted, &ledger_store().load()) {
         Ok(mended) => mended.into_iter().for_each(|line| shared.notice(line)),
         Err(error) => shared.notice(format!("the boot partitions could not be mended: {error}")),
     }
     let mut on_trial = booted.state() == BootState::Trial;
-    let mut told = Told::default();
     loop {
         let look = health::look(&shared.settings().edge().health);
         if on_trial {
@@ -57,6 +53,21 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
         }
         let pause = show(shared, &look, on_trial, &mut told);
         sleep(pause);
+    }
+}
+
+/// What the loader says about this boot. Without that nothing can be judged: it is asked until it answers.
+fn booted(shared: &Shared, told: &mut Told) -> BootedImage {
+    loop {
+        match shared.host.booted() {
+            Ok(booted) => return booted,
+            Err(error) => {
+                let reasons = vec![format!("the boot loader's state cannot be read: {error}")];
+                told.reasons(&reasons);
+                shared.set_health(Health::Unhealthy(reasons));
+                sleep(WHILE_UNHEALTHY);
+            }
+        }
     }
 }
 
@@ -116,6 +127,7 @@ fn show(shared: &Shared, look: &Look, on_trial: bool, told: &mut Told) -> Durati
     match look {
         Look::StillStarting => {
             told.waiting();
+            health::wait_for_start(WHILE_STARTING);
             WHILE_JUDGING
         }
         Look::Unhealthy(reasons) => {

@@ -1,24 +1,31 @@
 //! What is on the EFI system partitions. Names are content-addressed; nothing is renamed in order to boot.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use edge_model::manifest::Blob;
 use edge_model::{Context, Error, Result, paths};
 
 use crate::disk::PartitionedDisk;
 use crate::files;
-use crate::mount::{MountFlags, ScopedMount};
+use crate::mount::{self, MountFlags, ScopedMount};
 use edge_model::layout::Role;
 
 /// Name of the recovery UKI on its own ESP.
 pub const RECOVERY_UKI: &str = "edge-recovery.efi";
 
-/// A mounted ESP.
+/// Writing a UKI takes seconds, reading the configuration none.
+const ALONE_WITHIN: Duration = Duration::from_secs(60);
+
+/// A mounted ESP. Threads and processes have it one after the other: its mount point is one.
 #[derive(Debug)]
 pub struct Esp {
+    // Dropped in this order.
     mount: ScopedMount,
+    alone: File,
 }
 
 /// Configuration of systemd-boot that starts `entry` without a menu; holding a key still shows one.
@@ -32,20 +39,25 @@ pub fn default_entry(conf: &str) -> Option<&str> {
 }
 
 impl Esp {
-    /// Mounts the ESP of a disk for writing.
+    /// Mounts the ESP of a disk for writing, when nobody else has it mounted any more.
     ///
     /// # Errors
-    /// When it is missing or damaged.
+    /// When it is missing, damaged, or in use for too long.
     pub fn open(disk: &PartitionedDisk, role: Role) -> Result<Self> {
         let target = match role {
             Role::EfiRecovery => paths::ESP_RECOVERY_MOUNT,
             _ => paths::ESP_MOUNT,
         };
         let device = disk.device(role)?;
+        let alone = alone(Path::new(target))?;
+        if mount::is_mounted(Path::new(target)) {
+            // Whoever mounted it was killed: the lock is ours.
+            mount::unmount(Path::new(target))?;
+        }
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let mount =
             ScopedMount::new(&device.to_string_lossy(), Path::new(target), "vfat", flags, "umask=0077")?;
-        Ok(Self { mount })
+        Ok(Self { mount, alone })
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -61,7 +73,10 @@ impl Esp {
     /// # Errors
     /// When the file system cannot be unmounted.
     pub fn close(self) -> Result<()> {
-        self.mount.close()
+        let Self { mount, alone } = self;
+        let closed = mount.close();
+        drop(alone);
+        closed
     }
 
     /// Writes a UKI under a new name and checks it by reading it from the device again.
@@ -164,9 +179,52 @@ impl Esp {
     }
 }
 
+/// Waits until nobody else works at a mount point. The lock ends with the file, however its process ends.
+fn alone(mount_point: &Path) -> Result<File> {
+    let path = mount_point.with_extension("lock");
+    let context = || format!("cannot lock {}", path.display());
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).with_context(context)?;
+    let file = File::create(&path).with_context(context)?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
+            Err(TryLockError::WouldBlock) if begun.elapsed() > ALONE_WITHIN => {
+                return Err(Error::environment(format!(
+                    "{} is in use for more than {} s",
+                    mount_point.display(),
+                    ALONE_WITHIN.as_secs()
+                )));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_point_is_had_by_one_at_a_time() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let mount_point = folder.path().join("edge/esp");
+        let (inside, most) = (AtomicU32::new(0), AtomicU32::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let held = alone(&mount_point).unwrap();
+                    most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(5));
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(held);
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 1);
+    }
 
     #[test]
     fn the_configuration_reads_back() {

@@ -106,12 +106,23 @@ pub(super) fn disk_too_small(ground: &Ground) -> Result<()> {
     ensure(edge_host::gpt::read(&mut disk).is_none(), || "the refused disk was partitioned".into())
 }
 
+/// An agent that starts on a host whose firmware has lost the default entry reads it from the ESP, from several threads at
+/// once. An agent that was killed has left the ESP mounted.
+const FORGETFUL_FIRMWARE: &str = "for stale in no no yes; do \
+    sudo chattr -i /sys/firmware/efi/efivars/LoaderEntryDefault-*; sudo rm /sys/firmware/efi/efivars/LoaderEntryDefault-*; \
+    test $stale = no || sudo mount /dev/vda1 /run/edge/esp; \
+    sudo systemctl restart edge-agent; \
+    until sudo edge-agent status | tee status | grep -q 'health    healthy'; do sleep 1; done; \
+    grep 'cannot be' status; test -e /sys/firmware/efi/efivars/LoaderEntryDefault-* && echo restored; done";
+
 /// The raw image, copied to a larger disk, boots and takes the whole disk.
 pub(super) fn raw_disk_grows(ground: &Ground) -> Result<()> {
     let machine = Machine::new(&ground.lab, "raw-disk-grows", DISK_GIB, Bus::Virtio)?;
     machine.fill_disk_from(&ground.first.raw())?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    let seen = ground.ssh(&machine).run(FORGETFUL_FIRMWARE, ground.patience(120))?;
+    ensure(seen.trim() == "restored\nrestored\nrestored", || format!("the agent says {seen}"))?;
     powered.pull_the_plug();
     let mut disk = File::open(machine.disk()).context("cannot open the disk")?;
     let partitions = edge_host::gpt::read(&mut disk).unwrap_or_default();
