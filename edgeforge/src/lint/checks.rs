@@ -66,19 +66,19 @@ pub(super) fn default_password(tree: &Tree, _: &Facts) -> Vec<String> {
 fn passwords_of_stages(tree: &Tree, path: &str) -> Vec<String> {
     let text = tree.text(path, SMALL).unwrap_or_default();
     let Ok(document) = edge_model::document::tree::read(path, &text) else { return Vec::new() };
-    let (mut open, mut found) = (vec![&document], Vec::new());
+    let is_set = |node: &edge_model::document::Node| {
+        node.scalar().is_some_and(|value| !value.is_empty() && !value.starts_with(['!', '*']))
+    };
+    // Of the account that cloud-init makes by itself; further down it may be that of a registry.
+    let mut count = usize::from(document.find("password").is_some_and(is_set));
+    let mut open = vec![&document];
     while let Some(node) = open.pop() {
-        open.extend(node.items());
-        for entry in node.entries() {
-            let secret = matches!(entry.key.as_str(), "passwd" | "password" | "plain_text_passwd");
-            let locked = |value: &str| value.is_empty() || value.starts_with(['!', '*']);
-            if secret && entry.value.scalar().is_some_and(|value| !locked(value)) {
-                found.push(format!("/{path} sets a password"));
-            }
-            open.push(&entry.value);
-        }
+        let entries = node.entries().iter();
+        let secrets = entries.filter(|entry| matches!(entry.key.as_str(), "passwd" | "plain_text_passwd"));
+        count += secrets.filter(|entry| is_set(&entry.value)).count();
+        open.extend(node.items().iter().chain(node.entries().iter().map(|entry| &entry.value)));
     }
-    found
+    vec![format!("/{path} sets a password"); count]
 }
 
 pub(super) fn foreign_owner(tree: &Tree, _: &Facts) -> Vec<String> {

@@ -25,6 +25,7 @@ fn good() -> Tree {
     tree.put_file("var/lib/dpkg/status", 0o644, "Package: a\nStatus: install ok installed\nVersion: 1\n");
     tree.put_file("usr/bin/sudo", 0o4755, "x");
     tree.put_symlink("usr/bin/mtab", "/proc/mounts");
+    tree.put_file("system/oem/09.yaml", 0o644, "configs: {registry: {auth: {password: theirs}}}\n");
     tree.put_file(
         "usr/lib/systemd/system/a.service",
         0o644,
@@ -58,12 +59,13 @@ fn a_good_image_has_no_findings() {
 #[test]
 fn every_check_finds_its_fault() {
     type Spoil = fn(&mut Tree, &mut Facts);
-    let faults: [(&str, Spoil); 20] = [
+    let faults: [(&str, Spoil); 21] = [
         ("default-password", |tree, _| tree.put_file("etc/shadow", 0o640, "root:$y$x:1::::::\n")),
         ("default-password", |tree, _| {
             let stage = "stages: {boot: [{users: {a: {passwd: '!'}, kairos: {passwd: kairos}}}]}\n";
             tree.put_file("system/oem/10.yaml", 0o644, stage)
         }),
+        ("default-password", |tree, _| tree.put_file("system/oem/11.yaml", 0o644, "password: known\n")),
         ("foreign-owner", |tree, _| tree.get_mut("etc/passwd").unwrap().uid = 1000),
         ("ssh-host-key", |tree, _| {
             tree.put_file("etc/ssh/ssh_host_rsa_key", 0o600, "-----BEGIN OPENSSH PRIVATE KEY-----\n")
