@@ -26,7 +26,13 @@ pub fn up_time() -> Duration {
 /// # Errors
 /// When there is no such parameter or the kernel refuses the value.
 pub fn set_parameter(key: &str, value: &str) -> Result<()> {
-    let dots_separate = key.find('.') < key.find('/') || !key.contains('/');
+    let path = parameter_path(key)?;
+    fs::write(format!("/proc/sys/{path}"), value).with_context(|| format!("cannot set {key}"))
+}
+
+/// The separator that comes first separates; the other one is then part of a name, such as that of an interface.
+fn parameter_path(key: &str) -> Result<String> {
+    let dots_separate = key.chars().find(|character| matches!(character, '.' | '/')) == Some('.');
     let path: String = key
         .chars()
         .map(|character| match character {
@@ -38,5 +44,25 @@ pub fn set_parameter(key: &str, value: &str) -> Result<()> {
     if path.split('/').any(|part| part.is_empty() || part == "..") {
         return Err(Error::invalid(format!("{key:?} is not the name of a kernel parameter")));
     }
-    fs::write(format!("/proc/sys/{path}"), value).with_context(|| format!("cannot set {key}"))
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_a_parameter_are_understood() {
+        for (key, path) in [
+            ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+            ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+            ("net.ipv4.conf.eth0/7.forwarding", "net/ipv4/conf/eth0.7/forwarding"),
+            ("net/ipv4/conf/eth0.7/forwarding", "net/ipv4/conf/eth0.7/forwarding"),
+        ] {
+            assert_eq!(parameter_path(key).unwrap(), path);
+        }
+        for wrong in ["../x", "net..x", "", "net/../x"] {
+            assert!(parameter_path(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use edge_model::{Context, Result};
 
+use crate::child::Child;
+
 /// Loads one module file. A module that is there already is fine.
 ///
 /// # Errors
@@ -18,6 +20,17 @@ pub fn load(path: &Path) -> Result<()> {
             Err(std::io::Error::from(error)).with_context(|| format!("cannot load {}", path.display()))
         }
     }
+}
+
+/// Loads a module of the running kernel by its name, with what it depends on.
+///
+/// # Errors
+/// When there is no such module or the kernel refuses it.
+pub fn load_by_name(name: &str) -> Result<()> {
+    if Path::new("/sys/module").join(name).exists() {
+        return Ok(());
+    }
+    Child::new("modprobe").arg(name).run().map(drop)
 }
 
 /// The hardware identifiers (`modalias`) of every device that is there now.

@@ -57,6 +57,24 @@ pub fn unmount(target: &Path) -> Result<()> {
         .with_context(|| format!("cannot unmount {}", target.display()))
 }
 
+/// Unmounts `top`, if it is a mount, and everything below it, the deepest first. What is still used goes with its last
+/// user.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn unmount_below(top: &Path) -> Result<()> {
+    let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
+    let mut targets: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    targets.retain(|target| Path::new(target).starts_with(top) && *target != "/");
+    // Mounts over each other stand in the list as often as they are there.
+    for target in targets.into_iter().rev() {
+        rustix::mount::unmount(target, UnmountFlags::DETACH)
+            .map_err(std::io::Error::from)
+            .with_context(|| format!("cannot unmount {target}"))?;
+    }
+    Ok(())
+}
+
 /// Whether `target` is a mount point.
 pub fn is_mounted(target: &Path) -> bool {
     let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else { return false };

@@ -1,6 +1,7 @@
 //! The host's network as the kernel has it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use edge_model::api::InterfaceAddress;
 use edge_model::api::network::{InterfaceKind, InterfaceView};
@@ -10,10 +11,31 @@ use serde::Deserialize;
 
 use crate::child::Child;
 
-/// Global addresses of all interfaces.
+/// Devices that a cluster and its pods' networks make: no address of theirs is one that the host is reached at.
+const OF_CLUSTERS: [&str; 12] = [
+    "edge0",
+    "cni",
+    "veth",
+    "flannel",
+    "cali",
+    "cilium",
+    "lxc",
+    "kube-",
+    "tunl",
+    "vxlan.calico",
+    "weave",
+    "antrea-",
+];
+
+/// Whether a device belongs to a cluster.
+fn is_of_cluster(interface: &str) -> bool {
+    OF_CLUSTERS.iter().any(|start| interface.starts_with(start))
+}
+
+/// Addresses at which the host is reached: global ones, of all interfaces that are not a cluster's.
 pub fn addresses() -> Vec<InterfaceAddress> {
     let Ok(all) = getifaddrs() else { return Vec::new() };
-    all.filter(|entry| entry.interface_name != "lo")
+    all.filter(|entry| entry.interface_name != "lo" && !is_of_cluster(&entry.interface_name))
         .filter_map(|entry| {
             let storage = entry.address?;
             let address = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
@@ -75,7 +97,7 @@ fn ip<T: serde::de::DeserializeOwned>(arguments: &[&str]) -> Result<Vec<T>> {
     serde_json::from_slice(&output).context("the kernel's list of the network cannot be read")
 }
 
-/// All interfaces but the loopback.
+/// All interfaces but the loopback and those of a cluster.
 ///
 /// # Errors
 /// When they cannot be listed.
@@ -84,7 +106,7 @@ pub fn interfaces() -> Result<Vec<InterfaceView>> {
     let links: Vec<Link> = ip(&["-details", "address"])?;
     Ok(links
         .into_iter()
-        .filter(|link| link.link_type != "loopback")
+        .filter(|link| link.link_type != "loopback" && !is_of_cluster(&link.ifname))
         .map(|link| view(link, &gateways))
         .collect())
 }
@@ -115,6 +137,67 @@ fn view(link: Link, gateways: &BTreeMap<String, String>) -> InterfaceView {
     }
 }
 
+/// Whether an interface has an address, without the length of its prefix.
+pub fn has_address(interface: &str, address: &str) -> bool {
+    let Ok(all) = getifaddrs() else { return false };
+    let address_of = |storage: nix::sys::socket::SockaddrStorage| {
+        storage
+            .as_sockaddr_in()
+            .map(|v4| v4.ip().to_string())
+            .or_else(|| Some(storage.as_sockaddr_in6()?.ip().to_string()))
+    };
+    all.filter(|entry| entry.interface_name == interface)
+        .any(|entry| entry.address.and_then(address_of).as_deref() == Some(address))
+}
+
+/// A bridge that nothing is plugged into, with an address and networks that are reached through it. What is there already
+/// stays.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn make_bridge(name: &str, address: &str, networks: &[String]) -> Result<()> {
+    let ip = |arguments: &[&str]| Child::new("ip").args(arguments).run().map(drop);
+    if !exists(name) {
+        ip(&["link", "add", name, "type", "bridge"])?;
+    }
+    ip(&["address", "replace", address, "dev", name])?;
+    ip(&["link", "set", name, "up"])?;
+    networks.iter().try_for_each(|network| ip(&["route", "replace", network, "dev", name]))
+}
+
+fn exists(name: &str) -> bool {
+    Path::new("/sys/class/net").join(name).exists()
+}
+
+/// Takes a device away, if it is there.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove_device(name: &str) -> Result<()> {
+    if !exists(name) {
+        return Ok(());
+    }
+    Child::new("ip").args(["link", "delete", name]).run().map(drop)
+}
+
+/// Takes the packet rules of a cluster's proxy and of its pods' network away.
+///
+/// # Errors
+/// When they cannot be listed or removed.
+pub fn remove_rules_of_pods() -> Result<()> {
+    const OURS: [&str; 3] = ["kube-proxy", "cni_hostport", "cni_plugins_masquerade"];
+    let list = Child::new("nft").args(["list", "tables"]).run()?;
+    for line in String::from_utf8_lossy(&list).lines() {
+        // `table ip kube-proxy`
+        if let [_, family, name] = line.split_whitespace().collect::<Vec<_>>()[..]
+            && OURS.contains(&name)
+        {
+            Child::new("nft").args(["delete", "table", family, name]).run()?;
+        }
+    }
+    Ok(())
+}
+
 /// The interface that leads out.
 pub fn default_interface() -> Option<String> {
     let routes: Vec<Route> = ip(&["route", "show", "default"]).unwrap_or_default();
@@ -142,5 +225,10 @@ mod tests {
             (&["10.0.2.15/24".to_owned()][..], Some("10.0.2.2"))
         );
         assert_eq!((views[2].kind, views[2].carrier), (InterfaceKind::Vlan, false));
+        for (name, expected) in
+            [("cni0", true), ("veth12ab", true), ("edge0", true), ("enp1s0", false), ("br0", false)]
+        {
+            assert_eq!(is_of_cluster(name), expected, "{name}");
+        }
     }
 }
