@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod demo;
 mod generate;
+mod kubernetes;
 mod openapi;
 mod packages;
 mod test;
@@ -49,6 +50,8 @@ enum Command {
     },
     /// Everything, with the repetitions that take long
     TestLong,
+    /// Make the Kubernetes of tests and demo from Go modules, or from what KUBE_COMPONENT names
+    Kubernetes,
     /// Write what follows from the types: schemas and reference pages
     Generate,
     /// Sizes, times and memory against their marks
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::DemoStop => demo::stop(),
         Command::Test { scenarios } => test::test(&scenarios, false),
         Command::TestLong => test::test(&[], true),
+        Command::Kubernetes => build::build(false).and_then(|()| kubernetes::command()),
         Command::Generate => generate::generate(),
         Command::Bench { part } => bench::bench(part),
     };

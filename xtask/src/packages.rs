@@ -14,11 +14,12 @@ const BUILDER: [(&str, &str); 2] = [("/usr/bin/mmdebstrap", "mmdebstrap"), ("/us
 /// # Errors
 /// When the person says no, or apt fails.
 pub(crate) fn for_builder() -> Result<()> {
-    let missing: Vec<&str> = BUILDER
-        .iter()
-        .filter(|(program, _)| !Path::new(program).exists())
-        .map(|(_, package)| *package)
-        .collect();
+    install(&BUILDER)
+}
+
+fn install(wanted: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> =
+        wanted.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -29,6 +30,17 @@ pub(crate) fn for_builder() -> Result<()> {
     };
     apt(&["-q", "update"])?;
     apt(&[["-q", "-y", "install"].as_slice(), &missing].concat())
+}
+
+/// What compiles the container runtime beside Go: a C compiler comes with Rust.
+const KUBERNETES: [(&str, &str); 1] = [("/usr/include/seccomp.h", "libseccomp-dev")];
+
+/// Packages that compiling Kubernetes needs.
+///
+/// # Errors
+/// As [`for_builder`].
+pub(crate) fn for_kubernetes() -> Result<()> {
+    install(&KUBERNETES)
 }
 
 /// cargo-deny, which checks licences and sources of dependencies.
