@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod canvos;
+pub mod cluster;
 pub mod cmdline;
 pub mod document;
 pub mod error;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::KubernetesVersions;
 use crate::ids::{Digest, RootHash};
 
 /// Version of this document. A host refuses a higher one.
@@ -25,6 +26,9 @@ pub struct ImageManifest {
     pub kernel: String,
     pub root: RootImage,
     pub ukis: Ukis,
+    /// The Kubernetes in the image: data of a cluster may not meet every other one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesVersions>,
 }
 
 /// The operating-system image: EROFS data blocks, then a verity superblock block, then the hash tree.

@@ -24,6 +24,15 @@ pub const CLOCK_EPOCH: &str = "/usr/lib/clock-epoch";
 /// Kairos' description of the image.
 pub const KAIROS_RELEASE: &str = "/etc/kairos-release";
 
+/// The Kubernetes that the image carries: a JSON [`crate::cluster::ImageKubernetes`]. An image without one has none.
+pub const IMAGE_KUBERNETES: &str = "/usr/lib/edge/kubernetes.json";
+/// Container images in the verified root: an OCI layout whose layers are file systems beside it.
+pub const IMAGE_CONTENT: &str = "/usr/lib/edge/content";
+/// Layers as EROFS, `sha256/XX/DIFFID.erofs`: where containerd's snapshotter looks before it asks for an archive.
+pub const IMAGE_LAYERS: &str = "/usr/lib/edge/content/layers";
+/// Kubernetes' networking plug-ins in the image.
+pub const IMAGE_CNI: &str = "/usr/lib/cni";
+
 pub const OEM: &str = "/oem";
 /// The agent's own corner of `/oem`.
 pub const OEM_EDGE: &str = "/oem/edge";
@@ -32,6 +41,8 @@ pub const OEM_USER_DATA: &str = "/oem/90_custom.yaml";
 pub const OEM_UNATTENDED: &str = "/oem/edge/unattended.yaml";
 /// What was told to the agent on the host.
 pub const OEM_LOCAL: &str = "/oem/edge/local.yaml";
+/// The cluster definition that the medium brought.
+pub const OEM_CLUSTER: &str = "/oem/edge/cluster.yaml";
 /// Documents of the site, as they were found while the host was not claimed: `KIND/LABEL/NAME`.
 pub const OEM_SITE: &str = "/oem/edge/site";
 /// Exists once the first site boot has finished well: from then on nothing outside is read.
@@ -69,6 +80,15 @@ pub const ESP_RECOVERY_MOUNT: &str = "/run/edge/esp-recovery";
 /// The installation medium's file system in live mode (Kairos' name).
 pub const MEDIUM_MOUNT: &str = "/run/initramfs/live";
 
+/// What follows from definition and image, made anew at each boot: in memory.
+pub const CLUSTER_RUN: &str = "/run/edge/cluster";
+/// The cluster's units start only when this exists: image and data fit together.
+pub const CLUSTER_OPEN: &str = "/run/edge/cluster/open";
+/// What the host remembers of its cluster, beside Kubernetes' own data.
+pub const CLUSTER_STATE: &str = "/usr/local/.state/edge-cluster";
+/// Where the runtime asks for container images: the agent answers.
+pub const CONTENT_REGISTRY: &str = "127.0.0.1:5001";
+
 /// Files at the root of an installation medium.
 pub const MEDIUM_USER_DATA: &str = "user-data";
 pub const MEDIUM_UNATTENDED: &str = "unattended.yaml";
@@ -81,6 +101,8 @@ pub const MEDIUM_ID: &str = "edge/installation-id";
 /// Content for the cluster, by Palette's names.
 pub const MEDIUM_CONTENT: &str = "opt/spectrocloud/content";
 pub const MEDIUM_CLUSTER_DEFINITION: &str = "opt/spectrocloud/clusterconfig/spc.tgz";
+/// The same as a document of ours.
+pub const MEDIUM_CLUSTER: &str = "edge/cluster.yaml";
 pub const MEDIUM_EDGE_CUSTOM_CONFIG: &str = ".edge_custom_config.yaml";
 
 /// On the ESP.
@@ -92,5 +114,7 @@ pub const ESP_LOADER_CONF: &str = "loader/loader.conf";
 /// systemd-boot as the image carries it.
 pub const IMAGE_SYSTEMD_BOOT: &str = "/usr/lib/edge/systemd-bootx64.efi";
 
+/// What a host prints on its consoles when its cluster runs, followed by `name=… version=…`.
+pub const CLUSTER_MARKER: &str = "edge: cluster ready";
 /// What a healthy host prints on its consoles, followed by `slot=… root=…`.
 pub const HEALTHY_MARKER: &str = "edge: healthy";

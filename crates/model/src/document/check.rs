@@ -310,7 +310,7 @@ pub fn to_json(node: &Node, part: Part<'_>) -> Json {
 }
 
 /// A value that no schema speaks about, by the rules of YAML's core schema.
-fn untyped(node: &Node) -> Json {
+pub fn untyped(node: &Node) -> Json {
     match &node.value {
         Value::Map(entries) => {
             Json::Object(entries.iter().map(|entry| (entry.key.clone(), untyped(&entry.value))).collect())

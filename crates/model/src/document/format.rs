@@ -75,6 +75,21 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
             text,
             "IP addresses, separated by commas",
         ),
+        "cluster-name" => is(
+            is_label(text) && text.len() <= 40,
+            text,
+            "a name of at most 40 lower-case letters, digits and hyphens",
+        ),
+        "node-name" => is(
+            text.split('.').all(is_label) && text.len() <= 63,
+            text,
+            "a node name: at most 63 lower-case letters, digits and hyphens, dots between labels",
+        ),
+        "kubernetes-version" => is(
+            text == crate::cluster::IMAGE_VERSION || is_kubernetes_version(text),
+            text,
+            "`image` or a version, like v1.37.2",
+        ),
         "domain" => is(is_host_name(text.trim_start_matches('~')), text, "a domain name"),
         "host-or-ip" => {
             is(is_host_name(text) || text.parse::<IpAddr>().is_ok(), text, "a host name or an IP address")
@@ -161,6 +176,26 @@ pub fn is_host_name(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(label_is_valid)
+}
+
+/// A label of DNS in lower case, as Kubernetes wants its names (RFC 1123).
+pub fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// `v1.37.2`, also with what distributions put behind it: `v1.33.1+k3s1`.
+pub fn is_kubernetes_version(text: &str) -> bool {
+    let Some(numbers) = text.strip_prefix('v') else { return false };
+    let (numbers, rest) =
+        numbers.split_once(['+', '-']).map_or((numbers, "x"), |(numbers, rest)| (numbers, rest));
+    let is_number = |part: &str| part.parse::<u16>().is_ok() && !part.starts_with('+');
+    numbers.split('.').count() == 3
+        && numbers.split('.').all(is_number)
+        && !rest.is_empty()
+        && rest.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c))
 }
 
 fn host_id(text: &str) -> Result<Option<String>, String> {

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::interface::Interfaces;
+use crate::cluster::ClusterDefinition;
 use crate::secret::Secret;
 use crate::unattended::{InstallAnswers, Interactive, Operator};
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct EdgeSection {
     /// Where and how the medium installs; comes before Kairos' `install`.
@@ -27,6 +28,9 @@ pub struct EdgeSection {
     /// `local`: this host has no management plane. `central`: it registers with one.
     #[schemars(extend("x-not-yet" = true))]
     pub management_mode: Option<ManagementMode>,
+    /// The cluster that this host makes by itself.
+    #[schemars(extend("x-merge" = "replace"))]
+    pub cluster: Option<ClusterDefinition>,
     /// A cluster definition to apply, as a path on the medium or the host.
     #[schemars(extend("x-not-yet" = true))]
     pub cluster_definition: Option<String>,
