@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_host::sandbox::Sandbox;
+use edge_model::cluster::KubernetesVersions;
 use edge_model::forge::{Base as From, Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
@@ -13,11 +14,12 @@ use edge_model::{Context, Error, Result};
 use crate::adapt::Origin;
 use crate::apt::{self, Lookup};
 use crate::cache::{Cache, Cached, Key};
+use crate::component::images::{self, Carried};
 use crate::customise::{self, Changes};
 use crate::envelopes::container;
 use crate::inputs::{Finder, FoundBase, Freshness, Inputs};
 use crate::kernel::Kernel;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedComponent};
 use crate::normalise;
 use crate::oci::Endpoint;
 use crate::packages::Licences;
@@ -29,11 +31,11 @@ use crate::recipe::{KairosTable, Recipe};
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::{Content, Tree};
-use crate::{adapt, clock, envelopes, erofs, initrd, inputs, lint, packages, push, sbom, uki};
+use crate::{adapt, clock, component, envelopes, erofs, initrd, inputs, lint, packages, push, sbom, uki};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
-/// Beside a root image: the paths that the project added.
-const ADDED: &str = "added.json";
+/// Beside a root image: what was found out while it was made.
+const MADE: &str = "made.json";
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
@@ -71,6 +73,14 @@ struct Base {
     created: u64,
     /// What came with packages that were added, and with the project's commands.
     commands: BTreeSet<String>,
+}
+
+/// What is known of a root image after it was made.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Made {
+    /// The paths that the project added.
+    added: BTreeSet<String>,
+    kubernetes: Option<KubernetesVersions>,
 }
 
 /// Where the parts of an image come from.
@@ -252,27 +262,35 @@ impl Builder<'_> {
         let initrd = self.initrd(&tree, &kernel)?;
         let licences = packages::licences(&tree);
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
+        let kubernetes = inputs.kubernetes.as_ref().map(|(_, path)| path.as_path());
+        let kubernetes = kubernetes.zip(inputs.lock.kubernetes.as_ref());
         let parts = normalise::Inputs {
             project: self.project,
             recipe: &self.recipe,
             programs: &self.programs,
             loader: self.tools.root().join(LOADER),
             kernel: &kernel,
-            kubernetes: inputs
-                .kubernetes
-                .as_ref()
-                .map(|(_, path)| path.as_path())
-                .zip(inputs.lock.kubernetes.as_ref()),
+            kubernetes,
+            images: None,
             licences: &licences,
             kairos: matches!(&inputs.base, FoundBase::Root(root) if root.origin.kairos),
             scratch: scratch.path(),
         };
+        let finish = |tree: &mut Tree| -> Result<Made> {
+            let images = self.images(kubernetes, scratch.path())?;
+            let parts = normalise::Inputs { images: images.as_ref(), ..parts.clone() };
+            let added = normalise::normalise(tree, &parts, created)?;
+            Ok(Made {
+                added,
+                kubernetes: kubernetes.map(|(_, locked)| component::versions(locked, images.as_ref())),
+            })
+        };
         let tree_key = self.tree_key(&base_key, &inputs.lock, created)?;
         let image_step = self.step("root image", "image", tree_key.clone(), |output| {
-            let added = normalise::normalise(&mut tree, &parts, created)?;
+            let made = finish(&mut tree)?;
             fs::create_dir_all(output).context("cannot create a folder")?;
-            let added = serde_json::to_vec(&added).context("cannot write what was added")?;
-            fs::write(output.join(ADDED), added).context("cannot write what was added")?;
+            let made = serde_json::to_vec(&made).context("cannot write what was found out")?;
+            fs::write(output.join(MADE), made).context("cannot write what was found out")?;
             let archive = output.join("tree.tar");
             tree.write(&archive, created)?;
             self.check_unchanged(&inputs)?;
@@ -282,7 +300,7 @@ impl Builder<'_> {
         let root = BuiltRoot::open(&image_step.path)?;
         let container = self.container(tree_key, &root, created, || {
             if !image_step.fresh {
-                normalise::normalise(&mut tree, &parts, created)?;
+                finish(&mut tree)?;
             }
             // Another image may be made from this one, and then it needs the kernel, which hosts have in the UKI.
             let path = format!("usr/lib/modules/{}/vmlinuz", kernel.release);
@@ -292,6 +310,8 @@ impl Builder<'_> {
         // The container's step has read them again.
         self.check_unchanged(&inputs)?;
         let ukis = self.ukis(&root, &initrd.path, &kernel)?;
+        let made = edge_host::files::read(&image_step.path.join(MADE), 64 << 20)?;
+        let made: Made = serde_json::from_slice(&made).context("a file of the cache is damaged")?;
         let image = Image::assemble(&provider_image::Parts {
             name: &self.project.forge.name,
             version: &self.project.forge.version,
@@ -300,17 +320,28 @@ impl Builder<'_> {
             root: &root,
             ukis: &ukis.path,
             key: self.project.signing_key.as_ref(),
+            kubernetes: made.kubernetes,
         })?;
         let mut ours = sbom::OurPaths::of(self.project, &self.recipe, &KairosTable::load()?);
-        let added = edge_host::files::read(&image_step.path.join(ADDED), 64 << 20)?;
-        let added: BTreeSet<String> =
-            serde_json::from_slice(&added).context("a file of the cache is damaged")?;
-        ours.project.extend(added);
+        ours.project.extend(made.added);
         ours.commands = commands;
         ours.generated.insert(format!("usr/lib/modules/{}/config", kernel.release));
         let origins = Origins { licences: &licences, ours: &ours, lock: &inputs.lock };
         self.write_outputs(staging, &image, &root, container.as_ref(), &origins)?;
         Ok((root.description.root_hash, image.signature.is_some()))
+    }
+
+    /// The container images that the Kubernetes of the image starts from.
+    fn images(
+        &self,
+        kubernetes: Option<(&Path, &LockedComponent)>,
+        scratch: &Path,
+    ) -> Result<Option<Carried>> {
+        let Some((file, locked)) = kubernetes.filter(|(_, locked)| locked.name != "k3s") else {
+            return Ok(None);
+        };
+        let archive = component::unpacked(&locked.name, file, scratch)?;
+        images::prepare(&archive, &locked.version, &self.cache, &self.tools, self.progress).map(Some)
     }
 
     /// The project's files may have been written to since their digests were taken, and the image is named by those.
@@ -429,7 +460,7 @@ impl Builder<'_> {
         Ok(self
             .with_tools(base_key.clone())
             .with_file(&self.tools.root().join(LOADER))?
-            .with(b"image-4")
+            .with(b"image-5")
             .with(&forge)
             .with(&lock.bytes()?)
             .with(&created.to_le_bytes()))

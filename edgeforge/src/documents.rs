@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use edge_host::files;
+use edge_model::cluster::ClusterDefinition;
 use edge_model::document::{Document, Problem, Severity};
 use edge_model::forge::Forge;
 use edge_model::unattended::Unattended;
@@ -21,6 +22,7 @@ pub(crate) enum Kind {
     MetaData,
     NetworkConfig,
     Forge,
+    Cluster,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Kind::MetaData => Form::MetaData,
             Kind::NetworkConfig => Form::NetworkConfig,
             Kind::Forge => Form::Forge,
+            Kind::Cluster => Form::Cluster,
         }
     }
 }
@@ -48,6 +51,7 @@ pub(crate) enum SchemaOf {
     UserData,
     Unattended,
     Forge,
+    Cluster,
 }
 
 /// Checks files and prints every finding. Tells whether they can be used.
@@ -82,7 +86,7 @@ fn examine(path: &Path, kind: Option<Kind>, now: Option<u64>) -> Result<Vec<Prob
     let text = files::read_text(path)?;
     let form = kind.map(Kind::form).or_else(|| Form::of(&name, &text)).ok_or_else(|| {
         Error::invalid(format!("{name}: neither its name nor its text tells what it is"))
-            .help("say --kind user-data, unattended, meta-data, network-config or forge")
+            .help("say --kind user-data, unattended, meta-data, network-config, forge or cluster")
     })?;
     Ok(configuration::examine(form, &name, &text, now))
 }
@@ -113,6 +117,7 @@ pub(crate) fn schema(of: SchemaOf) -> Result<()> {
         SchemaOf::UserData => UserData::schema(),
         SchemaOf::Unattended => Unattended::schema(),
         SchemaOf::Forge => Forge::schema(),
+        SchemaOf::Cluster => ClusterDefinition::schema(),
     };
     println!("{}", serde_json::to_string_pretty(schema.json()).context("cannot print the schema")?);
     Ok(())

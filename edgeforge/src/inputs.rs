@@ -83,7 +83,7 @@ impl Finder<'_> {
         let tools = tools::pin(self.lookup, &base, Purpose::Builder, locked.map(|lock| &lock.tools))?;
         let (found, mut lock) = if let Some((_, suite)) = Distribution::of(&base.from) {
             let system = self.system(&base, locked)?;
-            let added = self.sorted(self.forge().packages.added().to_vec());
+            let added = self.sorted(self.added().cloned().collect());
             let there = Installed::System(&system);
             let packages = self.packages(&base, &added, there, locked.map(|lock| &lock.packages))?;
             let from = LockedBase { from: base.from.to_string(), digest: None };
@@ -132,6 +132,12 @@ impl Finder<'_> {
         packages.sort();
         packages.dedup();
         packages
+    }
+
+    /// What the project adds, and what its Kubernetes needs.
+    fn added(&self) -> impl Iterator<Item = &String> {
+        let of_kubernetes = self.forge().kubernetes.iter().flat_map(|_| &self.recipe.kubernetes_packages);
+        self.forge().packages.added().iter().chain(of_kubernetes)
     }
 
     fn without(&self) -> Vec<String> {
@@ -267,7 +273,7 @@ impl Finder<'_> {
         let codename = &root.origin.codename;
         let removed = self.forge().packages.removed();
         let recipe = self.recipe.packages_in(codename).filter(|package| !removed.contains(package));
-        let mut wanted: Vec<String> = recipe.chain(self.forge().packages.added()).cloned().collect();
+        let mut wanted: Vec<String> = recipe.chain(self.added()).cloned().collect();
         let has_kernel = root.tree.iter().any(|(path, _)| path.ends_with("/modules.dep"));
         let is_ubuntu = root.origin.distribution == "ubuntu";
         match &self.forge().kernel {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use edge_model::{Error, Result, paths};
 
+use crate::component::images::{Carried, check_plain_folders};
 use crate::kernel::Kernel;
 use crate::lock::LockedComponent;
 use crate::packages::Licences;
@@ -18,6 +19,7 @@ use crate::{component, contents, sbom};
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// What a root is made of, besides the Debian tree.
+#[derive(Clone)]
 pub(crate) struct Inputs<'a> {
     pub(crate) project: &'a Project,
     pub(crate) recipe: &'a Recipe,
@@ -27,6 +29,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) kernel: &'a Kernel,
     /// The file of the distribution of Kubernetes, and what it is.
     pub(crate) kubernetes: Option<(&'a Path, &'a LockedComponent)>,
+    /// The container images that it brings, when it starts from images.
+    pub(crate) images: Option<&'a Carried>,
     /// Of the base's packages.
     pub(crate) licences: &'a Licences,
     /// The base follows the Kairos contract.
@@ -93,11 +97,22 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
     let before = tree.clone();
     if let Some((file, distribution)) = inputs.kubernetes {
         component::place(tree, &distribution.name, file, inputs.scratch)?;
+        if let Some(images) = inputs.images {
+            images.place(tree)?;
+            // Units and settings of ours come after what the archive brings under the same names.
+            for (path, content) in recipe::kubernetes_files() {
+                tree.put_file(&path, 0o644, content);
+            }
+        }
         let new = tree.differs_from(&before);
-        sbom::write_down_components(tree, distribution, |path| new.contains(path))?;
+        let images = inputs.images.map(Carried::names).unwrap_or_default();
+        sbom::write_down_components(tree, distribution, &images, |path| new.contains(path))?;
     }
     add_overlay(tree, &inputs.project.overlay)?;
     contents::add(tree, &inputs.project.forge, &inputs.project.directory, inputs.kernel)?;
+    if inputs.kubernetes.is_some() {
+        check_plain_folders(tree)?;
+    }
     let mut added = tree.differs_from(&before);
     added.remove(&paths::IMAGE_COMPONENTS[1..]);
     Ok(added)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use edge_model::cluster::KubernetesVersions;
 use edge_model::manifest::{Blob, FORMAT, ImageManifest, Ukis};
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
@@ -35,6 +36,7 @@ pub(crate) struct Parts<'a> {
     /// Folder with the three UKIs.
     pub(crate) ukis: &'a Path,
     pub(crate) key: Option<&'a SigningKey>,
+    pub(crate) kubernetes: Option<KubernetesVersions>,
 }
 
 fn blob_of(path: &Path) -> Result<Blob> {
@@ -58,6 +60,7 @@ impl Image {
             kernel: parts.kernel_release.to_owned(),
             root: parts.root.description.clone(),
             ukis: Ukis { main: uki(Mode::Main)?, recovery: uki(Mode::Recovery)?, live: uki(Mode::Live)? },
+            kubernetes: parts.kubernetes.clone(),
         };
         let manifest_bytes = serde_json::to_vec_pretty(&manifest).context("cannot write the manifest")?;
         let sign = |key: &SigningKey| serde_json::to_vec(&key.sign(&manifest_bytes));

@@ -19,6 +19,8 @@ struct Images;
 pub(crate) struct Recipe {
     /// Beside a kernel.
     pub(crate) packages: Vec<String>,
+    /// Added to an image with Kubernetes.
+    pub(crate) kubernetes_packages: Vec<String>,
     /// By suite: packages that it has within others.
     pub(crate) absent: BTreeMap<String, Vec<String>>,
     /// Packages that must not be installed although others recommend them.
@@ -139,13 +141,18 @@ impl Recipe {
 
 /// Names everything here that shapes an image.
 pub(crate) fn identity() -> Digest {
-    let files = ["appliance/", "cis/", "kairos/"].into_iter().flat_map(below);
+    let files = ["appliance/", "cis/", "kairos/", "kubernetes/"].into_iter().flat_map(below);
     files.fold(Key::of("images-1"), |key, (path, content)| key.with(path.as_bytes()).with(&content)).digest()
 }
 
 /// Files that a Kairos base keeps its contract with: path and content.
 pub(crate) fn kairos_files() -> Vec<(String, Vec<u8>)> {
     below("kairos/files/")
+}
+
+/// Files of an image whose Kubernetes is run by the agent: path and content.
+pub(crate) fn kubernetes_files() -> Vec<(String, Vec<u8>)> {
+    below("kubernetes/files/")
 }
 
 /// Files for `cis-hardening`: path and content.

@@ -20,7 +20,7 @@ use edge_model::{Context, Error, Result};
 use edge_slot_image::Hasher;
 use tar::{Builder, EntryType, Header};
 
-pub(crate) use layer::checked;
+pub(crate) use layer::{checked, count_names};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Node {

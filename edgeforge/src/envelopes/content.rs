@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use edge_model::{Context, Error, Result, paths};
 
+use edge_planner::cluster::check;
+
+use crate::component;
 use crate::project::Project;
 
 /// Larger bundles are split: some programs that read an ISO take no file of 4 GiB.
@@ -51,8 +54,8 @@ impl Content {
         }
         if let Some(named) = &project.forge.cluster_definition {
             let source = existing(&project.directory.join(named), "cluster-definition")?;
-            check_kind(&source, "a gzip archive", |start| start.starts_with(&GZIP))?;
-            content.add(paths::MEDIUM_CLUSTER_DEFINITION.into(), source, None);
+            let path = cluster_definition(project, named, &source)?;
+            content.add(path.into(), source, None);
         }
         content.check_names()?;
         Ok(content)
@@ -113,10 +116,46 @@ impl Content {
         self.sources.iter().map(|(path, source)| (path.as_str(), source))
     }
 
+    /// The source of what is at a path of the medium.
+    pub(super) fn source_of(&self, path: &str) -> Option<&Path> {
+        self.sources.iter().find(|(on_medium, _)| on_medium == path).map(|(_, source)| source.as_path())
+    }
+
     /// Folders that hold the sources.
     pub(super) fn folders(&self) -> BTreeSet<&Path> {
         self.sources.iter().filter_map(|(_, source)| source.parent()).collect()
     }
+}
+
+/// Where a cluster definition goes: Palette's export as it is, and a document of ours when it is right and fits the image.
+fn cluster_definition(project: &Project, name: &str, source: &Path) -> Result<&'static str> {
+    if starts_with(source, &GZIP)? {
+        return Ok(paths::MEDIUM_CLUSTER_DEFINITION);
+    }
+    let text = edge_host::files::read_text(source)?;
+    let definition = check::parse(name, &text).context("cluster-definition is wrong")?;
+    let Some((kind, component)) = project.forge.kubernetes.as_ref().and_then(component::chosen) else {
+        return Err(Error::invalid("cluster-definition: the image has no Kubernetes to make a cluster with")
+            .help("add kubernetes: {kubeadm: …} to forge.yaml"));
+    };
+    let wanted = definition.distribution.map_or(kind, |distribution| distribution.name());
+    let version = format!("v{}", component.version.trim_start_matches('v'));
+    if wanted != kind || definition.exact_version().is_some_and(|wanted| wanted != version) {
+        return Err(Error::invalid(format!(
+            "cluster-definition: {name} wants {wanted} {}, and the image has {kind} {version}",
+            definition.exact_version().unwrap_or_default()
+        ))
+        .help("write `version: image`"));
+    }
+    Ok(paths::MEDIUM_CLUSTER)
+}
+
+fn starts_with(path: &Path, magic: &[u8]) -> Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(magic.len() as u64).read_to_end(&mut start))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(start == magic)
 }
 
 /// Bytes of a file.
@@ -247,6 +286,7 @@ mod tests {
         put("with space.zst", &ZSTD);
         put("archive.tar", &ZSTD);
         put("empty/readme", b"");
+        put("cluster.yaml", b"kind: Cluster\nname: shop\nversion: v1.36.0\n");
         put("a/same.zst", &ZSTD);
         put("b/same.zst", &ZSTD);
         for (keys, reason) in [
@@ -256,12 +296,21 @@ mod tests {
             ("content: [archive.tar]", "archive.tar"),
             ("content: [empty]", "holds no bundle"),
             ("content: [a, b/same.zst]", "the same name"),
-            ("cluster-definition: text.zst", "not a gzip archive"),
+            ("cluster-definition: text.zst", "cluster-definition is wrong"),
+            ("cluster-definition: cluster.yaml", "no Kubernetes"),
+            (
+                "cluster-definition: cluster.yaml\nkubernetes: {kubeadm: {version: '1.37.2', file: k.tar}}",
+                "v1.36.0",
+            ),
             ("cluster-definition: empty", "not a file"),
         ] {
             let error = Content::find(&project(folder.path(), keys)).unwrap_err().to_string();
             assert!(error.contains(reason), "{keys}: {error}");
         }
+        put("plain.yaml", b"name: shop\n");
+        let keys = "cluster-definition: plain.yaml\nkubernetes: {kubeadm: {version: v1.37.2, file: k.tar}}";
+        let content = Content::find(&project(folder.path(), keys)).unwrap();
+        assert_eq!(content.files()[0].path, "edge/cluster.yaml");
         put("a/skippable.zst", &0x184D_2A5F_u32.to_le_bytes());
         assert!(Content::find(&project(folder.path(), "content: [a]")).is_ok());
     }

@@ -57,6 +57,10 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         let answers = content.join(paths::OEM_UNATTENDED.trim_start_matches("/oem/"));
         let text = for_the_host(parts, Form::Unattended, "unattended.yaml", &parts.project.unattended)?;
         put(&answers, &text)?;
+        if let Some(source) = parts.content.source_of(paths::MEDIUM_CLUSTER) {
+            let path = content.join(paths::OEM_CLUSTER.trim_start_matches("/oem/"));
+            put(&path, &edge_host::files::read_text(source)?)?;
+        }
         ext4(parts, Role::Oem, length, Some(&content), &image)?;
     } else if is(Role::Persistent) {
         ext4(parts, Role::Persistent, length, None, &image)?;

@@ -22,7 +22,7 @@ use edge_model::{Context, Error, Result};
 
 use crate::tree::{Content, Node, Tree};
 use inode::{Inode, Kind};
-pub(crate) use superblock::Superblock;
+pub(crate) use superblock::{Superblock, inode_count};
 
 /// More than any operating system has.
 const MOST_ENTRIES: usize = 4_000_000;

@@ -31,6 +31,18 @@ pub(crate) struct Superblock {
     pub(super) built: u64,
 }
 
+/// How many inodes a file system says that it has, whatever its features are.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when this is no EROFS.
+pub(crate) fn inode_count(file: &File) -> Result<u64> {
+    let mut bytes = [0; LENGTH];
+    if !Superblock::is_at(file, 0) || file.read_exact_at(&mut bytes, PLACE).is_err() {
+        return Err(Error::invalid("there is no EROFS file system"));
+    }
+    Ok(number::<8>(&bytes, 16))
+}
+
 /// Little-endian numbers at a place of a record that was read whole.
 pub(super) fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
     let mut value = [0; 8];

@@ -12,6 +12,7 @@ pub(crate) mod units;
 
 pub(crate) mod diff;
 
+use edge_model::cluster::ImageKubernetes;
 use edge_model::{Context, Result, paths};
 use edge_slot_image::signing::{self, TrustedKey};
 use serde::Serialize;
@@ -38,6 +39,9 @@ pub(crate) struct Report {
     /// `None` for a container image.
     pub(crate) root_hash: Option<String>,
     pub(crate) signature: Signed,
+    /// What the image says about the Kubernetes in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kubernetes: Option<ImageKubernetes>,
     pub(crate) kernels: Vec<Kernel>,
     /// The main image's; `None` when the form does not carry it.
     pub(crate) command_line: Option<String>,
@@ -129,6 +133,7 @@ fn report(subject: &Subject, pci: Option<PciId>) -> Result<Report> {
         created: identity.created.map(crate::clock::rfc3339).transpose()?,
         root_hash: subject.root_hash.map(|hash| hash.to_string()),
         signature: signature(subject)?,
+        kubernetes: kubernetes(tree),
         kernels: kernel::kernels(tree),
         command_line: subject.uki.as_ref().map(|uki| uki.command_line.clone()),
         initrd_modules: modules
@@ -143,6 +148,11 @@ fn report(subject: &Subject, pci: Option<PciId>) -> Result<Report> {
         privileged: privileged(tree),
         special: subject.special.clone(),
     })
+}
+
+/// A damaged description says nothing.
+fn kubernetes(tree: &Tree) -> Option<ImageKubernetes> {
+    serde_json::from_str(&tree.text(&paths::IMAGE_KUBERNETES[1..], 1 << 20)?).ok()
 }
 
 /// What the manifest says, or else the image about itself.

@@ -420,6 +420,7 @@ mod tests {
             root: &root,
             ukis: &ukis,
             key: Some(&key),
+            kubernetes: None,
         };
         let output = folder.join("project/build");
         fs::create_dir_all(&output).unwrap();

@@ -126,6 +126,9 @@ fn identity(page: &mut Page, report: &Report) {
             Signed::Unknown => "this form does not carry the manifest".to_owned(),
         },
     );
+    if let Some(kubernetes) = &report.kubernetes {
+        page.line("kubernetes", format!("{} ({})", kubernetes.versions, kubernetes.versions.distribution));
+    }
     let sizes = &report.sizes;
     let parts =
         [("root", Some(sizes.root)), ("UKI", sizes.uki), ("initrd", sizes.initrd), ("ISO", sizes.iso)];

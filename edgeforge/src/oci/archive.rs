@@ -17,6 +17,20 @@ use crate::tree::checked;
 /// Most files of an archive.
 const MOST_FILES: usize = 10_000;
 const NAME_OF_TAG: &str = "org.opencontainers.image.ref.name";
+/// As containerd writes it.
+const FULL_NAME: &str = "io.containerd.image.name";
+
+/// An image with its name and all of its documents.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) config_digest: Digest,
+    pub(crate) config: Vec<u8>,
+    pub(crate) layers: Vec<Layer>,
+}
 
 /// Where blobs of a layout are.
 trait Files {
@@ -120,6 +134,62 @@ pub(crate) fn from_archive(path: &Path) -> Result<Image> {
         from_docker(&packed)
     };
     image.with_context(context)
+}
+
+/// All images of an OCI layout that is a folder of an archive. Each has a full name with its tag.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] when the folder is no layout, or an image in it cannot be used here.
+pub(crate) fn all_of_archive(path: &Path, folder: &str) -> Result<Vec<Named>> {
+    let mut packed = pack(path)?;
+    let start = format!("{folder}/");
+    packed.files = packed
+        .files
+        .into_iter()
+        .filter_map(|(name, place)| Some((name.strip_prefix(&start)?.to_owned(), place)))
+        .collect();
+    let none = || Error::invalid(format!("it has no OCI layout in {folder}/"));
+    if !packed.files.contains_key("index.json") {
+        return Err(none());
+    }
+    let Document::Index(manifests) = Document::parse(&packed.find("index.json")?.document()?)? else {
+        return Err(none());
+    };
+    manifests.into_iter().map(|entry| named(&packed, entry)).collect()
+}
+
+fn named(files: &dyn Files, entry: Descriptor) -> Result<Named> {
+    let of_tag = entry.annotations.get(NAME_OF_TAG).filter(|name| name.contains('/'));
+    let name = entry.annotations.get(FULL_NAME).or(of_tag).cloned().ok_or_else(|| {
+        Error::invalid(format!("the image {} has no name", entry.digest))
+            .help(format!("give it one with its tag as the annotation {FULL_NAME}"))
+    })?;
+    let context = || format!("the image {name} cannot be used");
+    let mut chosen = entry.clone();
+    let mut manifest = blob_document(files, &chosen).with_context(context)?;
+    if let Document::Index(manifests) = Document::parse(&manifest).with_context(context)? {
+        chosen = image::for_this_architecture(manifests).with_context(context)?;
+        manifest = blob_document(files, &chosen).with_context(context)?;
+    }
+    let Document::Manifest { config, layers } = Document::parse(&manifest).with_context(context)? else {
+        return Err(Error::invalid("it is not a container image")).with_context(context);
+    };
+    let config_bytes = blob_document(files, &config).with_context(context)?;
+    let diff_ids = image::diff_ids(&config_bytes, layers.len()).with_context(context)?;
+    let layers = layers.iter().zip(diff_ids).map(|(blob, diff_id)| {
+        Ok(Layer { stored: find_blob(files, blob)?, digest: Some(blob.digest), diff_id })
+    });
+    let layers = layers.collect::<Result<_>>().with_context(context)?;
+    let media_type = if chosen.media_type.is_empty() { entry.media_type } else { chosen.media_type };
+    Ok(Named {
+        name,
+        digest: chosen.digest,
+        media_type,
+        manifest,
+        config_digest: config.digest,
+        config: config_bytes,
+        layers,
+    })
 }
 
 /// Finds the files of an archive; links of old archives lead to other layers.

@@ -10,7 +10,7 @@ mod image;
 mod layer;
 mod registry;
 
-pub(crate) use archive::{forget_damaged, from_archive, from_layout};
+pub(crate) use archive::{Named, all_of_archive, forget_damaged, from_archive, from_layout};
 pub(crate) use image::{Contents, Image, Layer};
 pub(crate) use registry::{Endpoint, pull_pinned};
 #[cfg(test)]

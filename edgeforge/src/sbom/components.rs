@@ -72,19 +72,42 @@ impl Component {
     }
 }
 
+impl Component {
+    /// A container image by its full name with tag: `registry.k8s.io/etcd:3.7.3-0`.
+    fn image(name: &str, digest: Digest) -> Self {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
+        let last = repository.rsplit('/').next().unwrap_or(repository);
+        Self {
+            name: repository.to_owned(),
+            version: Some(tag.to_owned()).filter(|tag| !tag.is_empty()),
+            sha256: digest,
+            licence: None,
+            purl: format!(
+                "pkg:oci/{}@{}?repository_url={}&tag={}",
+                percent(last),
+                percent(&digest.to_string()),
+                percent(repository),
+                percent(tag)
+            ),
+            description: "Container image of the cluster".to_owned(),
+        }
+    }
+}
+
 fn purl(name: &str, version: Option<&str>) -> String {
     let version = version.map(|version| format!("@{}", percent(version))).unwrap_or_default();
     format!("pkg:generic/{}{version}", percent(name))
 }
 
 /// Writes down which parts of Kubernetes are in a tree: another image may be made from this one, and what brought them
-/// is not known then. `is_new` tells whether a path came with the distribution.
+/// is not known then. `images` are the container images that came with it; `is_new` tells whether a path did.
 ///
 /// # Errors
 /// When a program cannot be read.
 pub(crate) fn write_down(
     tree: &mut Tree,
     distribution: &LockedComponent,
+    images: &[(&str, Digest)],
     is_new: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let mut components = written_down(tree);
@@ -100,6 +123,7 @@ pub(crate) fn write_down(
             found.push(Component::kubernetes(name, has_its_version.then_some(version), tree.digest(&path)?));
         }
     }
+    found.extend(images.iter().map(|(name, digest)| Component::image(name, *digest)));
     components.retain(|one| found.iter().all(|new| new.name != one.name));
     components.extend(found);
     let text = serde_json::to_vec(&components).context("cannot write the components")?;
@@ -156,7 +180,7 @@ mod tests {
             digest: Digest([1; 32]),
         };
         // That of a package is no part of it.
-        write_down(&mut tree, &distribution("1.31.1"), |path| path != "usr/bin/ctr").unwrap();
+        write_down(&mut tree, &distribution("1.31.1"), &[], |path| path != "usr/bin/ctr").unwrap();
         let seen = |tree: &Tree| -> Vec<String> {
             written_down(tree).into_iter().map(|component| component.purl).collect()
         };
@@ -164,10 +188,14 @@ mod tests {
             seen(&tree),
             ["pkg:generic/kubeadm@1.31.1", "pkg:generic/kubelet@1.31.1", "pkg:generic/runc"]
         );
-        write_down(&mut tree, &distribution("1.32.0"), |path| path == "usr/bin/kubelet").unwrap();
+        let etcd = [("registry.k8s.io/etcd:3.7.3-0", Digest([2; 32]))];
+        write_down(&mut tree, &distribution("1.32.0"), &etcd, |path| path == "usr/bin/kubelet").unwrap();
+        let digest = "02".repeat(32);
+        let of_etcd =
+            format!("pkg:oci/etcd@sha256%3A{digest}?repository_url=registry.k8s.io%2Fetcd&tag=3.7.3-0");
         assert_eq!(
             seen(&tree),
-            ["pkg:generic/runc", "pkg:generic/kubeadm@1.32.0", "pkg:generic/kubelet@1.32.0"]
+            ["pkg:generic/runc", "pkg:generic/kubeadm@1.32.0", "pkg:generic/kubelet@1.32.0", &of_etcd]
         );
     }
 }

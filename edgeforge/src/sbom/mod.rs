@@ -184,6 +184,7 @@ mod tests {
                 tree_frames: Vec::new(),
             },
             ukis: Ukis { main: blob, recovery: blob, live: blob },
+            kubernetes: None,
         }
     }
 

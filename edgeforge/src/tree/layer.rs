@@ -43,13 +43,19 @@ impl Tree {
     }
 
     /// Adds the files of an archive that is no layer of this tree: folders that are there stay as they are, also behind
-    /// links, and everything that is new belongs to root.
+    /// links, and everything that is new belongs to root. Only entries that are `wanted` are looked at.
     ///
     /// # Errors
     /// As [`Tree::apply_layer`].
-    pub(crate) fn add_archive(&mut self, path: &Path, scratch: &Path) -> Result<()> {
+    pub(crate) fn add_archive(
+        &mut self,
+        path: &Path,
+        scratch: &Path,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         let context = || format!("cannot add what is in {}", path.display());
-        let layer = Layer::read(path, Some(scratch))?;
+        let mut layer = Layer::read(path, Some(scratch))?;
+        layer.nodes.retain(|(path, _)| wanted(path));
         if let Some(removed) = layer.removed.iter().chain(&layer.emptied).next() {
             return Err(Error::invalid(format!("it removes {removed:?}"))).with_context(context);
         }
@@ -210,6 +216,23 @@ impl Layer {
         }
         tree.number_access_lists(&lists)
     }
+}
+
+/// How many names an archive of a layer has that are files of their own: whiteouts among them, hard links and marks not.
+///
+/// # Errors
+/// As [`Tree::apply_layer`].
+pub(crate) fn count_names(path: &Path) -> Result<usize> {
+    let context = || format!("cannot read {}", path.display());
+    let mut entries = Entries::new(File::open(path).with_context(context)?)?;
+    let mut names = BTreeSet::new();
+    while let Some(entry) = entries.next().with_context(context)? {
+        let is_mark = entry.name.ends_with(OPAQUE) || entry.header.entry_type() == EntryType::Link;
+        if let Some(name) = checked(&entry.name)?.filter(|_| !is_mark) {
+            names.insert(name);
+        }
+    }
+    Ok(names.len())
 }
 
 fn content(entry: &TarEntry, archive: &Arc<File>) -> Result<Content> {

@@ -1,10 +1,13 @@
 //! The distribution of Kubernetes that goes into an image.
 
+pub(crate) mod images;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_host::files;
+use edge_model::cluster::{Distribution, KubernetesVersions};
 use edge_model::forge::{Component, Kubernetes};
 use edge_model::ids::{Digest, from_hex, to_hex};
 use edge_model::{Context, Error, Result};
@@ -89,6 +92,18 @@ fn from_url(url: &str, digest: Digest, cache: &Cache, offline: bool) -> Result<P
     Ok(path)
 }
 
+/// What of a component decides which data it may open.
+pub(crate) fn versions(locked: &LockedComponent, images: Option<&images::Carried>) -> KubernetesVersions {
+    match images {
+        Some(images) => images.kubernetes.versions.clone(),
+        None => KubernetesVersions {
+            distribution: Distribution::K3s,
+            kubernetes: format!("v{}", locked.version.trim_start_matches('v')),
+            etcd: None,
+        },
+    }
+}
+
 /// Puts a component into the root: a program, or everything that an archive has.
 ///
 /// # Errors
@@ -111,7 +126,28 @@ pub(crate) fn place(tree: &mut Tree, name: &str, file: &Path, scratch: &Path) ->
         }
         return Ok(());
     }
+    let archive = unpacked(name, file, scratch)?;
+    // Images are not files of the root.
+    let is_image = |path: &str| path == images::FOLDER || path.starts_with(&format!("{}/", images::FOLDER));
+    tree.add_archive(&archive, scratch, |path| !is_image(path))
+        .with_context(|| format!("{} is neither a program nor an archive of files", file.display()))?;
+    let program = if name == "k3s" { "k3s" } else { "kubeadm" };
+    let has = ["usr/bin", "usr/local/bin", "opt/bin"]
+        .iter()
+        .any(|folder| tree.contains(&format!("{folder}/{program}")));
+    if has { Ok(()) } else { Err(Error::invalid(format!("{} has no usr/bin/{program}", file.display()))) }
+}
+
+/// The component's archive without its compression; a program is left as it is.
+///
+/// # Errors
+/// When it cannot be read, or the disk is full.
+pub(crate) fn unpacked(name: &str, file: &Path, scratch: &Path) -> Result<PathBuf> {
+    let start = first_bytes(file)?;
     let archive = scratch.join(format!("{name}.tar"));
+    if archive.exists() {
+        return Ok(archive);
+    }
     let open = || std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()));
     let write = |reader: &mut dyn std::io::Read| -> Result<()> {
         let mut output = std::fs::File::create(&archive).context("cannot unpack a component")?;
@@ -122,15 +158,9 @@ pub(crate) fn place(tree: &mut Tree, name: &str, file: &Path, scratch: &Path) ->
     } else if start.starts_with(&ZSTD) {
         write(&mut zstd::Decoder::new(open()?).context("cannot unpack a component")?)?;
     } else {
-        write(&mut open()?)?;
+        return Ok(file.to_owned());
     }
-    tree.add_archive(&archive, scratch)
-        .with_context(|| format!("{} is neither a program nor an archive of files", file.display()))?;
-    let program = if name == "k3s" { "k3s" } else { "kubeadm" };
-    let has = ["usr/bin", "usr/local/bin", "opt/bin"]
-        .iter()
-        .any(|folder| tree.contains(&format!("{folder}/{program}")));
-    if has { Ok(()) } else { Err(Error::invalid(format!("{} has no usr/bin/{program}", file.display()))) }
+    Ok(archive)
 }
 
 fn first_bytes(path: &Path) -> Result<Vec<u8>> {
