@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cluster;
 mod config;
 mod kairos;
 mod observe;
@@ -41,6 +42,7 @@ const EXAMPLES: &str = "Examples:
   edge-agent upgrade oci:registry.example/edge/shop:1.1.0 --reboot
   edge-agent upgrade file:/media/stick/shop-1.1.0-amd64.oci.tar
   edge-agent verify
+  edge-agent cluster status
   edge-agent config show --origin --effective edge.site
   edge-agent stage log";
 
@@ -129,6 +131,9 @@ enum Command {
     },
     /// Show who did what to this host
     Audit,
+    /// Look at the cluster of this host, make one or end it
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// Look at the configuration and change it
     #[command(subcommand)]
     Config(config::Config),
@@ -208,6 +213,7 @@ pub(crate) fn run() -> Result<()> {
             print(&Client::new()?.black_box()?, json, observe::print_black_box)
         }
         Command::Audit => observe::audit(json),
+        Command::Cluster(command) => command.run(json),
         Command::Config(command) => command.run(json),
         Command::Stage(command) => command.run(json),
         Command::Completions { shell } => {
@@ -361,6 +367,9 @@ fn print_status(status: &HostStatus) {
     }
     if let Some(entry) = &status.last_event {
         println!("last      {}", describe(entry));
+    }
+    if let Some(cluster) = &status.cluster {
+        println!("cluster   {}", cluster::line(cluster));
     }
     for failed in &status.failed {
         println!("failed    {}: {}", failed.version, failed.reason);

@@ -6,6 +6,7 @@ mod black_box;
 mod boot_control;
 mod cli;
 mod clock;
+mod cluster;
 mod configuration;
 mod daemon;
 mod diagnostics;
@@ -14,13 +15,14 @@ mod facts;
 mod health;
 mod host_state;
 mod journal;
-mod ledger_store;
+
 mod network_trial;
 mod operations;
 mod report;
 mod shell;
 mod source;
 mod stages;
+mod state_file;
 mod support_bundle;
 
 use std::process::ExitCode;

@@ -110,7 +110,7 @@ pub(super) fn file_name(form: Form) -> &'static str {
         Form::Unattended => "unattended.yaml",
         Form::MetaData => "meta-data",
         Form::NetworkConfig => "network-config",
-        Form::UserData | Form::KernelWords | Form::Forge => "user-data",
+        Form::UserData | Form::KernelWords | Form::Forge | Form::Cluster => "user-data",
     }
 }
 

@@ -15,7 +15,7 @@ use edge_planner::trial::{BootedImage, record_commit, settle};
 use super::Shared;
 use crate::health::{self, Look};
 use crate::operations::ledger_store;
-use crate::{black_box, boot_control, facts};
+use crate::{black_box, boot_control, cluster, facts};
 
 /// The boot's end is waited for so long before everything else is looked at again.
 const WHILE_STARTING: Duration = Duration::from_secs(10);
@@ -42,7 +42,11 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
     }
     let mut on_trial = booted.state() == BootState::Trial;
     loop {
-        let look = health::look(&shared.settings().edge().health);
+        let mut look = health::look(&shared.settings().edge().health);
+        if on_trial && look == Look::Healthy {
+            // An image whose cluster does not come up is not kept.
+            look = cluster::missing_on_trial(&shared.cluster).map_or(look, |why| Look::Unhealthy(vec![why]));
+        }
         if on_trial {
             match judge_trial(shared, &booted, &look) {
                 Trial::GoesOn => {}

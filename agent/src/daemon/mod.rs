@@ -24,6 +24,7 @@ use edge_model::api::BootState;
 
 use crate::api::audit::AuditLog;
 use crate::api::{self, Door};
+use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
 pub(crate) use shared::Shared;
@@ -48,16 +49,18 @@ pub(crate) fn serve() -> Result<()> {
         Mode::Recovery => boot_care::watch_recovery(&caretaker),
         Mode::Live => installer::watch(&caretaker),
     });
-    if mode == Mode::Main {
-        let caretaker = shared.clone();
-        std::thread::spawn(move || network_care::watch(&caretaker));
-    }
-    let observer = shared.clone();
-    std::thread::spawn(move || observe(&observer));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the daemon's runtime")?;
+    if mode == Mode::Main {
+        let caretaker = shared.clone();
+        std::thread::spawn(move || network_care::watch(&caretaker));
+        let (caretaker, handle) = (shared.clone(), runtime.handle().clone());
+        std::thread::spawn(move || cluster::watch(&caretaker, &handle));
+    }
+    let observer = shared.clone();
+    std::thread::spawn(move || observe(&observer));
     runtime.block_on(api::serve(Arc::new(Door::new(shared)), notify_ready))
 }
 

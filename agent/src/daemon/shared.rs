@@ -25,7 +25,7 @@ use crate::facts::Host;
 use crate::operations::{self, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
-use crate::{black_box, clock, facts, network_trial};
+use crate::{black_box, clock, cluster, facts, network_trial};
 
 /// Progress is told at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) operations: Register,
     pub(crate) events: Arc<EventLog>,
     pub(crate) audit: AuditLog,
+    pub(crate) cluster: cluster::Board,
     settings: Mutex<Arc<Settings>>,
     /// What was last seen of the host: answers come from here, and not from the disk.
     status: Mutex<Arc<HostStatus>>,
@@ -69,6 +70,7 @@ impl Shared {
             operations: Register::default(),
             events: Arc::new(EventLog::new(facts::now())),
             audit,
+            cluster: cluster::Board::default(),
             settings: Mutex::new(Arc::new(settings)),
             status: Mutex::new(Arc::new(status)),
             looking: Mutex::new(()),
@@ -91,6 +93,8 @@ impl Shared {
     /// Reads the configuration again.
     pub(crate) fn reload_settings(&self) {
         *lock(&self.settings) = Arc::new(Settings::load(self.host.record.mode));
+        // A definition may have come, or changed.
+        self.cluster.tell();
     }
 
     pub(super) fn set_network(&self, state: NetworkState) {

@@ -9,7 +9,7 @@ use super::Shared;
 use crate::api::sessions;
 use crate::configuration::{Settings, site};
 use crate::facts::{self, Host};
-use crate::{network_trial, operations};
+use crate::{cluster, network_trial, operations};
 
 /// What is known before the first look.
 pub(super) fn blank(host: &Host) -> HostStatus {
@@ -35,6 +35,7 @@ pub(super) fn blank(host: &Host) -> HostStatus {
         management: Management::default(),
         console: ConsoleRules::default(),
         possible: Vec::new(),
+        cluster: None,
         web_ui: None,
     }
 }
@@ -61,6 +62,7 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
         console: console(shared, &settings),
         possible: possible(shared, boot_state, &ledger),
         failed: ledger.failed,
+        cluster: shared.cluster.status(),
         ..blank(&shared.host)
     }
 }
@@ -104,6 +106,7 @@ fn possible(shared: &Shared, state: BootState, ledger: &Ledger) -> Vec<Possibili
             if other.is_some_and(|slot| ledger.slot(slot).is_some()) {
                 possible.push(Possibility::Rollback);
             }
+            possible.extend(cluster::possible());
             let on_trial = matches!(shared.network(), NetworkState::Trial { .. });
             if on_trial && network_trial::memory().proven.is_some() {
                 possible.push(Possibility::RestoreNetwork);

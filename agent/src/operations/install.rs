@@ -24,6 +24,7 @@ use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger};
 use edge_model::manifest::{Blob, ImageManifest, Signature};
 use edge_model::user_data::install::FileSystem;
 use edge_model::{Context, Error, Result, paths};
+use edge_planner::cluster::check;
 use edge_planner::configuration::{Source, for_the_host};
 use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, PreviousInstallation};
 use edge_slot_image::signing;
@@ -31,9 +32,9 @@ use edge_slot_image::signing;
 use super::{Outcome, write_image};
 use crate::configuration::{self, Settings, hash_password, site};
 use crate::facts::{self, Host};
-use crate::ledger_store::LedgerStore;
 use crate::report::Report;
 use crate::stages::{self, Moment, chroot};
+use crate::state_file::StateFile;
 
 const TARGET: &str = "/run/edge/target";
 /// How long the kernel may take to show new partitions.
@@ -46,6 +47,8 @@ pub(crate) struct Medium {
     id: InstallationId,
     manifest: ImageManifest,
     signed: bool,
+    /// The cluster definition that the medium brings, as text.
+    cluster: Option<String>,
 }
 
 impl Medium {
@@ -70,7 +73,14 @@ impl Medium {
             return Err(Error::integrity("the medium's manifest belongs to another image"));
         }
         let signed = provenance != signing::Provenance::Unsigned;
-        Ok(Self { root, id: InstallationId(id.trim().parse()?), manifest, signed })
+        let cluster = files::read_text_if_there(&root.join(paths::MEDIUM_CLUSTER))?;
+        if let Some(text) = &cluster {
+            // Before any disk is touched: a host that cannot make its cluster is of no use.
+            let definition =
+                check::parse("cluster.yaml", text).context("the medium's cluster definition is wrong")?;
+            check::fits_versions(&definition, manifest.kubernetes.as_ref())?;
+        }
+        Ok(Self { root, id: InstallationId(id.trim().parse()?), manifest, signed, cluster })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -385,6 +395,9 @@ fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Resu
             files::write_durably(&below(target), text.as_bytes(), 0o600)?;
         }
     }
+    if let Some(text) = &medium.cluster {
+        files::write_durably(&below(paths::OEM_CLUSTER), text.as_bytes(), 0o600)?;
+    }
     // What lay beside the medium belongs to this site: the stick may be gone at the first boot.
     site::store(sources, &below(paths::OEM_SITE))?;
     let image = ImageRecord {
@@ -405,7 +418,7 @@ fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Resu
         slot: Some(Slot::A),
         reason: None,
     });
-    LedgerStore::new(&edge).store(ledger)?;
+    StateFile::new(&edge).store(ledger)?;
     mount.close()
 }
 

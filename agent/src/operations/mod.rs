@@ -7,13 +7,14 @@ pub(crate) mod verify;
 mod write_image;
 
 use edge_model::api::OperationRequest;
+use edge_model::ledger::Ledger;
 use edge_model::{Error, Result, paths};
 use std::path::Path;
 
 use crate::configuration::Settings;
 use crate::facts::Host;
-use crate::ledger_store::LedgerStore;
 use crate::report::Report;
+use crate::state_file::StateFile;
 
 /// What is to happen to the machine when an operation is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +42,8 @@ impl Outcome {
 }
 
 /// The host's ledger.
-pub(crate) fn ledger_store() -> LedgerStore {
-    LedgerStore::new(Path::new(paths::OEM_EDGE))
+pub(crate) fn ledger_store() -> StateFile<Ledger> {
+    StateFile::new(Path::new(paths::OEM_EDGE))
 }
 
 /// Runs one operation to its end.

@@ -25,13 +25,13 @@ use edge_slot_image::oci::{self, Descriptor};
 use edge_slot_image::verity::Tree;
 
 use super::{Outcome, ledger_store};
-use crate::boot_control;
 use crate::configuration::Settings;
 use crate::facts::{self, Host};
-use crate::ledger_store::LedgerStore;
 use crate::report::Report;
 use crate::source::{self, SourceImage, Surroundings};
 use crate::stages::{self, Moment, chroot};
+use crate::state_file::StateFile;
+use crate::{boot_control, cluster};
 
 /// After so many frames the ledger learns how far the writing has come (64 MiB).
 const CHECKPOINT_EVERY: usize = 16;
@@ -111,6 +111,7 @@ fn decide(
     let esp = Esp::open(&disk, Role::Efi)?;
     let free = esp.free()?;
     esp.close()?;
+    let cluster = cluster::opened_versions();
     let facts = UpgradeFacts {
         boot_state: booted.state(),
         booted_slot: host.record.slot,
@@ -122,6 +123,7 @@ fn decide(
         slot_size: disk.partition(role).map_or(0, |partition| partition.length),
         esp_free: free,
         unsigned: settings.edge().upgrade.unsigned,
+        cluster: cluster.as_ref(),
     };
     upgrade::plan(&facts, &image.manifest, image.provenance, request)
 }
@@ -129,7 +131,7 @@ fn decide(
 /// One image on its way into one slot.
 struct Job<'a> {
     host: &'a Host,
-    store: &'a LedgerStore,
+    store: &'a StateFile<Ledger>,
     slot: Slot,
     record: &'a ImageRecord,
     source: &'a str,
@@ -228,7 +230,7 @@ impl Job<'_> {
 }
 
 /// The variable first: should the power fail between the two, the image gets its trial all the same.
-fn arm(host: &Host, store: &LedgerStore, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
+fn arm(host: &Host, store: &StateFile<Ledger>, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
     boot_control::try_next(host, &record.root_hash.uki_name())?;
     let mut ledger = store.load();
     ledger.failed.retain(|failed| failed.root_hash != record.root_hash);

@@ -4,7 +4,7 @@
 use edge_model::Result;
 use edge_model::api::routes::RouteId;
 use edge_model::api::{
-    ConfigurationRequest, HostStatus, OperationRequest, OperationStatus, access, audit, black_box,
+    ConfigurationRequest, HostStatus, OperationRequest, OperationStatus, access, audit, black_box, cluster,
     diagnostics, host, installer, network,
 };
 use edge_model::ledger::Ledger;
@@ -51,6 +51,7 @@ calls! {
     time_offset TimeOffset -> diagnostics::TimeState;
     disk_health DiskHealth -> Vec<diagnostics::DiskHealth>;
     sensors Sensors -> Vec<diagnostics::Sensor>;
+    cluster Cluster -> cluster::ClusterView;
     audits Audits -> audit::AuditPage;
     }
     endpoints {
@@ -67,6 +68,8 @@ calls! {
     change_site_settings ChangeSiteSettings (host::SiteSettings) -> OperationStatus;
     change_install_answers ChangeInstallAnswers (installer::AnswersRequest) -> installer::Answers;
     export_answers ExportAnswers (installer::ExportRequest) -> installer::Message;
+    create_cluster CreateCluster (cluster::ClusterRequest) -> cluster::ClusterView;
+    delete_cluster DeleteCluster (cluster::ClusterName) -> cluster::ClusterView;
     change_user ChangeUser (access::UserChange) -> access::CurrentUser;
     }
     acts {
@@ -74,6 +77,7 @@ calls! {
     restore_network RestoreNetwork -> installer::Message;
     open_shell OpenShell -> installer::Message;
     start_installation StartInstallation -> OperationStatus;
+    cluster_kubeconfig ClusterKubeconfig -> cluster::Kubeconfig;
     renew_token RenewToken -> access::Token;
     }
 }

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod black_box;
 pub mod boot;
+pub mod cluster;
 pub mod configuration;
 pub mod identity;
 pub mod install;

@@ -3,12 +3,15 @@
 use std::cmp::Ordering;
 
 use edge_model::api::{BootState, UpgradeRequest};
+use edge_model::cluster::KubernetesVersions;
 use edge_model::ids::{RootHash, Slot};
 use edge_model::ledger::{ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
 use edge_model::manifest::ImageManifest;
 use edge_model::user_data::edge::Unsigned;
 use edge_model::{Error, Result};
 use edge_slot_image::signing::Provenance;
+
+use crate::cluster::gate;
 
 /// Kept free on the ESP, for loader configuration and directories.
 const ESP_RESERVE: u64 = 1 << 20;
@@ -28,6 +31,8 @@ pub struct UpgradeFacts<'a> {
     /// Bytes that are free on the ESP.
     pub esp_free: u64,
     pub unsigned: Unsigned,
+    /// Versions that the host's cluster was opened with; none where there is no cluster.
+    pub cluster: Option<&'a KubernetesVersions>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +164,7 @@ fn check_compatibility(facts: &UpgradeFacts<'_>, manifest: &ImageManifest) -> Re
         ))
         .help("an upgrade keeps the name of the image; install from a medium to change it"));
     }
-    Ok(())
+    gate::may_upgrade(facts.cluster, manifest.kubernetes.as_ref())
 }
 
 fn check_history(facts: &UpgradeFacts<'_>, manifest: &ImageManifest, request: &UpgradeRequest) -> Result<()> {
@@ -273,6 +278,7 @@ mod tests {
                 tree_frames: vec![1],
             },
             ukis: Ukis { main: blob, recovery: blob, live: blob },
+            kubernetes: None,
         }
     }
 
@@ -288,6 +294,7 @@ mod tests {
             slot_size: 1 << 30,
             esp_free: 1 << 30,
             unsigned: Unsigned::Refuse,
+            cluster: None,
         }
     }
 
@@ -360,6 +367,23 @@ mod tests {
         let ledger = Ledger { pending: Some(pending(UpgradeStage::Armed)), ..Ledger::default() };
         let made = plan(&facts(&ledger), &manifest(2, "2.0"), SIGNED, &request()).unwrap();
         assert!(matches!(made, UpgradePlan::AlreadyWritten { slot: Slot::B, .. }));
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_version_of_kubernetes() {
+        let versions = |kubernetes: &str| KubernetesVersions {
+            distribution: edge_model::cluster::Distribution::Kubeadm,
+            kubernetes: kubernetes.into(),
+            etcd: Some("3.7.3".into()),
+        };
+        let (ledger, present) = (Ledger::default(), versions("v1.37.2"));
+        let facts = UpgradeFacts { cluster: Some(&present), ..facts(&ledger) };
+        let next = |kubernetes| ImageManifest { kubernetes, ..manifest(2, "2.0") };
+        assert!(plan(&facts, &next(Some(versions("v1.37.2"))), SIGNED, &request()).is_ok());
+        assert!(
+            refusal(&facts, &next(Some(versions("v1.38.0"))), SIGNED).contains("carries Kubernetes 1.38.0")
+        );
+        assert!(refusal(&facts, &next(None), SIGNED).contains("carries no Kubernetes"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What each route does. One file for each subject; this one says which function serves which route.
 
+mod cluster;
 mod configuration;
 mod diagnosis;
 mod host;
@@ -54,6 +55,11 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::SiteSettings => get(configuration::site),
         RouteId::ChangeSiteSettings => patch(configuration::change_site),
         RouteId::OpenShell => post(host::open_shell),
+
+        RouteId::Cluster => get(cluster::view),
+        RouteId::CreateCluster => post(cluster::create),
+        RouteId::DeleteCluster => post(cluster::delete),
+        RouteId::ClusterKubeconfig => post(cluster::kubeconfig),
 
         RouteId::Volumes => get(installer::volumes),
         RouteId::InstallDisks => get(installer::disks),

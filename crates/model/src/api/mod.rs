@@ -5,6 +5,7 @@
 pub mod access;
 pub mod audit;
 pub mod black_box;
+pub mod cluster;
 pub mod diagnostics;
 pub mod host;
 pub mod installer;

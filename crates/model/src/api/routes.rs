@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::access::{CurrentUser, LoginAnswer, LoginRequest, PasswordChange, Role, Token, UserChange};
 use super::audit::{AuditFilters, AuditPage};
 use super::black_box::BlackBox;
+use super::cluster::{ClusterName, ClusterRequest, ClusterView, Kubeconfig};
 use super::diagnostics::{
     DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
 };
@@ -182,6 +183,11 @@ routes! {
     SiteSettings Get "/v1/configuration/site" AtLeast(Viewer), "Names, time and proxies in use", Nothing => Json(json::<SiteSettings>);
     ChangeSiteSettings Patch "/v1/configuration/site" AtLeast(Operator), "Change names, time or proxies", Json(json::<SiteSettings>) => Json(json::<OperationStatus>), status 202;
     OpenShell Post "/v1/shell" AtLeast(Admin), "A shell on another console, if the image allows it", Nothing => Json(json::<Message>);
+
+    Cluster Get "/v1/cluster" AtLeast(Viewer), "The cluster of this host and its pods", Nothing => Json(json::<ClusterView>);
+    CreateCluster Post "/v1/cluster" AtLeast(Admin), "Make a cluster, of a definition or of the one that this host was told", Json(json::<ClusterRequest>) => Json(json::<ClusterView>), status 202;
+    DeleteCluster Post "/v1/cluster/removal" AtLeast(Admin), "End the cluster and remove its data; its name says that this one is meant", Json(json::<ClusterName>) => Json(json::<ClusterView>), status 202;
+    ClusterKubeconfig Post "/v1/cluster/kubeconfig" AtLeast(Admin), "Access to the cluster for a day", Nothing => Json(json::<Kubeconfig>);
 
     Volumes Get "/v1/volumes" AtLeast(Viewer), "Removable volumes", Nothing => Json(json::<Vec<Volume>>);
     InstallDisks Get "/v1/installer/disks" AtLeast(Viewer), "Disks, and what is on them", Nothing => Json(json::<Vec<InstallDisk>>);

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::OperationStatus;
+use super::cluster::ClusterStatus;
 use crate::cmdline::Mode;
 use crate::ids::{RootHash, Slot};
 use crate::ledger::{FailedImage, HistoryEntry, ImageRecord};
@@ -85,6 +86,9 @@ pub struct HostStatus {
     /// What can be asked of this host now; surfaces offer nothing else.
     #[serde(default)]
     pub possible: Vec<Possibility>,
+    /// The cluster of this host; none where there is none.
+    #[serde(default)]
+    pub cluster: Option<ClusterStatus>,
     /// Address of the web interface, when it is running.
     #[serde(default)]
     pub web_ui: Option<String>,
@@ -138,6 +142,8 @@ pub enum Possibility {
     Reboot,
     RebootIntoRecovery,
     PowerOff,
+    CreateCluster,
+    DeleteCluster,
 }
 
 /// How far the present network is trusted.

@@ -16,6 +16,8 @@ use edge_model::unattended::Unattended;
 use edge_model::user_data::{self, UserData};
 use edge_model::{Error, Result};
 
+use crate::cluster;
+
 /// Kinds of sources, low to high: a later kind overrules an earlier one, and within a kind a later source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -56,6 +58,8 @@ pub enum Form {
     KernelWords,
     /// A builder's project.
     Forge,
+    /// A cluster definition.
+    Cluster,
 }
 
 impl Form {
@@ -69,11 +73,15 @@ impl Form {
             "meta-data" => return Some(Form::MetaData),
             "network-config" => return Some(Form::NetworkConfig),
             "user-data" => return Some(Form::UserData),
+            "cluster" => return Some(Form::Cluster),
             _ if user_data::has_header(text) => return Some(Form::UserData),
             _ => {}
         }
         // A document without a header is known by its keys.
         let node = document::tree::read(name, text).ok()?;
+        if node.get("kind").and_then(Node::scalar) == Some("Cluster") {
+            return Some(Form::Cluster);
+        }
         let knows = |schema: &document::Schema, key: &str| schema.root().property(key).is_some();
         let keys: Vec<&str> = node.entries().iter().map(|entry| entry.key.as_str()).collect();
         let score = |schema| keys.iter().filter(|key| knows(schema, key)).count();
@@ -154,7 +162,9 @@ pub fn combine(sources: &[Source], trust: Trust) -> Configuration {
 /// One source in the spelling of user data, without what is wrong in it.
 fn read(source: &Source, problems: &mut Vec<Problem>) -> Node {
     let (node, found) = match source.form {
-        Form::UserData | Form::Forge => document::read::<UserData>(&source.name, &source.text),
+        Form::UserData | Form::Forge | Form::Cluster => {
+            document::read::<UserData>(&source.name, &source.text)
+        }
         Form::Unattended => {
             let (node, found) = document::read::<Unattended>(&source.name, &source.text);
             (answers::into_user_data(node), found)
@@ -225,6 +235,7 @@ pub fn examine(form: Form, name: &str, text: &str, now: Option<u64>) -> Vec<Prob
                 problems.push(Problem::error(Place::whole(name), "", error.to_string()));
             }
         }
+        Form::Cluster => problems = cluster::check::examine(name, text),
         Form::Unattended => {
             let node = read(&source(form, name, text), &mut problems);
             let mut of_values = Vec::new();

@@ -23,6 +23,7 @@ pub(super) fn check(tree: &Node, now: Option<u64>, problems: &mut Vec<Problem>) 
     checker.operator(&data);
     checker.management(&data);
     checker.stages(&data);
+    checker.cluster(tree);
     if let Some(now) = now {
         checker.certificates(&data, now);
     }
@@ -82,6 +83,13 @@ impl Checker<'_> {
     fn warning(&mut self, path: &str, message: impl Into<String>) {
         let problem = Problem::warning(self.at(path), path, message);
         self.problems.push(problem);
+    }
+
+    fn cluster(&mut self, tree: &Node) {
+        const PATH: &str = "edge.cluster";
+        if let Some(node) = tree.find(PATH) {
+            crate::cluster::check::check(node, PATH, self.problems);
+        }
     }
 
     fn network(&mut self, data: &UserData) {

@@ -1,0 +1,412 @@
+//! The care for the cluster: from what is remembered and told to a node that is ready, and a look at it from then on.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edge_host::{console, files};
+use edge_model::api::cluster::{
+    ClusterPhase, ClusterStatus, ClusterWait, MOST_NAMED, PodCounts, PodState, PodStatus,
+};
+use edge_model::cluster::{ClusterDefinition, ImageKubernetes, KubernetesVersions};
+use edge_model::{Error, Result, paths};
+use edge_planner::cluster::member::{Duty, Member, duty};
+use edge_planner::cluster::{self as planner, Placement, Step, StepId, check, gate, state};
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::ground::Host;
+use super::kube_api::KubeApi;
+use super::pass::{Progress, advance};
+use super::store::{self, Told};
+use super::{content, registry, removal};
+use crate::daemon::Shared;
+use crate::facts;
+
+/// Between looks while something is on its way.
+const SHORTLY: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(5);
+/// Between looks at a cluster that runs.
+const SETTLED: Duration = Duration::from_secs(15);
+/// What cannot be helped is looked at again all the same.
+const RARELY: Duration = Duration::from_secs(60);
+/// A wait is polled often at first; who has waited so long can wait a little more.
+const IMPATIENT: Duration = Duration::from_secs(20);
+/// What systemd-resolved found out about name servers.
+const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Looks after the cluster of the normal system, until the agent ends.
+pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
+    let mut care = Care {
+        shared: shared.clone(),
+        runtime: runtime.clone(),
+        api: None,
+        plan: None,
+        waits: None,
+        told_ready: false,
+        serves_content: false,
+        said: String::new(),
+    };
+    loop {
+        let pause = care.attend().unwrap_or_else(|error| {
+            let pause = care.stopped(error.message.clone());
+            eprintln!("cluster: {error}");
+            pause
+        });
+        shared.cluster.wait(pause);
+    }
+}
+
+struct Care {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    api: Option<KubeApi>,
+    plan: Option<Plan>,
+    /// What is waited for, and since when.
+    waits: Option<(Wait, Instant)>,
+    /// The consoles know that it runs.
+    told_ready: bool,
+    serves_content: bool,
+    /// The last failure that the log knows.
+    said: String,
+}
+
+/// A plan and how far it is.
+struct Plan {
+    placement: Placement,
+    steps: Vec<Step>,
+    at: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wait {
+    what: String,
+    since: u64,
+    reason: Option<String>,
+}
+
+impl Care {
+    /// One round: does what can be done now, and says how long nothing has to be looked at. `None`: until there is news.
+    fn attend(&mut self) -> Result<Option<Duration>> {
+        let member = store::member().load();
+        let told = match store::configured(&self.shared.settings()) {
+            Ok(told) => told,
+            Err(error) => {
+                // What runs goes on running; what is wrong is said.
+                self.shared.notice(format!("the cluster definition is not used: {error}"));
+                None
+            }
+        };
+        let remembered = store::remembered(&member);
+        match duty(&member, remembered.clone(), told.as_ref().map(|told| &told.definition)) {
+            Duty::Nothing => {
+                self.forget();
+                self.show(None, Vec::new());
+                Ok(None)
+            }
+            Duty::Stay(reason) => Ok(self.stopped(reason)),
+            Duty::Remove => self.remove(&member, remembered.as_ref()),
+            Duty::Run { definition, is_new } => self.run(member, remembered, told, &definition, is_new),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.plan = None;
+        self.api = None;
+        self.waits = None;
+        self.told_ready = false;
+    }
+
+    fn run(
+        &mut self,
+        mut member: Member,
+        remembered: Option<ClusterDefinition>,
+        told: Option<Told>,
+        wanted: &ClusterDefinition,
+        is_new: bool,
+    ) -> Result<Option<Duration>> {
+        let image = store::image()?;
+        let mut definition = wanted.clone();
+        if let Some(present) = remembered.filter(|present| !is_new && present != wanted) {
+            if let Err(error) = check::may_change(&present, wanted) {
+                self.shared.notice(format!("the changed cluster definition is not used: {error}"));
+                definition = present;
+            } else if let Some(told) = &told {
+                store::member().change(|member| {
+                    member.definition.clone_from(&told.text);
+                    Ok(())
+                })?;
+            }
+        }
+        check::fits_versions(&definition, image.as_ref().map(|image| &image.versions))?;
+        let Some(image) = image else { return Ok(self.stopped("this image carries no Kubernetes".into())) };
+        gate::may_open(&member, &image.versions)?;
+        if is_new {
+            let Some(told) = told else { return Err(Error::internal("a new cluster has no definition")) };
+            check::fits_site(&definition, &store::site_networks())?;
+            member = store::member().change(|member| {
+                store::begin(member, &told.text);
+                Ok(member.clone())
+            })?;
+            console::say(&format!("edge: the cluster {} is being made.", definition.name));
+        }
+        let node = node_name(&member, &definition)?;
+        let placement = Placement::new(&definition, &image, &node, &name_servers())?;
+        self.serve_content();
+        self.go_on(placement, &member, &image)
+    }
+
+    /// Goes on with the plan for a placement; a placement that has changed is a new plan.
+    fn go_on(
+        &mut self,
+        placement: Placement,
+        member: &Member,
+        image: &ImageKubernetes,
+    ) -> Result<Option<Duration>> {
+        let is_the_same = self.plan.as_ref().is_some_and(|plan| plan.placement == placement);
+        if !is_the_same {
+            let steps = planner::steps(&placement, member.opened.is_some())?;
+            self.plan = Some(Plan { placement, steps, at: 0 });
+        }
+        let Some(plan) = &mut self.plan else { return Ok(Some(LATER)) };
+        let mut host = Host {
+            runtime: &self.runtime,
+            root_hash: self.shared.host.record.root_hash,
+            versions: image.versions.clone(),
+            api: &mut self.api,
+        };
+        match advance(&mut host, &plan.steps, &mut plan.at) {
+            Progress::Finished => Ok(Some(self.look_after(image))),
+            Progress::Waiting(step, why) => Ok(Some(self.waiting(step, why, image, SHORTLY))),
+            Progress::Failed(step, error) => {
+                let said = format!("{}: {error}", step.name());
+                if self.said != said {
+                    eprintln!("cluster: {said}");
+                    self.said = said;
+                }
+                // Somebody may mend what is wrong meanwhile; programs that were cut are begun again from the start.
+                Ok(Some(self.waiting(step, Some(error.to_string()), image, LATER)))
+            }
+        }
+    }
+
+    fn waiting(
+        &mut self,
+        step: StepId,
+        reason: Option<String>,
+        image: &ImageKubernetes,
+        pause: Duration,
+    ) -> Duration {
+        let phase = match step {
+            // The node is there, and so are its pods, as far as they go.
+            StepId::Workloads => ClusterPhase::Degraded,
+            _ if self.was_opened_before() => ClusterPhase::Starting,
+            _ => ClusterPhase::Making,
+        };
+        let since = self.wait_for(step.waits_for(), reason);
+        self.show_phase(phase, Some(image.versions.clone()), self.shared.cluster.pods());
+        if since > IMPATIENT { pause.max(LATER) } else { pause }
+    }
+
+    /// Whether its data is older than this boot.
+    fn was_opened_before(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| {
+            let keys = plan.steps.iter().find(|step| step.id == StepId::Keys);
+            keys.is_some_and(|keys| matches!(keys.act[..], [planner::Action::Refuse(_)]))
+        })
+    }
+
+    /// Remembers what is waited for; says for how long already.
+    fn wait_for(&mut self, what: &str, reason: Option<String>) -> Duration {
+        let known = self.waits.take().filter(|(wait, _)| wait.what == what);
+        let (since, begun) =
+            known.map_or_else(|| (facts::now(), Instant::now()), |(wait, begun)| (wait.since, begun));
+        self.waits = Some((Wait { what: what.to_owned(), since, reason }, begun));
+        begun.elapsed()
+    }
+
+    /// Everything was done: what does the cluster say of itself?
+    fn look_after(&mut self, image: &ImageKubernetes) -> Duration {
+        let Some(node) = self.plan.as_ref().map(|plan| plan.placement.node.clone()) else { return LATER };
+        let versions = Some(image.versions.clone());
+        match self.ask(&node) {
+            Ok((Ok(()), pods)) => {
+                self.waits = None;
+                let all_run = pods.iter().all(|pod| matches!(pod.state, PodState::Running | PodState::Done));
+                self.show_phase(ClusterPhase::Running, versions, pods);
+                self.tell_ready(image);
+                if all_run { SETTLED } else { LATER }
+            }
+            Ok((Err(why), pods)) => {
+                self.wait_for(StepId::Ready.waits_for(), Some(why));
+                self.show_phase(ClusterPhase::Degraded, versions, pods);
+                LATER
+            }
+            Err(error) => {
+                // A connection of before may be what does not work.
+                self.api = None;
+                self.wait_for(StepId::Api.waits_for(), Some(error.to_string()));
+                self.show_phase(ClusterPhase::Degraded, versions, Vec::new());
+                // Looked at from the first step on: units that are gone are started again.
+                self.plan = None;
+                LATER
+            }
+        }
+    }
+
+    /// Whether the node is ready, and all pods.
+    #[allow(clippy::type_complexity)] // two answers of one question, used once
+    fn ask(&mut self, node: &str) -> Result<(std::result::Result<(), String>, Vec<PodStatus>)> {
+        let api = match &mut self.api {
+            Some(api) => api,
+            None => self.api.insert(KubeApi::open(&self.runtime)?),
+        };
+        let node = api.get(&format!("/api/v1/nodes/{node}"))?;
+        let ready = node.as_ref().map_or(Err("the node is gone".into()), state::node_is_ready);
+        // From the API server's memory: the datastore is not asked.
+        let pods = api.get("/api/v1/pods?resourceVersion=0")?;
+        let items =
+            pods.as_ref().and_then(|list| list["items"].as_array()).map(Vec::as_slice).unwrap_or_default();
+        let mut pods: Vec<PodStatus> = items.iter().map(|pod: &Value| state::pod(pod)).collect();
+        pods.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        Ok((ready, pods))
+    }
+
+    fn tell_ready(&mut self, image: &ImageKubernetes) {
+        let Some(plan) = &self.plan else { return };
+        if !self.told_ready {
+            self.told_ready = true;
+            console::say(&format!(
+                "{} name={} version={}",
+                paths::CLUSTER_MARKER,
+                plan.placement.cluster,
+                image.versions.kubernetes
+            ));
+        }
+    }
+
+    /// Nothing is started: why.
+    fn stopped(&mut self, reason: String) -> Option<Duration> {
+        self.wait_for("somebody who changes that", Some(reason));
+        let member = store::member().load();
+        let told = store::configured(&self.shared.settings()).ok().flatten();
+        let name = store::remembered(&member).or(told.map(|told| told.definition)).map(|known| known.name);
+        let wait = self.waits.as_ref().map(|(wait, _)| wait_of(wait));
+        let status = ClusterStatus {
+            name: name.unwrap_or_default(),
+            node: member.node,
+            versions: store::image().ok().flatten().map(|image| image.versions),
+            phase: ClusterPhase::Stopped,
+            waits_for: wait,
+            pods: PodCounts::default(),
+            troubled: Vec::new(),
+        };
+        self.show(Some(status), Vec::new());
+        Some(RARELY)
+    }
+
+    fn remove(
+        &mut self,
+        member: &Member,
+        definition: Option<&ClusterDefinition>,
+    ) -> Result<Option<Duration>> {
+        self.forget();
+        self.wait_for("its end", None);
+        let status = ClusterStatus {
+            name: definition.map(|definition| definition.name.clone()).unwrap_or_default(),
+            node: member.node.clone(),
+            versions: None,
+            phase: ClusterPhase::Removing,
+            waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
+            pods: PodCounts::default(),
+            troubled: Vec::new(),
+        };
+        self.show(Some(status), Vec::new());
+        removal::run()?;
+        console::say("edge: the cluster was removed.");
+        Ok(Some(Duration::ZERO))
+    }
+
+    fn show_phase(&self, phase: ClusterPhase, versions: Option<KubernetesVersions>, pods: Vec<PodStatus>) {
+        let Some(plan) = &self.plan else { return };
+        let running = |pod: &&PodStatus| pod.state == PodState::Running;
+        let wanted = |pod: &&PodStatus| pod.state != PodState::Done;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let status = ClusterStatus {
+            name: plan.placement.cluster.clone(),
+            node: plan.placement.node.clone(),
+            versions,
+            phase,
+            waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
+            pods: PodCounts {
+                running: count(pods.iter().filter(running).count()),
+                wanted: count(pods.iter().filter(wanted).count()),
+            },
+            troubled: pods
+                .iter()
+                .filter(|pod| !matches!(pod.state, PodState::Running | PodState::Done))
+                .take(MOST_NAMED)
+                .cloned()
+                .collect(),
+        };
+        self.show(Some(status), pods);
+    }
+
+    fn show(&self, status: Option<ClusterStatus>, pods: Vec<PodStatus>) {
+        if self.shared.cluster.show(status, pods) {
+            self.shared.refresh();
+        }
+    }
+
+    /// From now on the runtime finds the images of the image.
+    fn serve_content(&mut self) {
+        if !self.serves_content {
+            self.serves_content = true;
+            let content = Arc::new(content::Content::of_image(Path::new(paths::IMAGE_CONTENT)));
+            let shared = self.shared.clone();
+            self.runtime.spawn(async move {
+                if let Err(error) = registry::serve(content).await {
+                    shared.notice(format!("container images cannot be served: {error}"));
+                }
+            });
+        }
+    }
+}
+
+fn wait_of(wait: &Wait) -> ClusterWait {
+    ClusterWait { what: wait.what.clone(), since: wait.since, reason: wait.reason.clone() }
+}
+
+/// The node's name for life: of the record, of the definition, or the host's name when the cluster is made.
+fn node_name(member: &Member, definition: &ClusterDefinition) -> Result<String> {
+    if !member.node.is_empty() {
+        return Ok(member.node.clone());
+    }
+    let wanted = definition.hosts.first().and_then(|host| host.node_name.clone());
+    let name = match wanted {
+        Some(name) => name,
+        None => facts::host_name()?.to_lowercase(),
+    };
+    edge_model::document::format::check("node-name", &name)
+        .map_err(|why| Error::invalid(why).help("give the node a name: hosts: [{node-name: …}]"))?;
+    store::member().change(|member| {
+        member.node.clone_from(&name);
+        Ok(())
+    })?;
+    Ok(name)
+}
+
+fn name_servers() -> Vec<IpAddr> {
+    let text = files::read_text(Path::new(RESOLV_CONF)).unwrap_or_default();
+    let mut servers: Vec<IpAddr> = Vec::new();
+    for line in text.lines() {
+        let server =
+            line.strip_prefix("nameserver ").and_then(|address| address.trim().parse::<IpAddr>().ok());
+        // Pods have a loopback of their own.
+        if let Some(server) = server.filter(|server| !server.is_loopback() && !servers.contains(server)) {
+            servers.push(server);
+        }
+    }
+    servers
+}

@@ -1,0 +1,19 @@
+//! The cluster on this host: one caretaker makes it, starts it at every boot, and ends it when a person orders that. What
+//! is to be done is decided in [`edge_planner::cluster`]; here it is done and looked at.
+//!
+//! Without a cluster nothing of this runs: the caretaker sleeps until somebody brings a definition.
+
+mod board;
+mod care;
+mod content;
+mod ground;
+mod kube_api;
+mod pass;
+pub(crate) mod people;
+mod registry;
+mod removal;
+mod store;
+
+pub(crate) use board::Board;
+pub(crate) use care::watch;
+pub(crate) use store::{missing_on_trial, opened_versions, order_end, order_start, possible};

@@ -1,0 +1,241 @@
+//! Every plan on a host that is not there, cut at every place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edge_model::cluster::{CoreImages, Distribution, ImageKubernetes, KubernetesVersions};
+use edge_planner::cluster::{Placement, RenderedFile, check, steps};
+
+use super::*;
+
+/// What a power cut leaves, and what it does not.
+#[derive(Debug, Default, Clone)]
+struct FakeHost {
+    // On the disk.
+    keys: BTreeSet<String>,
+    staged: BTreeSet<String>,
+    opened: bool,
+    /// How often keys were made: a cluster has one set.
+    key_sets: u32,
+    /// Whether anything was in the datastore when keys were made.
+    data: bool,
+    objects: BTreeSet<String>,
+    applied: BTreeMap<String, String>,
+    // In memory.
+    bridge: bool,
+    files: BTreeMap<String, RenderedFile>,
+    mounted: bool,
+    units: BTreeSet<&'static str>,
+    /// Looks at the API before it answers.
+    until_api: u32,
+    /// Actions until the power goes; the one at which it goes is done by half.
+    until_cut: Option<u32>,
+    done: Vec<StepId>,
+}
+
+impl FakeHost {
+    fn power_cut(&mut self) {
+        self.bridge = false;
+        self.files.clear();
+        self.mounted = false;
+        self.units.clear();
+        self.until_api = 2;
+        self.until_cut = None;
+    }
+
+    fn api_answers(&self) -> bool {
+        self.units.contains("kubelet.service") && self.until_api == 0
+    }
+
+    /// Counts an action; an error means that the power went in the middle of it.
+    fn may_be_cut(&mut self) -> Result<bool> {
+        match &mut self.until_cut {
+            Some(0) => Ok(true),
+            Some(left) => {
+                *left -= 1;
+                Ok(false)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn perform(&mut self, action: &Action, by_half: bool) -> Result<()> {
+        match action {
+            Action::LoadModules(_) | Action::SetKernel(_) | Action::RemoveEmpty(_) => {}
+            Action::MakeBridge { .. } => self.bridge = !by_half,
+            Action::Write(files) => {
+                let count = if by_half { files.len() / 2 } else { files.len() };
+                for file in &files[..count] {
+                    assert!(
+                        !file.path.starts_with("/etc/kubernetes/manifests") || self.mounted,
+                        "{}",
+                        file.path
+                    );
+                    self.files.insert(file.path.clone(), file.clone());
+                }
+            }
+            Action::MountMemory(_) => self.mounted = true,
+            Action::EmptyFolder(_) => self.staged.clear(),
+            Action::Run { arguments, output, .. } => {
+                if arguments.iter().any(|word| word.contains("kubeadm-new.yaml")) {
+                    assert!(!self.opened && !self.data, "keys are made for data that is there");
+                    self.staged.insert(output.clone().unwrap_or_else(|| arguments.join(" ")));
+                } else if arguments.contains(&"upload-config".into())
+                    || arguments.contains(&"mark-control-plane".into())
+                {
+                    assert!(self.api_answers());
+                    // Of the two uploads the second one is looked for.
+                    if !by_half && arguments[3] != "kubelet" {
+                        self.objects.insert(arguments[2].clone());
+                    }
+                } else {
+                    assert!(self.mounted, "manifests are in memory");
+                }
+            }
+            Action::MoveDurably { names, .. } => {
+                assert_eq!(self.staged.len(), 3, "keys move when all of them are there");
+                let count = if by_half { names.len() / 2 } else { names.len() };
+                self.keys.extend(names[..count].iter().map(|name| (*name).to_owned()));
+                if !by_half {
+                    self.key_sets += 1;
+                    self.staged.clear();
+                }
+            }
+            Action::RecordOpening => self.opened = !by_half,
+            Action::Start(unit) => {
+                if *unit == "kubelet.service" {
+                    assert!(self.opened && self.mounted && self.units.contains("containerd.service"));
+                    self.data = true;
+                }
+                self.units.insert(unit);
+            }
+            Action::Apply(set) => {
+                assert!(self.api_answers());
+                if !by_half {
+                    self.applied.insert(set.name.clone(), set.digest());
+                }
+            }
+            Action::Refuse(reason) => return Err(Error::integrity(*reason)),
+        }
+        Ok(())
+    }
+}
+
+impl Ground for FakeHost {
+    fn look(&mut self, probe: &Probe) -> Result<Seen> {
+        let holds = match probe {
+            Probe::Address { .. } => self.bridge,
+            Probe::Files(files) => files.iter().all(|file| self.files.get(&file.path) == Some(file)),
+            Probe::Present(paths) => paths.iter().all(|path| {
+                self.keys.iter().any(|name| path.starts_with(&format!("/etc/kubernetes/{name}")))
+            }),
+            Probe::Opened => self.opened,
+            Probe::Unit(unit) => self.units.contains(unit),
+            Probe::Api => {
+                self.until_api = self.until_api.saturating_sub(1);
+                self.api_answers()
+            }
+            Probe::Object { path, .. } => self.objects.contains(if path.contains("/nodes/") {
+                "mark-control-plane"
+            } else {
+                "upload-config"
+            }),
+            Probe::NodeReady(_) => self.api_answers(),
+            Probe::Applied(set) => self.applied.get(&set.name) == Some(&set.digest()),
+        };
+        Ok(if holds { Seen::Holds } else { Seen::NotYet(None) })
+    }
+
+    fn act(&mut self, action: &Action) -> Result<()> {
+        let cut = self.may_be_cut()?;
+        self.perform(action, cut)?;
+        if cut { Err(Error::environment("the power is gone")) } else { Ok(()) }
+    }
+
+    fn done(&mut self, step: StepId) {
+        self.done.push(step);
+    }
+}
+
+fn placement() -> Placement {
+    let text = "name: shop\nworkloads: [{name: a, manifests: '{apiVersion: v1, kind: Namespace, metadata: {name: a}}'}]\n";
+    let definition = check::parse("cluster.yaml", text).unwrap();
+    let name = |name: &str| format!("registry.k8s.io/{name}:v1.37.2");
+    let image = ImageKubernetes {
+        versions: KubernetesVersions {
+            distribution: Distribution::Kubeadm,
+            kubernetes: "v1.37.2".into(),
+            etcd: Some("3.7.3".into()),
+        },
+        images: Some(CoreImages {
+            api_server: name("kube-apiserver"),
+            controller_manager: name("kube-controller-manager"),
+            scheduler: name("kube-scheduler"),
+            proxy: name("kube-proxy"),
+            etcd: name("etcd"),
+            core_dns: name("coredns"),
+            pause: name("pause"),
+        }),
+    };
+    Placement::new(&definition, &image, "till", &[]).unwrap()
+}
+
+/// As the caretaker does: with a plan of now, from its beginning, until nothing is left to do.
+fn go_on(host: &mut FakeHost) -> Result<()> {
+    let plan = steps(&placement(), host.opened).unwrap();
+    let mut at = 0;
+    for _ in 0..20 {
+        match advance(host, &plan, &mut at) {
+            Progress::Finished => return Ok(()),
+            Progress::Waiting(..) => {}
+            Progress::Failed(_, error) => return Err(error),
+        }
+    }
+    panic!("it never ends: step {at}");
+}
+
+#[test]
+fn a_plan_comes_to_its_end_and_finds_nothing_to_do_then() {
+    let mut host = FakeHost { until_api: 3, ..FakeHost::default() };
+    go_on(&mut host).unwrap();
+    assert_eq!(host.key_sets, 1);
+    let (done, applied) = (host.done.len(), host.applied.clone());
+    assert_eq!(done, StepId::ALL.len() - 2, "two steps only wait");
+    go_on(&mut host).unwrap();
+    assert_eq!((host.done.len(), host.applied), (done, applied));
+}
+
+#[test]
+fn a_cut_at_every_action_ends_well_and_keys_are_made_once() {
+    let mut whole = FakeHost { until_api: 2, ..FakeHost::default() };
+    go_on(&mut whole).unwrap();
+    let mut cuts = 0;
+    for at in 0.. {
+        let mut host = FakeHost { until_api: 2, until_cut: Some(at), ..FakeHost::default() };
+        if go_on(&mut host).is_ok() {
+            break;
+        }
+        cuts += 1;
+        // And the power goes again, a little later, twice.
+        for more in [1, 3] {
+            host.power_cut();
+            host.until_cut = Some(more);
+            let _ = go_on(&mut host);
+        }
+        host.power_cut();
+        go_on(&mut host).unwrap_or_else(|error| panic!("after a cut at action {at}: {error}"));
+        assert_eq!(host.applied, whole.applied, "after a cut at action {at}");
+        assert!(host.key_sets == 1 && host.opened && host.data, "after a cut at action {at}");
+    }
+    assert!(cuts >= 20, "only {cuts} places were cut");
+}
+
+#[test]
+fn keys_that_are_lost_are_never_replaced() {
+    let mut host = FakeHost { until_api: 2, ..FakeHost::default() };
+    go_on(&mut host).unwrap();
+    host.power_cut();
+    host.keys.clear();
+    let error = go_on(&mut host).unwrap_err();
+    assert!(error.message.contains("are gone") && host.key_sets == 1, "{error}");
+    assert!(host.units.is_empty(), "nothing was started");
+}

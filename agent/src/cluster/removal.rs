@@ -1,0 +1,70 @@
+//! Ending a cluster on this host, step by step.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use edge_host::child::Child;
+use edge_host::{mount, network};
+use edge_model::{Context, Result};
+use edge_planner::cluster::member::MemberState;
+use edge_planner::cluster::removal::{Removal, steps};
+
+use super::store;
+
+/// Everything of a pod ends within its own time, and a second look takes what is left.
+const STOP_DEADLINE: Duration = Duration::from_secs(300);
+/// Of processes in the slice of pods.
+const PODS: &str = "kubepods.slice";
+
+/// Takes all steps. Whoever is cut takes them again.
+///
+/// # Errors
+/// When one cannot be taken; those before it are done.
+pub(super) fn run() -> Result<()> {
+    for step in steps() {
+        eprintln!("cluster: removing: {step:?}");
+        take(&step).with_context(|| format!("cannot remove the cluster: {step:?}"))?;
+    }
+    Ok(())
+}
+
+fn take(step: &Removal) -> Result<()> {
+    match step {
+        Removal::Stop(unit) => {
+            // Containers outlive a restart of their runtime; here they must not.
+            let _ = Child::new("systemctl").args(["kill", "--signal=KILL", unit]).outcome()?;
+            Child::new("systemctl").args(["stop", unit]).deadline(STOP_DEADLINE).run().map(drop)
+        }
+        // Ending a slice that is not there is well.
+        Removal::EndPods => {
+            let _ = Child::new("systemctl").args(["kill", "--signal=KILL", PODS]).outcome()?;
+            Child::new("systemctl").args(["stop", PODS]).deadline(STOP_DEADLINE).run().map(drop)
+        }
+        Removal::Unmount(path) => mount::unmount_below(Path::new(path)),
+        Removal::RemoveDevice(name) => network::remove_device(name),
+        Removal::RemoveRules => network::remove_rules_of_pods(),
+        Removal::Empty(path) => empty(Path::new(path)),
+        Removal::RecordEnd => store::member().change(|member| {
+            member.state = MemberState::Left;
+            member.opened = None;
+            Ok(())
+        }),
+    }
+}
+
+/// The folder itself may be a mount, and stays.
+fn empty(folder: &Path) -> Result<()> {
+    let context = || format!("cannot empty {}", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(context)?,
+    };
+    for entry in entries {
+        let path = entry.with_context(context)?.path();
+        let metadata = fs::symlink_metadata(&path).with_context(context)?;
+        let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Clusters, as data: whether a definition is right, whether image and data fit together, which files follow, and which
+//! steps lead to a running node. The agent performs the steps; no decision is left to it.
+//!
+//! A step is known to be done by looking ([`Probe`]), never by remembering. So the plan of a creation, of a creation
+//! that was cut, and of an ordinary boot are the same plan.
+
+pub mod check;
+pub mod gate;
+mod kubeadm;
+mod manifests;
+pub mod member;
+mod name_service;
+mod node;
+mod placement;
+pub mod removal;
+mod runtime;
+pub mod state;
+pub mod step;
+
+use edge_model::cluster::Distribution;
+use edge_model::{Error, Result};
+
+pub use placement::Placement;
+pub use step::{Action, ObjectSet, Probe, RenderedFile, Step, StepId};
+
+/// The steps that make a host a running node, or find that it is one.
+///
+/// # Errors
+/// [`edge_model::Class::Rejected`] for a distribution whose clusters are not made yet.
+pub fn steps(placement: &Placement, opened: bool) -> Result<Vec<Step>> {
+    match placement.versions.distribution {
+        Distribution::Kubeadm => Ok(kubeadm::steps(placement, opened)),
+        Distribution::K3s => Err(Error::rejected("clusters of K3s are not made yet")
+            .help("use an image with kubernetes: {kubeadm: …}")),
+    }
+}
+
+/// One step for each workload of the definition.
+fn workloads(placement: &Placement) -> impl Iterator<Item = Step> {
+    placement.workloads.iter().map(|workload| {
+        // What cannot be read was refused when the definition was checked.
+        let objects = manifests::parse(workload.manifests.reveal()).unwrap_or_default();
+        let set = ObjectSet { name: format!("workload-{}", workload.name), objects };
+        Step { id: StepId::Workloads, check: Probe::Applied(set.clone()), act: vec![Action::Apply(set)] }
+    })
+}
+
+#[cfg(test)]
+mod tests;
