@@ -34,6 +34,11 @@ const AUTHORITY_LIFE: &str = "262800h";
 /// Machines under load, or emulated ones, take their time; the agent says what it waits for.
 const PATIENCE: &str = "30m0s";
 
+/// kubeadm has these asked every second, each time with a new TLS connection or a read through the datastore's log: most
+/// of what an idle cluster of one host does.
+const CALM_PROBES: [&str; 3] = ["etcd", "kube-apiserver", "kube-scheduler"];
+const PATCHES: &str = "/run/edge/cluster/patches";
+
 /// Needed by pods' networks, by the proxy's rules, and by layers of images.
 const MODULES: [&str; 6] = ["overlay", "erofs", "bridge", "br_netfilter", "nf_conntrack", "nf_tables"];
 const KERNEL: [(&str, &str); 3] = [
@@ -135,9 +140,19 @@ fn configuration_files(placement: &Placement) -> Vec<RenderedFile> {
         RenderedFile::new(format!("{CLUSTER_RUN}/{name}"), kubeadm_configuration(placement, keys))
     };
     let mut files = vec![kubeadm("kubeadm.yaml", KEYS), kubeadm("kubeadm-new.yaml", STAGED_KEYS)];
+    files.extend(CALM_PROBES.map(calm_probe));
     files.extend(node::files(placement));
     files.extend(runtime::files(placement));
     files
+}
+
+/// <https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-plane-flags/#patches>
+fn calm_probe(pod: &str) -> RenderedFile {
+    let container = json!({ "name": pod, "readinessProbe": { "periodSeconds": 10 } });
+    RenderedFile::json(
+        format!("{PATCHES}/{pod}+strategic.json"),
+        &json!({ "spec": { "containers": [container] } }),
+    )
 }
 
 /// One run of kubeadm, for a part of what `kubeadm init` does.
@@ -231,6 +246,7 @@ fn init_configuration(placement: &Placement) -> Value {
             // The only node runs workloads, too. Left out, it would be tainted.
             "taints": [],
         },
+        "patches": { "directory": PATCHES },
         "timeouts": {
             "controlPlaneComponentHealthCheck": PATIENCE,
             "kubeletHealthCheck": PATIENCE,
@@ -282,16 +298,31 @@ fn tag(image: &str) -> &str {
 
 /// What kubeadm gives with its bootstrap tokens. There are none: a cluster of one host lets nobody join.
 fn rights() -> ObjectSet {
-    let renewal = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": { "name": "kubeadm:node-autoapprove-certificate-rotation" },
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes" }],
-    });
-    ObjectSet { name: "rights".into(), objects: vec![renewal] }
+    let binding = |name: &str, role: &str, kind: &str, subject: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": subject }],
+        })
+    };
+    ObjectSet {
+        name: "rights".into(),
+        objects: vec![
+            binding(
+                "kubeadm:node-autoapprove-certificate-rotation",
+                "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+                "Group",
+                "system:nodes",
+            ),
+            // `kubectl logs` and `exec` go from the API to kubelet.
+            binding(
+                "kubeadm:apiserver-kubelet-client",
+                "system:kubelet-api-admin",
+                "User",
+                "kube-apiserver-kubelet-client",
+            ),
+        ],
+    }
 }

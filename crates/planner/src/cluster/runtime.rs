@@ -47,6 +47,9 @@ imports = ['/etc/containerd/conf.d/*.toml']
   default = ['erofs', 'walking']
   sync_fs = true
 
+# Every container is asked for its use of the processor this often; kubelet looks every ten seconds.
+[plugins.'io.containerd.cri.v1.runtime']
+  stats_collect_period = '10s'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = 'io.containerd.runc.v2'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
