@@ -31,7 +31,6 @@ pub fn steps() -> Vec<Removal> {
         "/etc/kubernetes",
         "/var/log/pods",
         "/var/log/containers",
-        "/var/lib/cni",
         super::runtime::POD_ADDRESSES,
         edge_model::paths::CLUSTER_RUN,
     ]
