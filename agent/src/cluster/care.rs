@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use super::ground::Host;
 use super::kube_api::KubeApi;
 use super::pass::{Progress, advance};
+use super::sight::LastSight;
 use super::store::{self, Told};
 use super::{content, registry, removal};
 use crate::daemon::Shared;
@@ -46,6 +47,7 @@ pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
         waits: None,
         told_ready: false,
         serves_content: false,
+        sight: LastSight::default(),
         said: String::new(),
     };
     loop {
@@ -68,6 +70,7 @@ struct Care {
     /// The consoles know that it runs.
     told_ready: bool,
     serves_content: bool,
+    sight: LastSight,
     /// The last failure that the log knows.
     said: String,
 }
@@ -205,6 +208,13 @@ impl Care {
             _ => ClusterPhase::Making,
         };
         let since = self.wait_for(step.waits_for(), reason);
+        if since > IMPATIENT && matches!(step, StepId::Runtime | StepId::Kubelet | StepId::Api) {
+            // The API's own silence says little.
+            let seen = self.sight.reason();
+            if let Some((wait, _)) = &mut self.waits {
+                wait.reason = seen.or(wait.reason.take());
+            }
+        }
         self.show_phase(phase, Some(image.versions.clone()), self.shared.cluster.pods());
         if since > IMPATIENT { pause.max(LATER) } else { pause }
     }

@@ -22,6 +22,8 @@ use super::store;
 /// Programs of Kubernetes wait for each other, on slow machines for long; they say themselves when they give up.
 const PROGRAM_DEADLINE: Duration = Duration::from_secs(45 * 60);
 const START_DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// Longer than the runtime's own patience.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// Manifests are a few kilobytes.
 const MEMORY_OPTIONS: &str = "mode=700,size=1m";
 
@@ -61,6 +63,11 @@ impl Ground for Host<'_> {
                 seen(member.opened.is_some_and(|opening| opening == self.opening()))
             }
             Probe::Unit(unit) => seen(is_active(unit)?),
+            Probe::Runtime(unit) if is_active(unit)? => match crictl(&["version"]) {
+                Ok(_) => Seen::Holds,
+                Err(error) => Seen::NotYet(Some(format!("it does not answer: {error}"))),
+            },
+            Probe::Runtime(_) => Seen::NotYet(None),
             Probe::Api => match self.api()?.is_ready() {
                 Ok(()) => Seen::Holds,
                 Err(error) => Seen::NotYet(Some(error.message)),
@@ -230,6 +237,14 @@ fn sync_below(folder: &Path) -> Result<()> {
 
 fn is_active(unit: &str) -> Result<bool> {
     Ok(Child::new("systemctl").args(["is-active", "--quiet", unit]).outcome()?.status.success())
+}
+
+/// Asks the container runtime.
+///
+/// # Errors
+/// When it does not answer in time.
+pub(super) fn crictl(arguments: &[&str]) -> Result<Vec<u8>> {
+    Child::new("crictl").arg("--timeout=20s").args(arguments).deadline(ANSWER_DEADLINE).run()
 }
 
 /// What starts behind the gate finds it open: image and data fit together, or nothing would be started.

@@ -154,6 +154,10 @@ fn trouble(error: kube::Error) -> Error {
     let mut last = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
+        let refused = inner.downcast_ref::<std::io::Error>();
+        if refused.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return Error::environment("it does not answer yet");
+        }
         last = inner.to_string();
         cause = inner.source();
     }

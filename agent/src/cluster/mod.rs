@@ -12,6 +12,7 @@ mod pass;
 pub(crate) mod people;
 mod registry;
 mod removal;
+mod sight;
 mod store;
 
 pub(crate) use board::Board;

@@ -129,7 +129,7 @@ impl Ground for FakeHost {
                 self.keys.iter().any(|name| path.starts_with(&format!("/etc/kubernetes/{name}")))
             }),
             Probe::Opened => self.opened,
-            Probe::Unit(unit) => self.units.contains(unit),
+            Probe::Unit(unit) | Probe::Runtime(unit) => self.units.contains(unit),
             Probe::Api => {
                 self.until_api = self.until_api.saturating_sub(1);
                 self.api_answers()

@@ -79,7 +79,7 @@ pub(super) fn steps(placement: &Placement, opened: bool) -> Vec<Step> {
         manifests(placement),
         Step {
             id: StepId::Runtime,
-            check: Probe::Unit("containerd.service"),
+            check: Probe::Runtime("containerd.service"),
             act: vec![Action::Start("containerd.service")],
         },
         Step {

@@ -58,7 +58,7 @@ fn split(text: &str) -> Vec<String> {
 fn checked(object: Value, number: usize) -> Result<Value, String> {
     let missing = |what: &str| format!("document {number} has no {what}");
     for key in ["apiVersion", "kind"] {
-        if !object.get(key).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
+        if object.get(key).and_then(Value::as_str).unwrap_or_default().is_empty() {
             return Err(missing(key));
         }
     }

@@ -16,6 +16,7 @@ pub mod removal;
 mod runtime;
 pub mod state;
 pub mod step;
+pub mod trouble;
 
 use edge_model::cluster::Distribution;
 use edge_model::{Error, Result};

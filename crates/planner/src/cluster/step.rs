@@ -105,6 +105,8 @@ pub enum Probe {
     Opened,
     /// A unit of the service manager runs.
     Unit(&'static str),
+    /// The container runtime runs and answers as one: it may run without.
+    Runtime(&'static str),
     /// The API says that it is ready.
     Api,
     /// An object of the API has at a place (a JSON pointer) a text that contains these words.

@@ -65,7 +65,7 @@ fn every_step_has_a_look_that_its_act_can_satisfy() {
                 })
             }),
             Probe::Opened => step.act == [Action::RecordOpening],
-            Probe::Unit(unit) => step.act.contains(&Action::Start(unit)),
+            Probe::Unit(unit) | Probe::Runtime(unit) => step.act.contains(&Action::Start(unit)),
             // Nothing can be done for these but to wait.
             Probe::Api | Probe::NodeReady(_) => step.act.is_empty(),
             Probe::Object { .. } => step.act.iter().all(|act| matches!(act, Action::Run { .. })),
