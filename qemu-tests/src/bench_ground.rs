@@ -38,6 +38,10 @@ stages:
 const BASE_IMAGE: &str = "root-hash";
 /// Beside the disk of a machine that was stopped while it ran: its memory.
 const STATE: &str = "state";
+/// Path of the Kubernetes component that images with a cluster are built from.
+pub const KUBERNETES: &str = "KUBERNETES_COMPONENT";
+/// The cluster of tests and demo: a page on every address of the host, port 30080.
+pub const CLUSTER: &str = include_str!("cluster.yaml");
 
 /// The ground on which scenarios run.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub struct Ground {
     slowness: OnceLock<f64>,
     /// The first image in every form, once somebody has asked for it.
     every_envelope: Mutex<Option<Built>>,
+    /// An image with Kubernetes, once somebody has asked for it.
+    with_cluster: Mutex<Option<Built>>,
     skips: AtomicU32,
 }
 
@@ -78,7 +84,7 @@ impl Ground {
         let registry = Registry::start(&lab)?;
         let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;
         let accelerator = Accelerator::probe(&lab, &first.iso())?;
-        let (slowness, every_envelope) = (OnceLock::new(), Mutex::new(None));
+        let (slowness, every_envelope, with_cluster) = (OnceLock::new(), Mutex::new(None), Mutex::new(None));
         Ok(Self {
             root: root.to_owned(),
             lab,
@@ -88,6 +94,7 @@ impl Ground {
             first,
             slowness,
             every_envelope,
+            with_cluster,
             skips: AtomicU32::new(0),
         })
     }
@@ -120,6 +127,23 @@ impl Ground {
             .context("cannot write a bundle")?;
         let recipe = Recipe::every_envelope(&self.first.version, &bundles);
         let made = images::build(&self.lab, "every-envelope", &recipe, &self.site(), None)?;
+        Ok(built.insert(made).clone())
+    }
+
+    /// An image with Kubernetes, whose medium brings [`CLUSTER`].
+    ///
+    /// # Errors
+    /// When there is no component, or the builder fails.
+    pub fn with_cluster(&self) -> Result<Built> {
+        let mut built = self.with_cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = &*built {
+            return Ok(built.clone());
+        }
+        let component = std::env::var_os(KUBERNETES).ok_or_else(|| {
+            Error::environment(format!("{KUBERNETES} is not set")).help("cargo xtask kubernetes makes one")
+        })?;
+        let recipe = Recipe::with_cluster("1.0.0", &PathBuf::from(component), CLUSTER);
+        let made = images::build(&self.lab, "with-cluster", &recipe, &self.site(), None)?;
         Ok(built.insert(made).clone())
     }
 

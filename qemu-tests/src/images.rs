@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_host::child::Child;
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 
 use crate::lab::Lab;
 use crate::ssh::OPERATOR;
@@ -31,6 +31,10 @@ pub struct Recipe {
     pub envelopes: Vec<String>,
     /// Content bundles for the medium.
     pub content: Vec<PathBuf>,
+    /// Archive of a Kubernetes component, named after its version.
+    pub kubernetes: Option<PathBuf>,
+    /// `cluster.yaml` for the medium.
+    pub cluster: Option<String>,
 }
 
 /// Where the bundle of [`Recipe::every_envelope`] is on the medium.
@@ -45,6 +49,16 @@ impl Recipe {
     pub fn every_envelope(version: &str, bundles: &Path) -> Self {
         let envelopes = ["raw", "raw-zst", "qcow2", "vmdk", "container"].map(str::to_owned).into();
         Self { envelopes, content: vec![bundles.to_owned()], ..Self::version(version) }
+    }
+
+    /// An image with Kubernetes; its medium brings the definition of a cluster.
+    pub fn with_cluster(version: &str, kubernetes: &Path, cluster: &str) -> Self {
+        Self {
+            kubernetes: Some(kubernetes.to_owned()),
+            cluster: Some(cluster.into()),
+            envelopes: vec!["iso".into()],
+            ..Self::version(version)
+        }
     }
 
     #[must_use]
@@ -183,6 +197,14 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
         let bundles: Vec<String> = recipe.content.iter().map(|path| path.display().to_string()).collect();
         forge.push_str(&format!("content: {}\n", list(&bundles)?));
     }
+    if let Some(archive) = &recipe.kubernetes {
+        let version = kubernetes_version(archive)?;
+        let archive = archive.display();
+        forge.push_str(&format!("kubernetes: {{kubeadm: {{version: {version}, file: {archive}}}}}\n"));
+    }
+    if recipe.cluster.is_some() {
+        forge.push_str("cluster-definition: cluster.yaml\n");
+    }
     if !recipe.unsigned {
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }
@@ -207,8 +229,18 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
     put("forge.yaml", &forge, false)?;
     put("unattended.yaml", &unattended, false)?;
     put("user-data", &site.user_data, false)?;
+    if let Some(cluster) = &recipe.cluster {
+        put("cluster.yaml", cluster, false)?;
+    }
     for (path, content, program) in &recipe.files {
         put(&format!("overlay/files/{path}"), content, *program)?;
     }
     Ok(())
+}
+
+/// `kubernetes-v1.37.2-amd64.tar`: the name tells the version.
+fn kubernetes_version(archive: &Path) -> Result<String> {
+    let name = archive.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let version = name.split('-').find(|part| edge_model::document::format::is_kubernetes_version(part));
+    version.map(str::to_owned).ok_or_else(|| Error::invalid(format!("{name} does not tell its version")))
 }

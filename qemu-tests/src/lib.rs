@@ -6,6 +6,7 @@ pub mod http_server;
 pub mod images;
 pub mod lab;
 pub mod machine;
+pub mod namespaces;
 pub mod qmp;
 pub mod registry;
 pub mod serial;

@@ -1,13 +1,15 @@
 //! Everything that proves the project, cheap things first; the last line counts.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use edge_host::child::Child;
 use edge_model::{Error, Result};
+use qemu_tests::bench_ground::KUBERNETES;
 use qemu_tests::tally::Tally;
 
 use crate::build::{build, cargo, program};
-use crate::{check, packages, root};
+use crate::{check, kubernetes, packages, root};
 
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
@@ -52,8 +54,9 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
         tally.add(check::unit_tests()?);
         eprintln!("unit tests: {} s", started.elapsed().as_secs());
     }
+    let component = if tally.failed == 0 { component(&mut tally) } else { None };
     if tally.failed == 0 {
-        tally.add(virtual_machines(scenarios, long)?);
+        tally.add(virtual_machines(scenarios, long, component.as_deref())?);
     } else {
         println!("SKIPPED virtual machines: an earlier stage failed");
         tally.skipped += 1;
@@ -72,8 +75,25 @@ fn tools() -> Result<()> {
     Child::new(root().join("dist/edgeforge")).arg("tools").deadline(TOOLS_DEADLINE).run().map(drop)
 }
 
-fn virtual_machines(scenarios: &[String], long: bool) -> Result<Tally> {
+/// The Kubernetes of scenarios with a cluster. Without a compiler for it they are skipped, and say so.
+fn component(tally: &mut Tally) -> Option<PathBuf> {
+    if let Some(why) = kubernetes::missing() {
+        println!("SKIPPED Kubernetes: {why}");
+        return None;
+    }
+    let mut found = None;
+    timed("Kubernetes", |name| {
+        let made = kubernetes::prepare().map(|component| found = Some(component.archive));
+        add_stage(tally, name, made);
+    });
+    found
+}
+
+fn virtual_machines(scenarios: &[String], long: bool, component: Option<&Path>) -> Result<Tally> {
     let mut runner = Child::new(program("qemu-tests", false)).args(scenarios);
+    if let Some(component) = component {
+        runner = runner.env(KUBERNETES, component);
+    }
     if long {
         runner = runner.arg("--long");
     }

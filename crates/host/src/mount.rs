@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use edge_model::{Context, Result};
 pub use rustix::mount::MountFlags;
-use rustix::mount::UnmountFlags;
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
 /// Mounts `source` on `target`, which is created when it is missing.
 ///
@@ -138,6 +138,37 @@ pub fn switch_root(new_root: &Path) -> Result<()> {
         Ok(())
     };
     switch().with_context(|| format!("cannot switch to {}", new_root.display()))
+}
+
+/// Makes `new_root`, a mount point, the root of a mount namespace of its own. Nothing of the old one stays.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn pivot_root(new_root: &Path) -> Result<()> {
+    let pivot = || -> std::io::Result<()> {
+        rustix::process::chdir(new_root)?;
+        // The old root lies over the new one for a moment: pivot_root(2), "pivot_root(".", ".")".
+        rustix::process::pivot_root(".", ".")?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+        rustix::process::chdir("/")?;
+        Ok(())
+    };
+    pivot().with_context(|| format!("cannot make {} the root", new_root.display()))?;
+    change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC)
+}
+
+/// Keeps what is mounted below a path from now on out of other namespaces, and theirs out of this one.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn make_private(top: &Path) -> Result<()> {
+    change(&top.to_string_lossy(), MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+}
+
+fn change(top: &str, flags: MountPropagationFlags) -> Result<()> {
+    rustix::mount::mount_change(top, flags)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("cannot change how mounts below {top} spread"))
 }
 
 /// Like [`bind`], without what is mounted below `source`.

@@ -5,6 +5,7 @@ mod bad_images;
 mod bases;
 mod by_hand;
 mod canvos;
+mod cluster;
 mod configuration;
 mod installation;
 mod netboot;
@@ -15,7 +16,7 @@ mod reproducibility;
 mod upgrades;
 
 use edge_model::{Error, Result};
-use qemu_tests::bench_ground::Ground;
+use qemu_tests::bench_ground::{Ground, KUBERNETES};
 
 /// One story with an end.
 pub(crate) struct Scenario {
@@ -54,6 +55,11 @@ const fn long_with(name: &'static str, run: fn(&Ground) -> Result<()>, variable:
     Scenario { name, run, long: true, needs_base: true, needs_variable: Some(variable) }
 }
 
+/// With Kubernetes, in namespaces: no machine is needed.
+const fn with_kubernetes(name: &'static str, run: fn(&Ground) -> Result<()>, long: bool) -> Scenario {
+    Scenario { name, run, long, needs_base: false, needs_variable: Some(KUBERNETES) }
+}
+
 /// Runs first; the host that it installs is where most others start.
 pub(crate) const BASE: Scenario = short("install-and-run", installation::install_and_run);
 
@@ -67,6 +73,9 @@ pub(crate) const ALL: &[Scenario] = &[
     short("api-contract", api_contract::api_contract),
     short("bad-images-that-fail-their-check", bad_images::that_fail_their_check),
     short("bad-images-that-hang", bad_images::that_hang),
+    with_kubernetes("cluster-in-namespaces", cluster::in_namespaces, false),
+    with_kubernetes("cluster-cut-after-every-step", cluster::cut_after_every_step, false),
+    with_kubernetes("cluster-says-why-not", cluster::says_why_not, false),
     short("power-cuts-during-installation", power_cuts::during_installation),
     short("power-cuts-during-upgrade", power_cuts::during_upgrade),
     short("power-cuts-in-early-boot", configuration::power_cuts_in_early_boot),
@@ -81,6 +90,8 @@ pub(crate) const ALL: &[Scenario] = &[
     short("raw-disk-grows", installation::raw_disk_grows),
     short("wrong-answers-stop", configuration::wrong_answers_stop),
     short("disk-too-small", installation::disk_too_small),
+    with_kubernetes("cluster-cut-after-each-step", cluster::cut_after_each_step, true),
+    with_kubernetes("cluster-many-unclean-restarts", cluster::many_unclean_restarts, true),
     long("bad-images-before-user-space", bad_images::before_user_space),
     long("kairos-base-runs", bases::kairos_base_runs),
     long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),

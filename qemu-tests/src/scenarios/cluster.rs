@@ -1,0 +1,232 @@
+//! A cluster by itself: in namespaces of this machine, where a start takes seconds, and in a machine from its medium.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Instant;
+
+use edge_model::api::cluster::ClusterPhase;
+use edge_model::{Error, Result};
+use edge_planner::cluster::StepId;
+use qemu_tests::bench_ground::{CLUSTER, Ground};
+use qemu_tests::namespaces::{self, Deed, Facts, NamespaceHost};
+use serde_json::Value;
+
+use super::ensure;
+
+/// What a node accepts on a machine that is not its own: control groups of version 1, disks that are nearly full.
+const IN_NAMESPACES: &str = "passthrough:
+  kubelet:
+    failCgroupV1: false
+    evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
+";
+/// The host's own address, where its site's name server is in these stories.
+const SITE: &str = "10.250.0.2";
+/// Steps that change something: after each of them the power can go.
+const CHANGING: [StepId; 13] = [
+    StepId::Network,
+    StepId::Configuration,
+    StepId::Keys,
+    StepId::Opening,
+    StepId::Manifests,
+    StepId::Runtime,
+    StepId::Kubelet,
+    StepId::Controllers,
+    StepId::Settings,
+    StepId::Role,
+    StepId::Rights,
+    StepId::NameService,
+    StepId::Workloads,
+];
+const UNCLEAN_RESTARTS: u32 = 20;
+
+fn new_host(ground: &Ground, name: &str) -> Result<Option<NamespaceHost>> {
+    if let Some(why) = namespaces::missing() {
+        ground.skip(name, why);
+        return Ok(None);
+    }
+    let facts = Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: None };
+    NamespaceHost::install(ground.lab.work(), name, &ground.with_cluster()?, &facts).map(Some)
+}
+
+/// Created, served, cut, back, with a name server, deleted, and created again.
+pub(super) fn in_namespaces(ground: &Ground) -> Result<()> {
+    let Some(mut host) = new_host(ground, "cluster-in-namespaces")? else { return Ok(()) };
+    let started = Instant::now();
+    host.start()?;
+    host.expect_cluster()?;
+    eprintln!(
+        "  cluster: all pods run {:.1} s after the service manager was started, with {:.1} processor seconds",
+        started.elapsed().as_secs_f64(),
+        host.processor_time()?.as_secs_f64()
+    );
+    for url in ["http://page/", "http://page.default.svc.cluster.local/", &format!("http://{SITE}:30080/")] {
+        page(&host, url)?;
+    }
+    // What an engineer does all day goes from the API to kubelet.
+    let log = host.kubectl(&["logs", "--namespace=kube-system", "deployment/coredns"])?;
+    ensure(log.contains("CoreDNS"), || format!("the log of CoreDNS: {log}"))?;
+    let access = host.run(&["edge-agent", "cluster", "kubeconfig"])?;
+    ensure(access.contains("client-certificate-data"), || "the kubeconfig gives no access".into())?;
+    host.kubectl(&["create", "configmap", "kept", "--from-literal=word=kept"])?;
+    apply(&host, &site_names(&host)?)?;
+
+    host.power_cut()?;
+    host.tell(&Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: Some(SITE.into()) })?;
+    host.start()?;
+    host.expect_cluster()?;
+    let kept = host.kubectl(&["get", "configmap", "kept", "--output=jsonpath={.data.word}"])?;
+    ensure(kept == "kept", || format!("an object from before the power cut: {kept:?}"))?;
+    page(&host, "http://page/")?;
+    host.expect("the site's name in a pod", |host| {
+        Ok(match page(host, "http://till.site.example:30080/") {
+            Ok(()) => Deed::Done(()),
+            Err(error) => Deed::Seen(error.to_string()),
+        })
+    })?;
+
+    let wrong = host.run(&["edge-agent", "cluster", "delete", "--confirm", "shopp"]);
+    ensure(wrong.is_err(), || "another name deleted the cluster".into())?;
+    host.run(&["edge-agent", "cluster", "delete", "--confirm", "shop"])?;
+    expect_nothing_left(&host)?;
+    // It stays away at the next start, although the medium's definition is still there ...
+    host.power_cut()?;
+    host.start()?;
+    let view = host.expect("the agent", |host| {
+        Ok(host.cluster().map_or_else(|error| Deed::Seen(error.to_string()), Deed::Done))
+    })?;
+    ensure(view.status.is_none(), || format!("a deleted cluster was made again by itself: {view:?}"))?;
+    // ... and comes back when somebody orders it.
+    host.run(&["edge-agent", "cluster", "create"])?;
+    host.expect_cluster()?;
+    page(&host, "http://page/")
+}
+
+fn apply(host: &NamespaceHost, objects: &Value) -> Result<()> {
+    let path = "objects.json";
+    fs::write(host.kept(&format!("usr/local/{path}")), objects.to_string())
+        .map_err(|error| Error::environment(error.to_string()))?;
+    host.kubectl(&["apply", &format!("--filename=/usr/local/{path}")]).map(drop)
+}
+
+/// A pod asks for the page of another one.
+fn page(host: &NamespaceHost, url: &str) -> Result<()> {
+    let answer = host.kubectl(&["exec", "deployment/page", "--", "edge-page", "ask", url])?;
+    ensure(answer.contains("This page is served by a pod"), || format!("{url} gave {answer}"))
+}
+
+/// A name server of the site: it knows one name, which is the host's own.
+fn site_names(host: &NamespaceHost) -> Result<Value> {
+    let image: Value = serde_json::from_str(&host.run(&["cat", edge_model::paths::IMAGE_KUBERNETES])?)
+        .map_err(|error| Error::integrity(error.to_string()))?;
+    let corefile = format!(".:53 {{\n  bind {SITE}\n  hosts {{\n    {SITE} till.site.example\n  }}\n}}\n");
+    Ok(serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "site-names" },
+          "data": { "Corefile": corefile } },
+        { "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "site-names" }, "spec": {
+            "hostNetwork": true,
+            "containers": [{
+                "name": "coredns", "image": image["images"]["coredns"],
+                "args": ["-conf", "/etc/coredns/Corefile"],
+                "volumeMounts": [{ "name": "corefile", "mountPath": "/etc/coredns" }],
+            }],
+            "volumes": [{ "name": "corefile", "configMap": { "name": "site-names" } }],
+        } },
+    ] }))
+}
+
+fn expect_nothing_left(host: &NamespaceHost) -> Result<()> {
+    host.expect("the end of the cluster", |host| {
+        Ok(match host.cluster()?.status {
+            None => Deed::Done(()),
+            Some(status) => Deed::Seen(format!("{status:?}")),
+        })
+    })?;
+    let look = "ip -brief link | grep -E 'cni0|edge0|veth.*@if'; grep -E 'kubelet|containerd|manifests' /proc/mounts | \
+                grep -v ^/dev; pgrep -l 'containerd|kube|etcd|coredns|edge-page'; nft list tables; \
+                ls -A /var/lib/etcd /var/lib/kubelet /var/lib/containerd /etc/kubernetes | grep -v '^/\\|^$'";
+    let left = host.run(&["sh", "-c", &format!("{look}; true")])?;
+    ensure(left.trim().is_empty(), || format!("the cluster left behind: {left}"))
+}
+
+/// The power goes after every step of one creation; each start takes it one step further.
+pub(super) fn cut_after_every_step(ground: &Ground) -> Result<()> {
+    let Some(mut host) = new_host(ground, "cluster-cut-after-every-step")? else { return Ok(()) };
+    for step in CHANGING {
+        host.start()?;
+        cut_after(&mut host, step)?;
+    }
+    expect_whole(&mut host)
+}
+
+/// Waits for a step, or for one behind it: what is on the disk already is not done again.
+fn cut_after(host: &mut NamespaceHost, step: StepId) -> Result<()> {
+    let from = CHANGING.iter().position(|one| *one == step).unwrap_or_default();
+    let lines: Vec<String> =
+        CHANGING[from..].iter().map(|step| format!("cluster: {}: done", step.name())).collect();
+    host.expect_log(&lines)?;
+    host.power_cut()
+}
+
+fn expect_whole(host: &mut NamespaceHost) -> Result<()> {
+    host.start()?;
+    host.expect_cluster()?;
+    page(host, "http://page/")
+}
+
+/// Each cut with a host of its own, which then has to become whole.
+pub(super) fn cut_after_each_step(ground: &Ground) -> Result<()> {
+    for step in CHANGING {
+        let name = format!("cluster-cut-after-each-step-{}", step.name());
+        let Some(mut host) = new_host(ground, &name)? else { return Ok(()) };
+        host.start()?;
+        cut_after(&mut host, step)?;
+        expect_whole(&mut host)?;
+        eprintln!("  cluster: cut after {}: whole again", step.name());
+    }
+    Ok(())
+}
+
+/// Nothing runs out, and what was there stays there.
+pub(super) fn many_unclean_restarts(ground: &Ground) -> Result<()> {
+    let Some(mut host) = new_host(ground, "cluster-many-unclean-restarts")? else { return Ok(()) };
+    let mut addresses = BTreeSet::new();
+    for round in 0..UNCLEAN_RESTARTS {
+        host.start()?;
+        host.expect_cluster()?;
+        page(&host, "http://page/")?;
+        let object = format!("round-{round}");
+        host.kubectl(&["create", "configmap", &object])?;
+        let known = host.kubectl(&["get", "configmaps", "--output=name"])?;
+        let there = (0..=round).all(|round| known.contains(&format!("configmap/round-{round}")));
+        ensure(there, || format!("objects after {round} power cuts: {known}"))?;
+        let held = host.run(&["sh", "-c", "ls /run/cni/ipam/edge | grep -c '^[0-9]'"])?;
+        let pods =
+            host.kubectl(&["get", "pods", "--all-namespaces", "--output=jsonpath={.items[*].status.podIP}"])?;
+        let own = pods.split_whitespace().filter(|address| *address != "198.19.0.1").collect::<BTreeSet<_>>();
+        ensure(held.trim().parse() == Ok(own.len()), || format!("{held} addresses are held, by {own:?}"))?;
+        addresses.extend(own.into_iter().map(str::to_owned));
+        host.power_cut()?;
+    }
+    eprintln!("  cluster: {UNCLEAN_RESTARTS} power cuts, {} addresses of pods in all", addresses.len());
+    Ok(())
+}
+
+/// A host says in words why its cluster does not come up.
+pub(super) fn says_why_not(ground: &Ground) -> Result<()> {
+    let Some(mut host) = new_host(ground, "cluster-says-why-not")? else { return Ok(()) };
+    let broken = IN_NAMESPACES.replace("failCgroupV1: false", "failCgroupV1: false\n    maxPods: -1");
+    host.tell(&Facts { cluster: format!("{CLUSTER}{broken}"), name_server: None })?;
+    host.start()?;
+    let reason = host.expect("a reason", |host| {
+        let status = host.cluster()?.status;
+        let phase = status.as_ref().map(|status| status.phase);
+        let reason = status.and_then(|status| status.waits_for?.reason);
+        Ok(match reason {
+            Some(reason) if reason.contains("kubelet") => Deed::Done(reason),
+            other => Deed::Seen(format!("{phase:?}: {other:?}")),
+        })
+    })?;
+    ensure(reason.contains("maxPods") || reason.contains("MaxPods"), || format!("the reason is: {reason}"))?;
+    let view = host.cluster()?;
+    ensure(view.status.is_some_and(|status| status.phase == ClusterPhase::Making), || "another phase".into())
+}
