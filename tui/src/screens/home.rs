@@ -55,6 +55,7 @@ fn of_host(known: &Known) -> Vec<Entry> {
         entry(words::PROXY, Wish::Open(Place::Proxy)),
         entry(words::ACCOUNT, Wish::Open(Place::Account)),
         entry(words::SYSTEM, Wish::Open(Place::System)),
+        entry(words::CLUSTER, Wish::Open(Place::Cluster)),
         entry(words::DIAGNOSIS, Wish::Open(Place::Diagnosis)),
         entry(words::LOGS, Wish::Open(Place::Logs)),
     ];

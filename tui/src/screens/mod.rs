@@ -3,6 +3,7 @@
 pub mod account;
 pub mod black_box;
 pub mod bundle;
+pub mod cluster;
 pub mod codes;
 pub mod diagnosis;
 pub mod export;
@@ -34,6 +35,7 @@ pub enum Place {
     Proxy,
     Account,
     System,
+    Cluster,
     Diagnosis,
     Logs,
     Bundle,
@@ -64,6 +66,7 @@ pub enum Screen {
     Proxy(site::Site),
     Account(account::Account),
     System(system::System),
+    Cluster(cluster::Cluster),
     Diagnosis(diagnosis::Diagnosis),
     Logs(logs::Logs),
     Bundle(bundle::Bundle),
@@ -114,6 +117,7 @@ impl Place {
             Place::Proxy => Screen::Proxy(site::Site::proxy()),
             Place::Account => Screen::Account(account::Account::default()),
             Place::System => Screen::System(system::System::new(known)),
+            Place::Cluster => Screen::Cluster(cluster::Cluster::default()),
             Place::Diagnosis => Screen::Diagnosis(diagnosis::Diagnosis::new()),
             Place::Logs => Screen::Logs(logs::Logs::new()),
             Place::Bundle => Screen::Bundle(bundle::Bundle::default()),
@@ -134,6 +138,7 @@ impl Screen {
             Screen::Names(screen) | Screen::Proxy(screen) => screen,
             Screen::Account(screen) => screen,
             Screen::System(screen) => screen,
+            Screen::Cluster(screen) => screen,
             Screen::Diagnosis(screen) => screen,
             Screen::Logs(screen) => screen,
             Screen::Bundle(screen) => screen,
@@ -152,6 +157,7 @@ impl Screen {
             Screen::Names(screen) | Screen::Proxy(screen) => screen,
             Screen::Account(screen) => screen,
             Screen::System(screen) => screen,
+            Screen::Cluster(screen) => screen,
             Screen::Diagnosis(screen) => screen,
             Screen::Logs(screen) => screen,
             Screen::Bundle(screen) => screen,

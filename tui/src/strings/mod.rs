@@ -72,6 +72,7 @@ pub mod home {
     pub const PROXY: &str = "Proxy, certificates";
     pub const ACCOUNT: &str = "Account";
     pub const SYSTEM: &str = "System, upgrade";
+    pub const CLUSTER: &str = "Cluster";
     pub const DIAGNOSIS: &str = "Diagnosis";
     pub const LOGS: &str = "Logs";
     pub const BUNDLE: &str = "Support bundle";
@@ -106,7 +107,8 @@ pub mod status {
     pub const TIME: &str = "Time";
     pub const LAST_CHANGE: &str = "Last change";
     pub const WORK: &str = "Working";
-    pub const NO_CLUSTER: &str = "no cluster yet";
+    pub const NO_CLUSTER: &str = "none";
+    pub const PODS: &str = "Pods";
     pub const NO_ADDRESS: &str = "none: check the network cable";
     pub const STANDALONE: &str = "standalone";
     pub const EMPTY: &str = "empty";
@@ -151,6 +153,12 @@ pub mod status {
     pub fn temperature(degrees: f64) -> String {
         format!(", {degrees:.0} C")
     }
+    pub fn pods(running: u32, wanted: u32) -> String {
+        format!("{running} of {wanted} run")
+    }
+    pub fn waits(what: &str) -> String {
+        format!("waits for {what}")
+    }
     pub const RUNNING: &str = "Running for";
     pub fn failed(version: &str, reason: &str) -> String {
         format!("Version {version} failed on this host: {reason}")
@@ -161,6 +169,37 @@ pub mod status {
     pub const COMMITTED: &str = "upgrade kept";
     pub const TRIAL_FAILED: &str = "upgrade failed, previous version kept";
     pub const ROLLED_BACK: &str = "went back";
+}
+
+pub mod cluster {
+    pub const TITLE: &str = "Cluster";
+    pub const NAME: &str = "Name";
+    pub const STATE: &str = "State";
+    pub const KUBERNETES: &str = "Kubernetes";
+    pub const ETCD: &str = "Its store";
+    pub const NODE: &str = "Node";
+    pub const PODS: &str = "Pods";
+    pub const WAITS: &str = "Waits for";
+    pub const WHY: &str = "Why";
+    pub const NONE: [&str; 3] = [
+        "This host has no cluster.",
+        "",
+        "One is made of a definition on the installation medium, or with: edge-agent cluster create",
+    ];
+    pub const TROUBLED: &str = "These do not run:";
+    pub fn since(what: &str, time: &str) -> String {
+        format!("{what}, since {time}")
+    }
+    pub fn etcd(version: &str) -> String {
+        format!("etcd {version}")
+    }
+    pub fn restarts(count: u64) -> String {
+        match count {
+            0 => String::new(),
+            1 => ", restarted once".into(),
+            times => format!(", restarted {times} times"),
+        }
+    }
 }
 
 pub mod login {

@@ -1,5 +1,6 @@
 //! The menu, and beside it what this host is and how it is.
 
+use edge_model::api::cluster::{ClusterPhase, ClusterStatus};
 use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
 use edge_model::cmdline::Mode;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord};
@@ -110,7 +111,10 @@ fn surroundings(status: &HostStatus, known: &Known, rows: &mut Rows) {
         _ => words::STANDALONE.to_owned(),
     };
     rows.push(words::MANAGEMENT, management);
-    rows.push(words::CLUSTER, words::NO_CLUSTER);
+    match &status.cluster {
+        None => rows.push(words::CLUSTER, words::NO_CLUSTER),
+        Some(cluster) => self::cluster(cluster, rows),
+    }
     let Some(metrics) = &known.metrics else { return };
     for (index, disk) in metrics.file_systems.iter().take(2).enumerate() {
         let label = if index == 0 { words::DISK } else { "" };
@@ -127,6 +131,32 @@ fn surroundings(status: &HostStatus, known: &Known, rows: &mut Rows) {
     rows.push(words::TIME, if metrics.time_synchronized { words::TIME_SET } else { words::TIME_NOT_SET });
     // Minutes are enough, and do not draw anew every half minute.
     rows.push(words::RUNNING, duration(metrics.up_time_seconds / 60 * 60));
+}
+
+fn cluster(cluster: &ClusterStatus, rows: &mut Rows) {
+    rows.push(words::CLUSTER, phase(cluster.phase, &format!("{}: {}", cluster.name, cluster.phase.words())));
+    // What is wrong is told at length on its own screen.
+    match &cluster.waits_for {
+        Some(wait) => rows.push("", words::waits(&wait.what).fg(Color::Yellow)),
+        None if cluster.pods.wanted > 0 => {
+            let all = cluster.pods.running == cluster.pods.wanted;
+            let text = words::pods(cluster.pods.running, cluster.pods.wanted);
+            rows.push(words::PODS, if all { text.into() } else { text.fg(Color::Yellow) });
+        }
+        None => {}
+    }
+}
+
+/// How it is, in the colour of how good that is.
+pub(super) fn phase(phase: ClusterPhase, text: &str) -> Span<'static> {
+    let text = text.to_owned();
+    match phase {
+        ClusterPhase::Running => text.fg(Color::Green),
+        ClusterPhase::Making | ClusterPhase::Starting | ClusterPhase::Removing | ClusterPhase::Unknown => {
+            text.fg(Color::Yellow)
+        }
+        ClusterPhase::Degraded | ClusterPhase::Stopped => text.fg(Color::Red),
+    }
 }
 
 pub(super) fn notices(status: &HostStatus, width: u16) -> Vec<Line<'static>> {

@@ -2,6 +2,7 @@
 
 mod account;
 mod black_box;
+mod cluster;
 mod codes;
 mod confirm;
 mod diagnosis;
@@ -111,6 +112,7 @@ fn draw_screen(state: &State, screen: &Screen, canvas: &mut Canvas<'_>) {
         Screen::Proxy(screen) => site::draw(screen, strings::site::PROXY_TITLE, canvas),
         Screen::Account(screen) => account::draw(screen, canvas),
         Screen::System(screen) => system::draw(screen, known, canvas),
+        Screen::Cluster(_) => cluster::draw(known, canvas),
         Screen::Diagnosis(screen) => diagnosis::draw(screen, canvas),
         Screen::Logs(screen) => logs::draw(screen, canvas),
         Screen::Bundle(screen) => sticks::draw_bundle(screen, canvas),

@@ -1,8 +1,8 @@
 //! What an agent would answer.
 
 use edge_model::Error;
-use edge_model::api::HostStatus;
-use edge_model::api::OperationStatus;
+use edge_model::api::cluster::ClusterStatus;
+use edge_model::api::{HostStatus, OperationStatus};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Answer, Check, Request, Work};
 use edge_tui::confirm::Destructive;
@@ -44,6 +44,15 @@ pub(crate) fn status(mode: Mode) -> HostStatus {
         "management": { "mode": "local" },
         "console": { "view_without_login": true, "lock_after_seconds": 600, "shell": true, "somebody_can_log_in": true },
         "possible": possible,
+    }))
+    .unwrap()
+}
+
+pub(crate) fn cluster(phase: &str, running: u32, waits: &Value, troubled: &[Value]) -> ClusterStatus {
+    serde_json::from_value(json!({
+        "name": "shop", "node": "shop-17",
+        "versions": { "distribution": "kubeadm", "kubernetes": "v1.37.2", "etcd": "3.7.3" },
+        "phase": phase, "waits_for": waits, "pods": { "running": running, "wanted": 5 }, "troubled": troubled,
     }))
     .unwrap()
 }

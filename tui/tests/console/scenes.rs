@@ -1,13 +1,14 @@
 //! Every screen, and every way in which it can go wrong.
 
 use edge_model::Error;
+use edge_model::api::cluster::ClusterStatus;
 use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
 use edge_model::cmdline::Mode;
 use edge_tui::action::Answer;
 use edge_tui::event::Event;
 use serde_json::json;
 
-use crate::agent::{done, failed, operation, status};
+use crate::agent::{cluster, done, failed, operation, status};
 use crate::driver::Console;
 
 const STEPS: [&str; 3] = ["Read the image", "Write the slot", "Read it back"];
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<(&'static str, Console)> {
     scenes.extend(interfaces());
     scenes.extend(settings());
     scenes.extend(systems());
+    scenes.extend(clusters());
     scenes.extend(powers());
     scenes.extend(finding_out());
     scenes.extend(reading());
@@ -72,6 +74,7 @@ fn dashboards() -> Vec<(&'static str, Console)> {
     vec![
         ("home", Console::of(Mode::Main)),
         ("home-logged-in", Console::logged_in()),
+        ("home-cluster", host(|status| status.cluster = Some(cluster("running", 5, &json!(null), &[])))),
         (
             "home-troubled",
             host(|status| {
@@ -109,14 +112,14 @@ fn dashboards() -> Vec<(&'static str, Console)> {
                 console.status(|status| status.possible = vec![Possibility::PowerOff]);
             }),
         ),
-        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(11)))),
+        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(12)))),
         (
             "shell-refused",
             scene(Console::logged_in(), |console| {
                 console.will_refuse(
                     Error::rejected("this image allows no shell").help("ask for an image with one"),
                 );
-                console.keys(&menu(11));
+                console.keys(&menu(12));
             }),
         ),
     ]
@@ -151,7 +154,7 @@ fn logins() -> Vec<(&'static str, Console)> {
         ),
         (
             "login-needed",
-            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(4), menu(6))),
+            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(4), menu(7))),
         ),
         (
             "login-nobody",
@@ -322,14 +325,14 @@ fn systems() -> Vec<(&'static str, Console)> {
 
 fn powers() -> Vec<(&'static str, Console)> {
     vec![
-        ("power", in_menu(10)),
-        ("power-restart", typed(in_menu(10), "<enter>")),
-        ("power-recovery", typed(in_menu(10), "<down><enter>rec")),
-        ("power-off", typed(in_menu(10), "<down><down><enter>")),
-        ("power-off-wrong-word", typed(in_menu(10), "<down><down><enter>on<enter>")),
+        ("power", in_menu(11)),
+        ("power-restart", typed(in_menu(11), "<enter>")),
+        ("power-recovery", typed(in_menu(11), "<down><enter>rec")),
+        ("power-off", typed(in_menu(11), "<down><down><enter>")),
+        ("power-off-wrong-word", typed(in_menu(11), "<down><down><enter>on<enter>")),
         (
             "power-refused",
-            scene(in_menu(10), |console| {
+            scene(in_menu(11), |console| {
                 console.will_refuse(
                     Error::rejected("an upgrade is running").help("wait until it has ended, or stop it"),
                 );
@@ -340,23 +343,40 @@ fn powers() -> Vec<(&'static str, Console)> {
     ]
 }
 
+fn clusters() -> Vec<(&'static str, Console)> {
+    let with = |cluster: ClusterStatus| typed(host(|status| status.cluster = Some(cluster)), &menu(5));
+    let waits =
+        json!({ "what": "the API", "since": 1_772_366_400, "reason": "etcd: cannot open its database" });
+    let troubled = [
+        json!({ "namespace": "default", "name": "till-7d9f", "restarts": 3,
+            "state": { "is": "failing", "reason": "its program ends with 1: no licence" } }),
+        json!({ "namespace": "default", "name": "page-66c8", "state": { "is": "waiting", "reason": "is being created" } }),
+    ];
+    vec![
+        ("cluster-none", in_menu(5)),
+        ("cluster", with(cluster("running", 5, &json!(null), &[]))),
+        ("cluster-waits", with(cluster("making", 0, &waits, &[]))),
+        ("cluster-troubled", with(cluster("running", 3, &json!(null), &troubled))),
+    ]
+}
+
 fn finding_out() -> Vec<(&'static str, Console)> {
     let diagnosis = |kind: usize, target: &str| {
         let kind = "<right>".repeat(kind);
         let target = if target.is_empty() { String::new() } else { format!("<tab>{target}") };
-        typed(in_menu(5), &format!("{kind}{target}<tab><enter>"))
+        typed(in_menu(6), &format!("{kind}{target}<tab><enter>"))
     };
     vec![
-        ("diagnosis", in_menu(5)),
+        ("diagnosis", in_menu(6)),
         ("diagnosis-ping", diagnosis(0, "gateway.example")),
         ("diagnosis-route", diagnosis(1, "registry.example")),
         ("diagnosis-web", diagnosis(4, "https://registry.example/v2/")),
         ("diagnosis-time", diagnosis(5, "")),
         ("diagnosis-disks", diagnosis(6, "")),
-        ("diagnosis-of-nothing", typed(in_menu(5), "<tab><tab><enter>")),
+        ("diagnosis-of-nothing", typed(in_menu(6), "<tab><tab><enter>")),
         (
             "diagnosis-failed",
-            scene(in_menu(5), |console| {
+            scene(in_menu(6), |console| {
                 console.will_refuse(
                     Error::environment("no such name: nowhere.example").help("check the name servers"),
                 );
@@ -368,37 +388,37 @@ fn finding_out() -> Vec<(&'static str, Console)> {
 
 fn reading() -> Vec<(&'static str, Console)> {
     vec![
-        ("logs", in_menu(6)),
+        ("logs", in_menu(7)),
         (
             "logs-filtered",
-            scene(in_menu(6), |console| {
+            scene(in_menu(7), |console| {
                 console.will_say(
                     serde_json::from_value(json!({ "answer": "logs", "with": { "lines": [] } })).unwrap(),
                 );
                 console.keys("<tab>nothing<back-tab><enter>");
             }),
         ),
-        ("bundle", in_menu(7)),
+        ("bundle", in_menu(8)),
         (
             "bundle-no-stick",
             scene(Console::logged_in(), |console| {
                 console.will_say(Answer::Volumes(Vec::new()));
-                console.keys(&menu(7));
+                console.keys(&menu(8));
             }),
         ),
-        ("bundle-writing", typed(in_menu(7), "<enter>")),
-        ("black-box", in_menu(8)),
+        ("bundle-writing", typed(in_menu(8), "<enter>")),
+        ("black-box", in_menu(9)),
         (
             "black-box-empty",
             scene(Console::logged_in(), |console| {
                 console.will_say(Answer::BlackBox(Default::default()));
-                console.keys(&menu(8));
+                console.keys(&menu(9));
             }),
         ),
-        ("codes", in_menu(9)),
+        ("codes", in_menu(10)),
         (
             "codes-registration",
-            scene(in_menu(9), |console| {
+            scene(in_menu(10), |console| {
                 console.status(|status| {
                     status.management.registration_url = Some("https://manage.example/register".into());
                     status.web_ui = Some("https://192.0.2.17:5080".into());

@@ -182,7 +182,7 @@ fn a_login_ends_without_keys() {
 #[test]
 fn a_session_that_has_ended_is_renewed_and_the_work_goes_on() {
     let mut console = Console::logged_in();
-    console.keys(&menu(10));
+    console.keys(&menu(11));
     console.will_have_forgotten_the_login();
     console.keys("<enter><right><enter>");
     console.sees("the session has ended");
