@@ -7,6 +7,8 @@ pub mod images;
 pub mod lab;
 pub mod machine;
 pub mod namespaces;
+pub mod page;
+pub mod patience;
 pub mod qmp;
 pub mod registry;
 pub mod serial;

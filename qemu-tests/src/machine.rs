@@ -14,9 +14,14 @@ use crate::lab::Lab;
 use crate::qmp::Qmp;
 use crate::serial::Serial;
 
+/// In the folder of a machine.
+pub(crate) const DISK: &str = "disk.raw";
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 const MEMORY_MIB: u32 = 1024;
+/// With Kubernetes: less is enough, and every user of it has this much.
+const CLUSTER_MEMORY_MIB: u32 = 4096;
+const CLUSTER_PROCESSORS: u32 = 2;
 const START_WITHIN: Duration = Duration::from_secs(20);
 /// For a state of at most [`MEMORY_MIB`], on a slow disk.
 const STATE_WITHIN: Duration = Duration::from_secs(120);
@@ -51,6 +56,12 @@ pub struct Machine {
     medium_first: bool,
     /// What the firmware downloads and starts.
     http_boot: Option<String>,
+    memory_mib: u32,
+    processors: u32,
+    /// Port of this machine, and of the guest behind it.
+    forwarded: Option<(u16, u16)>,
+    /// The guest reaches nobody.
+    isolated: bool,
 }
 
 /// A machine that is on. Dropping it pulls the plug.
@@ -100,7 +111,27 @@ impl Machine {
             independent: false,
             medium_first: false,
             http_boot: None,
+            memory_mib: MEMORY_MIB,
+            processors: 1,
+            forwarded: None,
+            isolated: false,
         }
+    }
+
+    /// Large enough for a cluster, with a port of the guest reachable at a port of this machine.
+    #[must_use]
+    pub fn for_cluster(mut self, port: u16, guest_port: u16) -> Self {
+        self.memory_mib = CLUSTER_MEMORY_MIB;
+        self.processors = CLUSTER_PROCESSORS;
+        self.forwarded = Some((port, guest_port));
+        self
+    }
+
+    /// On a network without a way out and without name servers that answer.
+    #[must_use]
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
+        self
     }
 
     #[must_use]
@@ -177,7 +208,7 @@ impl Machine {
     }
 
     pub fn disk(&self) -> PathBuf {
-        self.folder.join("disk.raw")
+        self.folder.join(DISK)
     }
 
     pub fn variables(&self) -> PathBuf {
@@ -242,8 +273,8 @@ impl Machine {
         let mut qemu = lab
             .tool("qemu-system-x86_64")?
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"])
-            .args(["-accel", accelerator.name(), "-cpu", "max", "-smp", "1"])
-            .args(["-m", &MEMORY_MIB.to_string()])
+            .args(["-accel", accelerator.name(), "-cpu", "max"])
+            .args(["-smp", &self.processors.to_string(), "-m", &self.memory_mib.to_string()])
             .arg("-drive")
             .arg(format!("if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"))
             .arg("-drive")
@@ -303,7 +334,13 @@ impl Machine {
 
 impl Machine {
     fn network(&self) -> Vec<String> {
-        let user = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port);
+        let mut user = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port);
+        if let Some((port, guest_port)) = self.forwarded {
+            user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:{guest_port}"));
+        }
+        if self.isolated {
+            user.push_str(",restrict=on");
+        }
         let words: Vec<String> = match &self.http_boot {
             None => vec!["-netdev".into(), user, "-device".into(), "virtio-net-pci,netdev=net".into()],
             Some(url) => vec![

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use edge_host::files;
 use edge_model::{Error, Result};
+
+use crate::patience::Patience;
 
 const POLL: Duration = Duration::from_millis(100);
 /// How much of the end of the line is shown with a failure.
@@ -47,10 +49,11 @@ impl Serial {
         text.get(self.seen..).unwrap_or_default().to_owned()
     }
 
-    /// Waits until `wanted` appears behind what was seen before; returns the line it is on.
+    /// Waits until `wanted` appears behind what was seen before; returns the line it is on. `within` is the time in
+    /// which the machine neither says anything nor writes to its disk.
     ///
     /// # Errors
-    /// When a failure appears first, or the time is over.
+    /// When a failure appears first, or nothing happens any more.
     pub fn expect(&mut self, wanted: &str, within: Duration) -> Result<String> {
         self.expect_despite(wanted, &[], within)
     }
@@ -60,7 +63,7 @@ impl Serial {
     /// # Errors
     /// As [`Serial::expect`].
     pub fn expect_despite(&mut self, wanted: &str, allowed: &[&str], within: Duration) -> Result<String> {
-        let started = Instant::now();
+        let mut patience = Patience::new(within);
         loop {
             let text = self.unseen();
             let failure = FAILURES
@@ -85,11 +88,21 @@ impl Serial {
             if files::free_bytes(&self.path).is_ok_and(|free| free < LEAST_FREE) {
                 return Err(self.failed(&format!("the disk is full while waiting for {wanted:?}")));
             }
-            if started.elapsed() > within {
-                return Err(self.failed(&format!("{wanted:?} did not appear within {} s", within.as_secs())));
+            if patience.is_over(self.signs()) {
+                let (waited, within) = (patience.waited().as_secs(), within.as_secs());
+                return Err(self.failed(&format!(
+                    "{wanted:?} did not appear in {waited} s, and nothing else has happened for {within} s"
+                )));
             }
             sleep(POLL);
         }
+    }
+
+    /// How much the machine has said, and when it wrote to its disk: an installation is silent for long.
+    pub fn signs(&self) -> (u64, Option<SystemTime>) {
+        let said = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        let disk = fs::metadata(self.path.with_file_name(crate::machine::DISK));
+        (said, disk.and_then(|disk| disk.modified()).ok())
     }
 
     fn failed(&self, what: &str) -> Error {

@@ -5,20 +5,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
+use qemu_tests::bench_ground::CLUSTER;
 use qemu_tests::images::{self, Built, Recipe, Site};
 use qemu_tests::lab::Lab;
 use qemu_tests::machine::{Accelerator, Bus, Machine, Medium, free_port};
+use qemu_tests::page;
 use qemu_tests::registry::Registry;
 use qemu_tests::serial::Serial;
 use qemu_tests::ssh::{Key, Ssh};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-use crate::{build, packages, root};
+use crate::{build, kubernetes, packages, root};
 
 const DISK_GIB: u64 = 8;
-const INSTALL_WITHIN: Duration = Duration::from_secs(400);
-const BOOT_WITHIN: Duration = Duration::from_secs(400);
+const CLUSTER_DISK_GIB: u64 = 16;
+/// Without a sign of life of the machine.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// What the other demo commands need to know.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ struct Running {
     registry: u32,
     registry_port: u16,
     ssh_port: u16,
+    /// The component of Kubernetes that its images carry.
+    kubernetes: Option<PathBuf>,
 }
 
 fn folder() -> PathBuf {
@@ -51,46 +56,68 @@ fn site(key: &Key) -> Site {
 /// # Errors
 /// When a step fails; the serial line's end is then shown.
 pub(crate) fn demo() -> Result<()> {
-    let started = Instant::now();
     packages::for_builder()?;
     stop_if_running()?;
     build::build(false)?;
-    let lab = open_lab()?;
-    let key = Key::prepare(&lab)?;
-    let built = say_and("building the image and its ISO", || {
-        images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)
-    })?;
-    let accelerator = Accelerator::probe(&lab, &built.iso())?;
-    let machine = Machine::new(&lab, "machine", DISK_GIB, Bus::Virtio)?
+    start(&open_lab()?, &Recipe::version("1.0.0"), None)
+}
+
+/// As [`demo`], with Kubernetes and a page that it serves.
+///
+/// # Errors
+/// As [`demo`]; and when the Kubernetes of tests and demo cannot be made here.
+pub(crate) fn cluster() -> Result<()> {
+    packages::for_builder()?;
+    stop_if_running()?;
+    build::build(false)?;
+    let component = kubernetes::prepare()?;
+    let port = free_port()?;
+    start(&open_lab()?, &Recipe::with_cluster("1.0.0", &component.archive, CLUSTER), Some(port))
+}
+
+/// `page` is the port of this machine at which a browser finds what the cluster serves.
+fn start(lab: &Lab, recipe: &Recipe, page: Option<u16>) -> Result<()> {
+    let started = Instant::now();
+    let key = Key::prepare(lab)?;
+    let built =
+        say_and("building the image and its ISO", || images::build(lab, "first", recipe, &site(&key), None))?;
+    let accelerator = say_and("looking whether KVM works here", || Accelerator::probe(lab, &built.iso()))?;
+    let disk = if page.is_some() { CLUSTER_DISK_GIB } else { DISK_GIB };
+    let machine = Machine::new(lab, "machine", disk, Bus::Virtio)?
         .with_medium(Medium::Cd(built.iso()))
         .independent();
-    let registry = Registry::start_independent(&lab, free_port()?)?;
-    let mut powered = machine.power_on(&lab, accelerator)?;
-    for (wanted, within) in [
-        ("edge: starting the installer", BOOT_WITHIN),
-        ("edge: installing", BOOT_WITHIN),
-        ("is installed on", INSTALL_WITHIN),
-        ("edge: healthy", BOOT_WITHIN),
-    ] {
-        let line = powered.serial.expect(wanted, within)?;
+    let machine = page.map_or(machine.clone(), |port| machine.for_cluster(port, page::PORT));
+    let registry = Registry::start_independent(lab, free_port()?)?;
+    let mut powered = machine.power_on(lab, accelerator)?;
+    let lines = ["edge: starting the installer", "edge: installing", "is installed on", "edge: healthy"];
+    for wanted in lines.into_iter().chain(page.map(|_| "edge: cluster ready")) {
+        let line = powered.serial.expect(wanted, PATIENCE)?;
         let line = line.find("edge: ").map_or(line.as_str(), |at| &line[at..]);
         eprintln!("[{:>4} s] {line}", started.elapsed().as_secs());
+    }
+    if let Some(port) = page {
+        page::wait_for(port, &powered.serial, PATIENCE)?;
+        eprintln!("[{:>4} s] the page is served", started.elapsed().as_secs());
     }
     let running = Running {
         registry_port: registry.port(),
         registry: registry.detach(),
         machine: powered.detach(),
         ssh_port: machine.ssh_port(),
+        kubernetes: recipe.kubernetes.clone(),
     };
     let state = serde_json::to_vec(&running).context("cannot write the demo's state")?;
     fs::write(state_file(), state).context("cannot write the demo's state")?;
-    print_what_next(&machine, &built);
+    print_what_next(&machine, &built, page);
     Ok(())
 }
 
-fn print_what_next(machine: &Machine, built: &Built) {
+fn print_what_next(machine: &Machine, built: &Built, page: Option<u16>) {
     println!("The appliance runs in the background, installed from {}", built.iso().display());
     println!();
+    if let Some(port) = page {
+        println!("  http://127.0.0.1:{port}/   a page that a pod of its cluster serves");
+    }
     println!("  make demo-console   a shell on it (try: sudo edge-agent status, edge-tui)");
     println!("  make demo-upgrade   upgrade it to a second version");
     println!("  make demo-break     give it a broken version and watch it come back");
@@ -135,7 +162,7 @@ pub(crate) fn break_it() -> Result<()> {
     let lab = open_lab()?;
     let key = Key::prepare(&lab)?;
     let ssh = Ssh { lab: &lab, key: &key, port: running.ssh_port };
-    println!("{}", ssh.run("sudo edge-agent status", BOOT_WITHIN)?);
+    println!("{}", ssh.run("sudo edge-agent status", PATIENCE)?);
     Ok(())
 }
 
@@ -145,7 +172,8 @@ fn next_recipe() -> Result<Recipe> {
     let last =
         fs::read_to_string(&counter).ok().and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(1);
     fs::write(&counter, (last + 1).to_string()).context("cannot count demo versions")?;
-    Ok(Recipe::version(&format!("{}.0.0", last + 1)))
+    let recipe = Recipe::version(&format!("{}.0.0", last + 1));
+    Ok(Recipe { kubernetes: running()?.kubernetes, ..recipe })
 }
 
 /// Builds, publishes and installs an image; returns the marker of the boot that lasts.
@@ -164,12 +192,12 @@ fn send(name: &str, recipe: &Recipe, allowed: &[&str]) -> Result<String> {
         "sudo edge-agent upgrade oci:10.0.2.2:{}/{path} --plain-http --reboot",
         running.registry_port
     );
-    let outcome = say_and("upgrading the machine", || ssh.outcome(&command, INSTALL_WITHIN))?;
+    let outcome = say_and("upgrading the machine", || ssh.outcome(&command, PATIENCE))?;
     if outcome.status.code().is_some_and(|code| code != 0 && code != 255) {
         return Err(Error::environment(outcome.stderr));
     }
     eprintln!("waiting for the machine to judge it...");
-    let line = serial.expect_despite("edge: healthy", allowed, BOOT_WITHIN)?;
+    let line = serial.expect_despite("edge: healthy", allowed, PATIENCE)?;
     Ok(line.find("edge: ").map_or(line.clone(), |at| line[at..].to_owned()))
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use edge_model::canvos::{self, Fate, Values};
+use edge_model::cluster::ClusterDefinition;
 use edge_model::document::schema::Part;
 use edge_model::document::{Document, Schema};
 use edge_model::forge::Forge;
@@ -50,11 +51,13 @@ fn files() -> Result<Vec<(&'static str, String)>> {
         ("docs/schema/user-data.schema.json", json(UserData::schema())?),
         ("docs/schema/unattended.schema.json", json(Unattended::schema())?),
         ("docs/schema/forge.schema.json", json(Forge::schema())?),
+        ("docs/schema/cluster.schema.json", json(ClusterDefinition::schema())?),
         ("docs/openapi.json", openapi::document()?),
         ("docs/reference/api.md", openapi::page()),
         ("docs/reference/user-data.md", page("user-data", USER_DATA, UserData::schema())),
         ("docs/reference/canvos-arg.md", canvos_page()),
         ("docs/reference/forge.md", page("forge.yaml", FORGE, Forge::schema())),
+        ("docs/reference/cluster.md", page("cluster.yaml", CLUSTER, ClusterDefinition::schema())),
         ("docs/reference/unattended.md", page("unattended.yaml", UNATTENDED, Unattended::schema())),
     ])
 }
@@ -93,6 +96,8 @@ const USER_DATA: &str = "Cloud-config of this system: every key of Kairos and Pa
 [JSON Schema](../schema/user-data.schema.json).";
 const FORGE: &str = "What a project builds. How to use it: [build](../build.md). For editors: \
 [JSON Schema](../schema/forge.schema.json).";
+const CLUSTER: &str = "The definition of a cluster. How to use it: [cluster](../cluster.md). For editors: \
+[JSON Schema](../schema/cluster.schema.json).";
 const UNATTENDED: &str = "The answers of the site operator. How to use it: [unattended.yaml](../unattended.md). For editors: \
 [JSON Schema](../schema/unattended.schema.json).";
 

@@ -35,6 +35,8 @@ enum Command {
     Check,
     /// Build an image and an ISO, install it in a virtual machine, and leave that running
     Demo,
+    /// As demo, with Kubernetes, and a page that a pod of it serves
+    DemoCluster,
     /// A shell on the machine of the demo
     DemoConsole,
     /// Upgrade the machine of the demo to a second version
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Build { dist } => build::build(dist),
         Command::Check => check::check(),
         Command::Demo => demo::demo(),
+        Command::DemoCluster => demo::cluster(),
         Command::DemoConsole => demo::console(),
         Command::DemoUpgrade => demo::upgrade(),
         Command::DemoBreak => demo::break_it(),

@@ -133,6 +133,7 @@ fn every_example_in_the_documentation_is_right() {
             let form = match first.trim_start_matches("# ").split(':').next().unwrap_or_default().trim() {
                 "unattended.yaml" => Form::Unattended,
                 "forge.yaml" => Form::Forge,
+                "cluster.yaml" => Form::Cluster,
                 "network-config" => Form::NetworkConfig,
                 _ => Form::UserData,
             };

@@ -14,6 +14,7 @@ use edge_model::{Context, Error, Result};
 
 use super::{control_groups, root_image};
 use crate::images::Built;
+use crate::patience::Patience;
 
 /// Names in the folder of a host.
 pub(super) const ROOT: &str = "root";
@@ -211,15 +212,14 @@ impl NamespaceHost {
     /// # Errors
     /// What was seen last.
     pub fn expect<T>(&self, what: &str, look: impl Fn(&Self) -> Result<Deed<T>>) -> Result<T> {
-        let (mut last, mut since) = (String::new(), Instant::now());
+        let mut patience = Patience::new(PATIENCE);
         loop {
-            match look(self)? {
+            let seen = match look(self)? {
                 Deed::Done(found) => return Ok(found),
-                Deed::Seen(seen) if seen != last => (last, since) = (seen, Instant::now()),
-                Deed::Seen(_) => {}
-            }
-            if since.elapsed() > PATIENCE {
-                let error = Error::environment(format!("{what} did not come about; last seen: {last}"));
+                Deed::Seen(seen) => seen,
+            };
+            if patience.is_over(seen.clone()) {
+                let error = Error::environment(format!("{what} did not come about; last seen: {seen}"));
                 return Err(error.help(format!("logs are in {}", self.folder.display())));
             }
             std::thread::sleep(POLL);
@@ -256,19 +256,16 @@ impl NamespaceHost {
         let path = self.folder.join(JOURNAL);
         let follow = ["journalctl", "--follow", "--lines=all", "--boot", "--output=cat", "--unit=edge-agent"];
         let mut follower = self.inside(&follow)?.spawn(&path)?;
-        let (mut length, mut since) = (0, Instant::now());
+        let mut patience = Patience::new(PATIENCE);
         loop {
             let text = files::read_text(&path)?;
             if let Some(at) = lines.iter().position(|line| text.contains(line.as_str())) {
                 return Ok(at);
             }
-            if text.len() > length {
-                (length, since) = (text.len(), Instant::now());
-            }
             if follower.ended()?.is_some() {
                 follower = self.inside(&follow)?.spawn(&path)?;
             }
-            if since.elapsed() > PATIENCE {
+            if patience.is_over(text.len()) {
                 let last = text.lines().last().unwrap_or_default();
                 return Err(Error::environment(format!(
                     "the log has none of {lines:?}; its last line: {last}"

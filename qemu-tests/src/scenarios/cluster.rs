@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use edge_model::api::cluster::ClusterPhase;
 use edge_model::{Error, Result};
 use edge_planner::cluster::StepId;
 use qemu_tests::bench_ground::{CLUSTER, Ground};
+use qemu_tests::images::Built;
+use qemu_tests::machine::{Bus, Machine, Medium, Powered, free_port};
 use qemu_tests::namespaces::{self, Deed, Facts, NamespaceHost};
+use qemu_tests::page;
 use serde_json::Value;
 
 use super::ensure;
@@ -38,6 +41,10 @@ const CHANGING: [StepId; 13] = [
     StepId::Workloads,
 ];
 const UNCLEAN_RESTARTS: u32 = 20;
+/// What a small box has.
+const CLUSTER_DISK_GIB: u64 = 16;
+/// Without a sign of life.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 fn new_host(ground: &Ground, name: &str) -> Result<Option<NamespaceHost>> {
     if let Some(why) = namespaces::missing() {
@@ -60,7 +67,7 @@ pub(super) fn in_namespaces(ground: &Ground) -> Result<()> {
         host.processor_time()?.as_secs_f64()
     );
     for url in ["http://page/", "http://page.default.svc.cluster.local/", &format!("http://{SITE}:30080/")] {
-        page(&host, url)?;
+        ask_for_page(&host, url)?;
     }
     // What an engineer does all day goes from the API to kubelet.
     let log = host.kubectl(&["logs", "--namespace=kube-system", "deployment/coredns"])?;
@@ -76,9 +83,9 @@ pub(super) fn in_namespaces(ground: &Ground) -> Result<()> {
     host.expect_cluster()?;
     let kept = host.kubectl(&["get", "configmap", "kept", "--output=jsonpath={.data.word}"])?;
     ensure(kept == "kept", || format!("an object from before the power cut: {kept:?}"))?;
-    page(&host, "http://page/")?;
+    ask_for_page(&host, "http://page/")?;
     host.expect("the site's name in a pod", |host| {
-        Ok(match page(host, "http://till.site.example:30080/") {
+        Ok(match ask_for_page(host, "http://till.site.example:30080/") {
             Ok(()) => Deed::Done(()),
             Err(error) => Deed::Seen(error.to_string()),
         })
@@ -98,7 +105,7 @@ pub(super) fn in_namespaces(ground: &Ground) -> Result<()> {
     // ... and comes back when somebody orders it.
     host.run(&["edge-agent", "cluster", "create"])?;
     host.expect_cluster()?;
-    page(&host, "http://page/")
+    ask_for_page(&host, "http://page/")
 }
 
 fn apply(host: &NamespaceHost, objects: &Value) -> Result<()> {
@@ -109,9 +116,9 @@ fn apply(host: &NamespaceHost, objects: &Value) -> Result<()> {
 }
 
 /// A pod asks for the page of another one.
-fn page(host: &NamespaceHost, url: &str) -> Result<()> {
+fn ask_for_page(host: &NamespaceHost, url: &str) -> Result<()> {
     let answer = host.kubectl(&["exec", "deployment/page", "--", "edge-page", "ask", url])?;
-    ensure(answer.contains("This page is served by a pod"), || format!("{url} gave {answer}"))
+    ensure(answer.contains(page::TEXT), || format!("{url} gave {answer}"))
 }
 
 /// A name server of the site: it knows one name, which is the host's own.
@@ -170,7 +177,7 @@ fn cut_after(host: &mut NamespaceHost, step: StepId) -> Result<()> {
 fn expect_whole(host: &mut NamespaceHost) -> Result<()> {
     host.start()?;
     host.expect_cluster()?;
-    page(host, "http://page/")
+    ask_for_page(host, "http://page/")
 }
 
 /// Each cut with a host of its own, which then has to become whole.
@@ -193,7 +200,7 @@ pub(super) fn many_unclean_restarts(ground: &Ground) -> Result<()> {
     for round in 0..UNCLEAN_RESTARTS {
         host.start()?;
         host.expect_cluster()?;
-        page(&host, "http://page/")?;
+        ask_for_page(&host, "http://page/")?;
         let object = format!("round-{round}");
         host.kubectl(&["create", "configmap", &object])?;
         let known = host.kubectl(&["get", "configmaps", "--output=name"])?;
@@ -209,6 +216,46 @@ pub(super) fn many_unclean_restarts(ground: &Ground) -> Result<()> {
     }
     eprintln!("  cluster: {UNCLEAN_RESTARTS} power cuts, {} addresses of pods in all", addresses.len());
     Ok(())
+}
+
+/// Air-gapped, from a medium that brings the definition to a served page; again after a power cut; and its end.
+pub(super) fn in_a_machine(ground: &Ground) -> Result<()> {
+    let built = ground.with_cluster()?;
+    let port = free_port()?;
+    let machine = Machine::new(&ground.lab, "cluster-in-a-machine", CLUSTER_DISK_GIB, Bus::Virtio)?
+        .with_medium(Medium::Cd(built.iso()))
+        .for_cluster(port, page::PORT)
+        .isolated();
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    powered.serial.expect("is installed on", PATIENCE)?;
+    expect_page(ground, &mut powered, &built, port, "from the end of the installation")?;
+    powered.pull_the_plug();
+
+    let machine = machine.with_medium(Medium::None);
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    expect_page(ground, &mut powered, &built, port, "from the power cut")?;
+    let ssh = ground.ssh(&machine);
+    let status = ssh.run("sudo edge-agent cluster status", PATIENCE)?;
+    ensure(status.contains("shop") && status.contains("running"), || format!("the cluster is {status}"))?;
+    ssh.run("sudo edge-agent cluster delete --confirm shop", PATIENCE)?;
+    let left =
+        ssh.run("sudo edge-agent cluster status; sudo ls /var/lib/etcd; pgrep -l kube; true", PATIENCE)?;
+    ensure(left.trim() == "this host has no cluster", || format!("the cluster left behind: {left}"))?;
+    ensure(page::fetch(port).is_err(), || "the page of a deleted cluster is still served".into())
+}
+
+fn expect_page(ground: &Ground, powered: &mut Powered, built: &Built, port: u16, since: &str) -> Result<()> {
+    let (started, used) = (Instant::now(), powered.processor_seconds()?);
+    ground.expect_healthy(powered, "a", built)?;
+    powered.serial.expect("edge: cluster ready", PATIENCE)?;
+    let mark = |what: &str, powered: &Powered| {
+        let used = powered.processor_seconds()? - used;
+        eprintln!("  cluster: {what} {} s {since}, {used:.0} processor seconds", started.elapsed().as_secs());
+        Ok(())
+    };
+    mark("ready", powered)?;
+    page::wait_for(port, &powered.serial, PATIENCE)?;
+    mark("page", powered)
 }
 
 /// A host says in words why its cluster does not come up.

@@ -90,6 +90,7 @@ pub(crate) const ALL: &[Scenario] = &[
     short("raw-disk-grows", installation::raw_disk_grows),
     short("wrong-answers-stop", configuration::wrong_answers_stop),
     short("disk-too-small", installation::disk_too_small),
+    with_kubernetes("cluster-in-a-machine", cluster::in_a_machine, true),
     with_kubernetes("cluster-cut-after-each-step", cluster::cut_after_each_step, true),
     with_kubernetes("cluster-many-unclean-restarts", cluster::many_unclean_restarts, true),
     long("bad-images-before-user-space", bad_images::before_user_space),

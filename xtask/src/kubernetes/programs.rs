@@ -71,7 +71,10 @@ const SOURCES: [Source; 12] = [
 /// # Errors
 /// [`edge_model::Class::Environment`] when there is none, or one that is too old for the modules.
 pub(super) fn compiler() -> Result<String> {
-    let none = |_| Error::environment("there is no Go compiler on this machine, which compiles Kubernetes");
+    let help = "install Go, or give an archive or upstream's programs: KUBE_COMPONENT=PATH";
+    let none = |_| {
+        Error::environment("there is no Go compiler on this machine, which compiles Kubernetes").help(help)
+    };
     let output =
         Child::new("go").env("GOTOOLCHAIN", "local").args(["env", "GOVERSION"]).run().map_err(none)?;
     let version = String::from_utf8_lossy(&output).trim().to_owned();
@@ -80,7 +83,8 @@ pub(super) fn compiler() -> Result<String> {
         let file = edge_host::files::read_text(&modules.join(module).join("go.mod"))?;
         let wanted = file.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or_default();
         if numbers(version.trim_start_matches("go")) < numbers(wanted) {
-            return Err(Error::environment(format!("Kubernetes needs Go {wanted}, and {version} is here")));
+            let what = format!("Kubernetes needs Go {wanted}, and {version} is here");
+            return Err(Error::environment(what).help(help));
         }
     }
     Ok(version)
