@@ -22,6 +22,7 @@ use crate::kernel::Kernel;
 use crate::lock::{Lock, LockedComponent};
 use crate::normalise;
 use crate::oci::Endpoint;
+use crate::output::{alone, publish, remove_folder, staging_folder};
 use crate::packages::Licences;
 use crate::programs::{INIT, Programs};
 use crate::progress::{Progress, Taken, peak_memory};
@@ -174,17 +175,6 @@ fn shaping_keys(forge: &Forge) -> Result<Vec<u8>> {
     serde_json::to_vec(&shaping).context("cannot write the project's description")
 }
 
-/// One build of a project at a time: both would write into the same folder.
-fn alone(project: &Project) -> Result<fs::File> {
-    let folder = fs::File::open(&project.directory)
-        .with_context(|| format!("cannot open {}", project.directory.display()))?;
-    folder.try_lock().map_err(|_| {
-        Error::rejected(format!("another build of {} runs", project.directory.display()))
-            .help("wait for its end")
-    })?;
-    Ok(folder)
-}
-
 /// Finds the inputs, and keeps `forge.lock` true.
 fn find_inputs(finder: &Finder<'_>, options: &Options) -> Result<Inputs> {
     let project = finder.project;
@@ -248,11 +238,6 @@ pub(crate) fn fetch(
         || vec![format!("{} packages are locked", inputs.lock.packages_of_the_image().count())],
         |old| old.drift(&inputs.lock),
     ))
-}
-
-/// Where the output grows until it is whole.
-pub(crate) fn staging_folder(project: &Project) -> PathBuf {
-    project.directory.join(".build.part")
 }
 
 impl Builder<'_> {
@@ -590,24 +575,4 @@ fn created(base: &Tree, added: &[PathBuf]) -> Result<u64> {
     let base = normalise::newest_input(base)
         .ok_or_else(|| Error::environment("the base system does not tell the times of its files"))?;
     added.iter().try_fold(base, |newest, package| Ok(newest.max(apt::time_of(package)?)))
-}
-
-fn publish(staging: &Path, output: &Path) -> Result<()> {
-    let old = output.with_file_name(".build.old");
-    fs::create_dir_all(output.parent().unwrap_or(output)).context("cannot create the output folder")?;
-    remove_folder(&old)?;
-    if output.exists() {
-        fs::rename(output, &old).with_context(|| format!("cannot replace {}", output.display()))?;
-    }
-    fs::rename(staging, output).with_context(|| format!("cannot write {}", output.display()))?;
-    remove_folder(&old)
-}
-
-pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -22,7 +22,7 @@ use crate::lint;
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
-use crate::{scratch, unpack};
+use crate::{output, scratch, unpack};
 
 /// Builds provider images and installer ISOs for edge appliances.
 #[derive(Parser)]
@@ -337,7 +337,7 @@ fn run_build(
         }
         return Ok(());
     }
-    clean_up_on_interrupt(build::staging_folder(first))?;
+    clean_up_on_interrupt(output::staging_folder(first))?;
     for (project, options) in &jobs {
         let built = build::build(project, options, &Progress::new());
         while INTERRUPTED.load(Ordering::Acquire) {
@@ -449,7 +449,7 @@ fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
             INTERRUPTED.store(true, Ordering::Release);
             edge_host::child::stop_all(GRACE);
-            let _ = build::remove_folder(&staging);
+            let _ = output::remove_folder(&staging);
             scratch::remove_all();
             eprintln!("interrupted; what was not finished is removed");
             std::process::exit(EXIT_STATUS);

@@ -22,6 +22,7 @@ mod lint;
 mod lock;
 mod normalise;
 mod oci;
+mod output;
 mod packages;
 mod programs;
 mod progress;

@@ -52,7 +52,7 @@ pub(crate) fn unpack(from: &str, folder: &Path, plain_http: bool) -> Result<()> 
 }
 
 fn remove(folder: &Path) -> Result<()> {
-    crate::build::remove_folder(folder)
+    crate::output::remove_folder(folder)
 }
 
 fn unpack_to(from: &str, part: &Path, plain_http: bool, progress: &Progress) -> Result<Vec<String>> {

@@ -83,9 +83,8 @@ fn start(lab: &Lab, recipe: &Recipe, page: Option<u16>) -> Result<()> {
         say_and("building the image and its ISO", || images::build(lab, "first", recipe, &site(&key), None))?;
     let accelerator = say_and("looking whether KVM works here", || Accelerator::probe(lab, &built.iso()))?;
     let disk = if page.is_some() { CLUSTER_DISK_GIB } else { DISK_GIB };
-    let machine = Machine::new(lab, "machine", disk, Bus::Virtio)?
-        .with_medium(Medium::Cd(built.iso()))
-        .independent();
+    let machine =
+        Machine::new(lab, "machine", disk, Bus::Virtio)?.with_medium(Medium::Cd(built.iso())).independent();
     let machine = page.map_or(machine.clone(), |port| machine.for_cluster(port, page::PORT));
     let registry = Registry::start_independent(lab, free_port()?)?;
     let mut powered = machine.power_on(lab, accelerator)?;

@@ -9,7 +9,7 @@ use edge_model::{Context, Error, Result};
 use super::folder::CanvosFolder;
 use super::local_ui;
 use super::plan::{Origin, Plan, PlannedFile};
-use crate::build::remove_folder;
+use crate::output::remove_folder;
 use crate::project::files_below;
 
 /// Writes planned files below `target`.
