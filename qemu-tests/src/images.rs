@@ -28,7 +28,7 @@ pub struct Recipe {
     pub keys: Option<PathBuf>,
     pub unsigned: bool,
     /// Forms in which the image is written, if not the usual ones.
-    pub envelopes: Vec<String>,
+    pub envelopes: Option<Vec<String>>,
     /// Content bundles for the medium.
     pub content: Vec<PathBuf>,
     /// Archive of a Kubernetes component, named after its version.
@@ -48,7 +48,7 @@ impl Recipe {
     /// An image in every form that there is, with the bundles of a folder on its medium.
     pub fn every_envelope(version: &str, bundles: &Path) -> Self {
         let envelopes = ["raw", "raw-zst", "qcow2", "vmdk", "container"].map(str::to_owned).into();
-        Self { envelopes, content: vec![bundles.to_owned()], ..Self::version(version) }
+        Self { envelopes: Some(envelopes), content: vec![bundles.to_owned()], ..Self::version(version) }
     }
 
     /// An image with Kubernetes; its medium brings the definition of a cluster.
@@ -56,7 +56,7 @@ impl Recipe {
         Self {
             kubernetes: Some(kubernetes.to_owned()),
             cluster: Some(cluster.into()),
-            envelopes: vec!["iso".into()],
+            envelopes: Some(Vec::new()),
             ..Self::version(version)
         }
     }
@@ -190,8 +190,8 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
         "name: edge-appliance\nversion: \"{}\"\nkernel-arguments: {arguments}\npackages: {packages}\n",
         recipe.version
     );
-    if !recipe.envelopes.is_empty() {
-        forge.push_str(&format!("envelopes: {}\n", list(&recipe.envelopes)?));
+    if let Some(envelopes) = &recipe.envelopes {
+        forge.push_str(&format!("envelopes: {}\n", list(envelopes)?));
     }
     if !recipe.content.is_empty() {
         let bundles: Vec<String> = recipe.content.iter().map(|path| path.display().to_string()).collect();

@@ -42,6 +42,8 @@ fn take(step: &Removal) -> Result<()> {
             Child::new("systemctl").args(["stop", PODS]).deadline(STOP_DEADLINE).run().map(drop)
         }
         Removal::Unmount(path) => mount::unmount_below(Path::new(path)),
+        Removal::UnmountInside(path) => mount::unmount_inside(Path::new(path)),
+        Removal::RemoveNetworks { folder, prefix } => remove_networks(Path::new(folder), prefix),
         Removal::RemoveDevice(name) => network::remove_device(name),
         Removal::RemoveRules => network::remove_rules_of_pods(),
         Removal::Empty(path) => empty(Path::new(path)),
@@ -51,6 +53,17 @@ fn take(step: &Removal) -> Result<()> {
             Ok(())
         }),
     }
+}
+
+/// A network lives as long as something holds it, and its end is what takes the host's side of its cable away.
+fn remove_networks(folder: &Path, prefix: &str) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        mount::unmount_below(&entry.path())?;
+        let context = || format!("cannot remove {}", entry.path().display());
+        fs::remove_file(entry.path()).with_context(context)?;
+    }
+    Ok(())
 }
 
 /// The folder itself may be a mount, and stays.

@@ -63,9 +63,21 @@ pub fn unmount(target: &Path) -> Result<()> {
 /// # Errors
 /// When the kernel refuses.
 pub fn unmount_below(top: &Path) -> Result<()> {
+    unmount_those(|target| target.starts_with(top))
+}
+
+/// Like [`unmount_below`], without `top` itself: what is stored there stays in sight.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn unmount_inside(top: &Path) -> Result<()> {
+    unmount_those(|target| target.starts_with(top) && target != top)
+}
+
+fn unmount_those(wanted: impl Fn(&Path) -> bool) -> Result<()> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
     let mut targets: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
-    targets.retain(|target| Path::new(target).starts_with(top) && *target != "/");
+    targets.retain(|target| *target != "/" && wanted(Path::new(target)));
     // Mounts over each other stand in the list as often as they are there.
     for target in targets.into_iter().rev() {
         rustix::mount::unmount(target, UnmountFlags::DETACH)

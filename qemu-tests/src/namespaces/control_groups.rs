@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use edge_model::{Context, Error, Result};
 
 const TOP: &str = "/sys/fs/cgroup";
-/// Controllers of version 1 that a service manager and a runtime use.
-pub(super) const CONTROLLERS: [&str; 8] =
-    ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids"];
+/// Controllers of version 1 that a service manager and a runtime use. Not the freezer: runc stops a container for a moment
+/// while its devices are set, and gives up on a busy machine, where version 1 takes longer than its thousand tries.
+pub(super) const CONTROLLERS: [&str; 7] = ["cpu", "cpuacct", "cpuset", "memory", "devices", "blkio", "pids"];
 /// Version 1: the service manager's own hierarchy, without a controller.
 pub(super) const SYSTEMD: &str = "systemd";
 /// Killed processes take their time to go.

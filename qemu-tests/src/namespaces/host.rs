@@ -27,10 +27,12 @@ const LOG: &str = "log";
 const JOURNAL: &str = "journal";
 
 /// The host's address on the site's network, and the gateway, which is not there.
-pub(super) const ADDRESS: &str = "10.250.0.2";
+pub const ADDRESS: &str = "10.250.0.2";
+/// A name of it that only the site's name server knows.
+pub const SITE_NAME: &str = "till.site.example";
 pub(super) const GATEWAY: &str = "10.250.0.1";
 /// As long as nothing moves.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(150);
 const POLL: Duration = Duration::from_millis(100);
 /// Between a line of the journal and the cut that it triggers.
 const WATCHFUL: Duration = Duration::from_millis(4);

@@ -13,7 +13,7 @@ use edge_model::{Context, Result, paths};
 use edge_planner::state_layout::{StateLayout, StateMount};
 
 use super::control_groups::{self, CONTROLLERS, SYSTEMD};
-use super::host::{ADDRESS, BOOT_RECORD, CONSOLE, GATEWAY, PERSISTENT, ROOT, ROOT_IMAGE};
+use super::host::{ADDRESS, BOOT_RECORD, CONSOLE, GATEWAY, PERSISTENT, ROOT, ROOT_IMAGE, SITE_NAME};
 
 const NODES: [&str; 7] = ["null", "zero", "full", "random", "urandom", "tty", "kmsg"];
 /// Settings of this machine's kernel that a node writes: it gets files of its own instead.
@@ -32,8 +32,13 @@ const RUNTIME: &str = "version = 3
   disable_apparmor = true
 ";
 const SERVICE_MANAGER: &str = "/usr/lib/systemd/systemd";
-/// systemd 257 takes version 1 of control groups only when it is told twice.
-const VERSION_1: [&str; 2] = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"];
+/// systemd 257 takes version 1 of control groups only when it is told twice, and mixes it with version 2 unless it is told
+/// not to: what it makes there, kubelet does not always find.
+const VERSION_1: [&str; 3] = [
+    "systemd.unified_cgroup_hierarchy=0",
+    "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+    "systemd.legacy_systemd_cgroup_controller=1",
+];
 
 /// Becomes the first process of the host that is kept in a folder.
 ///
@@ -164,10 +169,18 @@ fn settings(root: &Path, folder: &Path) -> Result<()> {
     };
     let record = fs::read(folder.join(BOOT_RECORD)).context("cannot read the boot record")?;
     put(paths::BOOT_RECORD, &record)?;
-    put("/etc/hosts", b"127.0.0.1 localhost edge-demo\n")?;
+    let names = format!("127.0.0.1 localhost edge-demo\n{ADDRESS} {SITE_NAME}\n");
+    put("/etc/hosts", names.as_bytes())?;
     put("/etc/containerd/conf.d/namespaces.toml", RUNTIME.as_bytes())?;
     let servers = fs::read_to_string(folder.join(super::host::NAME_SERVERS)).unwrap_or_default();
-    put("/run/systemd/resolved.conf.d/site.conf", format!("[Resolve]\nDNS={servers}\n").as_bytes())
+    let site =
+        format!("[Match]\nName=eth0\n[Network]\nAddress={ADDRESS}/24\nGateway={GATEWAY}\nDNS={servers}\n");
+    put("/run/systemd/network/05-site.network", site.as_bytes())?;
+    // The name server of the site, if it is asked for: it answers from the host's own table.
+    put(
+        "/run/systemd/resolved.conf.d/site.conf",
+        format!("[Resolve]\nDNSStubListenerExtra={ADDRESS}\n").as_bytes(),
+    )
 }
 
 fn shadow_kernel_settings() -> Result<()> {
@@ -183,14 +196,10 @@ fn shadow_kernel_settings() -> Result<()> {
     Ok(())
 }
 
-/// One wired interface with an address, as a site has it.
+/// One wired interface, as a site has it. The host gives it its address.
 fn wires() -> Result<()> {
     let ip = |words: &[&str]| Child::new("ip").args(words).run().map(drop);
     ip(&["link", "set", "lo", "up"])?;
     ip(&["link", "add", "eth0", "type", "veth", "peer", "name", "peer0"])?;
-    for name in ["eth0", "peer0"] {
-        ip(&["link", "set", name, "up"])?;
-    }
-    ip(&["address", "add", &format!("{ADDRESS}/24"), "dev", "eth0"])?;
-    ip(&["route", "add", "default", "via", GATEWAY, "dev", "eth0"])
+    ip(&["link", "set", "peer0", "up"])
 }

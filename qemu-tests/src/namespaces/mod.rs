@@ -10,6 +10,6 @@ mod inside;
 mod root_image;
 mod sandbox;
 
-pub use host::{Deed, Facts, NamespaceHost};
+pub use host::{ADDRESS, Deed, Facts, NamespaceHost, SITE_NAME};
 pub use inside::become_host;
 pub use sandbox::{enter, missing};

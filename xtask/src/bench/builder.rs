@@ -127,7 +127,7 @@ fn packing(bench: &Bench<'_>) -> Result<()> {
     ))?;
     let theirs = bench.cost(&format!("umoci repack --image {layout}:2 {bundle}"))?;
     // Never seen before, or the cache would know the answer.
-    let recipe = Recipe { envelopes: vec!["container".into()], ..Recipe::version("1.0.0") };
+    let recipe = Recipe { envelopes: Some(vec!["container".into()]), ..Recipe::version("1.0.0") };
     let recipe = recipe.file("etc/motd", &format!("{:?}\n", Instant::now()), false);
     let built = timed_build(bench, &recipe, &[])?;
     let mine = Cost { processor_seconds: built.step("container image")?, memory: 0.0 };

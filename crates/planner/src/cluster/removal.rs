@@ -7,8 +7,12 @@ pub enum Removal {
     Stop(&'static str),
     /// Ends all processes of pods.
     EndPods,
-    /// Unmounts everything below a path.
+    /// Unmounts everything at and below a path.
     Unmount(&'static str),
+    /// Unmounts everything below a path, which is a mount of its own and is emptied later.
+    UnmountInside(&'static str),
+    /// Takes the networks of pods away: each is a mount below a folder, whose name begins so.
+    RemoveNetworks { folder: &'static str, prefix: &'static str },
     /// Takes a network device away.
     RemoveDevice(&'static str),
     /// Takes the proxy's and the pods' packet rules away.
@@ -22,7 +26,11 @@ pub enum Removal {
 /// Everything that a cluster has left on the host.
 pub fn steps() -> Vec<Removal> {
     let units = ["kubelet.service", "containerd.service"].map(Removal::Stop);
-    let mounts = ["/var/lib/kubelet", "/run/containerd", "/etc/kubernetes/manifests"].map(Removal::Unmount);
+    let mounts = [
+        Removal::UnmountInside("/var/lib/kubelet"),
+        Removal::Unmount("/run/containerd"),
+        Removal::Unmount("/etc/kubernetes/manifests"),
+    ];
     let devices = ["cni0", super::kubeadm::DEVICE].map(Removal::RemoveDevice);
     let data = [
         "/var/lib/etcd",
@@ -39,6 +47,7 @@ pub fn steps() -> Vec<Removal> {
     steps.extend(units);
     steps.insert(1, Removal::EndPods);
     steps.extend(mounts);
+    steps.push(Removal::RemoveNetworks { folder: "/run/netns", prefix: "cni-" });
     steps.extend(devices);
     steps.push(Removal::RemoveRules);
     steps.extend(data);
@@ -58,8 +67,15 @@ mod tests {
             at(&Removal::Stop("kubelet.service")) < at(&Removal::EndPods),
             "kubelet would start them again"
         );
-        assert!(at(&Removal::EndPods) < at(&Removal::Unmount("/var/lib/kubelet")));
-        assert!(at(&Removal::Unmount("/var/lib/kubelet")) < at(&Removal::Empty("/var/lib/kubelet")));
+        assert!(at(&Removal::EndPods) < at(&Removal::UnmountInside("/var/lib/kubelet")));
+        assert!(at(&Removal::UnmountInside("/var/lib/kubelet")) < at(&Removal::Empty("/var/lib/kubelet")));
+        for step in &steps {
+            let Removal::Empty(folder) = step else { continue };
+            assert!(
+                !steps.contains(&Removal::Unmount(folder)),
+                "{folder}: what is stored there stays behind"
+            );
+        }
         assert_eq!(steps.last(), Some(&Removal::RecordEnd));
         assert_eq!(steps.iter().filter(|step| **step == Removal::RecordEnd).count(), 1);
     }

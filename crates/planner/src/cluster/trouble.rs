@@ -49,8 +49,11 @@ pub struct Sight {
 
 /// Why there is no API, if it can be seen.
 pub fn why_no_api(sight: &Sight) -> Option<String> {
+    let nothing_started = !sight.containers.iter().any(|container| container.name == NEEDED[0].0);
     for (unit, name) in [(&sight.runtime, "containerd"), (&sight.kubelet, "kubelet")] {
-        if !unit.is_active {
+        // A program that ends at once is seen while it runs, too.
+        let ends = nothing_started && unit.restarts > 1;
+        if !unit.is_active || ends {
             let how = if unit.restarts > 0 { "ends again and again" } else { "does not run" };
             return Some(with_last_words(format!("{name} {how}"), &unit.lines));
         }
