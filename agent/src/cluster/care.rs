@@ -287,6 +287,7 @@ impl Care {
         let Some(plan) = &self.plan else { return };
         if !self.told_ready {
             self.told_ready = true;
+            eprintln!("cluster: the node is ready");
             console::say(&format!(
                 "{} name={} version={}",
                 paths::CLUSTER_MARKER,

@@ -36,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const POLL: Duration = Duration::from_millis(100);
 /// Between a line of the journal and the cut that it triggers.
 const WATCHFUL: Duration = Duration::from_millis(4);
+const BLIND: Duration = Duration::from_millis(500);
 const PROGRAM_DEADLINE: Duration = Duration::from_secs(600);
 
 /// What a host finds at its site.
@@ -258,14 +259,18 @@ impl NamespaceHost {
         let path = self.folder.join(JOURNAL);
         let follow = ["journalctl", "--follow", "--lines=all", "--boot", "--output=cat", "--unit=edge-agent"];
         let mut follower = self.inside(&follow)?.spawn(&path)?;
+        let mut begun = Instant::now();
         let mut patience = Patience::new(PATIENCE);
         loop {
             let text = files::read_text(&path)?;
             if let Some(at) = lines.iter().position(|line| text.contains(line.as_str())) {
                 return Ok(at);
             }
-            if follower.ended()?.is_some() {
-                follower = self.inside(&follow)?.spawn(&path)?;
+            // Begun before there is a journal of this start, it never sees one.
+            let is_blind = text.is_empty() && begun.elapsed() > BLIND;
+            if is_blind || follower.ended()?.is_some() {
+                follower.kill();
+                (follower, begun) = (self.inside(&follow)?.spawn(&path)?, Instant::now());
             }
             if patience.is_over(text.len()) {
                 let last = text.lines().last().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use edge_model::ids::to_hex;
 use edge_model::manifest::{BLOCK_SIZE, ImageManifest};
@@ -11,8 +12,12 @@ use edge_slot_image::frames::{Decompressor, frame_length};
 
 use crate::images::Built;
 
+/// Held while a root is unpacked: several hosts of one image are installed at the same time.
+static UNPACKING: Mutex<()> = Mutex::new(());
+
 /// Unpacks the root of an image beside its other outputs, unless that was done before.
 pub(super) fn unpack(built: &Built) -> Result<PathBuf> {
+    let _alone = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = built.folder.join("build");
     let target = folder.join("root.erofs");
     if target.exists() {

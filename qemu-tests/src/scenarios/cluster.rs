@@ -138,11 +138,11 @@ pub(super) fn cut_after_every_step(ground: &Ground) -> Result<()> {
     expect_whole(&mut host)
 }
 
-/// Waits for a step, or for one behind it: what is on the disk already is not done again.
+/// Waits for a step, or for one behind it: what is on the disk already is not done again, and a cut takes its time.
 fn cut_after(host: &mut NamespaceHost, step: StepId) -> Result<()> {
     let from = CHANGING.iter().position(|one| *one == step).unwrap_or_default();
-    let lines: Vec<String> =
-        CHANGING[from..].iter().map(|step| format!("cluster: {}: done", step.name())).collect();
+    let steps = CHANGING[from..].iter().map(|step| format!("cluster: {}: done", step.name()));
+    let lines: Vec<String> = steps.chain(["cluster: the node is ready".to_owned()]).collect();
     host.expect_log(&lines)?;
     host.power_cut()
 }
@@ -238,7 +238,10 @@ pub(super) fn says_why_not(ground: &Ground) -> Result<()> {
     host.tell(&Facts { cluster: format!("{CLUSTER}{broken}"), name_server: None })?;
     host.start()?;
     let reason = host.expect("a reason", |host| {
-        let status = host.cluster()?.status;
+        let status = match host.cluster() {
+            Ok(view) => view.status,
+            Err(error) => return Ok(Deed::Seen(error.to_string())),
+        };
         let phase = status.as_ref().map(|status| status.phase);
         let reason = status.and_then(|status| status.waits_for?.reason);
         Ok(match reason {
