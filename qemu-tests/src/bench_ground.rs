@@ -1,7 +1,7 @@
 //! What scenarios share: the lab, an operator, images, a registry, and one installed host to start from.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +40,13 @@ const BASE_IMAGE: &str = "root-hash";
 const STATE: &str = "state";
 /// Path of the Kubernetes component that images with a cluster are built from.
 pub const KUBERNETES: &str = "KUBERNETES_COMPONENT";
+/// What a node accepts on a machine that is not its own: control groups of version 1, disks that are nearly full. For
+/// [`crate::namespaces`], behind [`CLUSTER`].
+pub const IN_NAMESPACES: &str = "passthrough:
+  kubelet:
+    failCgroupV1: false
+    evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
+";
 /// The cluster of tests and demo: a page on every address of the host, port 30080.
 pub const CLUSTER: &str = include_str!("cluster.yaml");
 
@@ -135,14 +142,22 @@ impl Ground {
     /// # Errors
     /// When there is no component, or the builder fails.
     pub fn with_cluster(&self) -> Result<Built> {
+        let component = std::env::var_os(KUBERNETES).ok_or_else(|| {
+            Error::environment(format!("{KUBERNETES} is not set")).help("cargo xtask kubernetes makes one")
+        })?;
+        self.with_cluster_of(Path::new(&component))
+    }
+
+    /// Like [`Ground::with_cluster`], of this component.
+    ///
+    /// # Errors
+    /// When the builder fails.
+    pub fn with_cluster_of(&self, component: &Path) -> Result<Built> {
         let mut built = self.with_cluster.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(built) = &*built {
             return Ok(built.clone());
         }
-        let component = std::env::var_os(KUBERNETES).ok_or_else(|| {
-            Error::environment(format!("{KUBERNETES} is not set")).help("cargo xtask kubernetes makes one")
-        })?;
-        let recipe = Recipe::with_cluster("1.0.0", &PathBuf::from(component), CLUSTER);
+        let recipe = Recipe::with_cluster("1.0.0", component, CLUSTER);
         let made = images::build(&self.lab, "with-cluster", &recipe, &self.site(), None)?;
         Ok(built.insert(made).clone())
     }

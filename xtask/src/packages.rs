@@ -52,8 +52,12 @@ pub(crate) fn cargo_deny() -> Result<()> {
         return Ok(());
     }
     agree("install cargo-deny with cargo")?;
-    // Not static: it is a tool of this machine, outside the workspace and its settings.
+    // Not static: it is a tool of this machine, outside the workspace and its settings. It runs for a second, and is compiled
+    // for minutes where it is made fast.
     Child::new("cargo")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .args(["install", "--locked", "cargo-deny"])
         .directory(Path::new("/"))
         .run_on_terminal()

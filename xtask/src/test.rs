@@ -12,6 +12,8 @@ use crate::build::{build, cargo, program};
 use crate::{check, kubernetes, packages, root};
 
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
+/// A machine that has needed so long for everything before would compile Kubernetes for longer than people wait for a test.
+const COMPILE_AFTER_AT_MOST: Duration = Duration::from_secs(25 * 60);
 const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
 /// A stage without counts of its own counts as one test.
@@ -33,6 +35,7 @@ fn add_stage(tally: &mut Tally, name: &str, result: Result<()>) {
 /// # Errors
 /// [`edge_model::Class::Rejected`] when anything failed.
 pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
+    let started = Instant::now();
     packages::for_builder()?;
     let mut tally = Tally::default();
     if scenarios.is_empty() {
@@ -54,7 +57,8 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
         tally.add(check::unit_tests()?);
         eprintln!("unit tests: {} s", started.elapsed().as_secs());
     }
-    let component = if tally.failed == 0 { component(&mut tally) } else { None };
+    let too_slow = !long && scenarios.is_empty() && started.elapsed() > COMPILE_AFTER_AT_MOST;
+    let component = if tally.failed == 0 { component(&mut tally, too_slow) } else { None };
     if tally.failed == 0 {
         tally.add(virtual_machines(scenarios, long, component.as_deref())?);
     } else {
@@ -75,9 +79,14 @@ fn tools() -> Result<()> {
     Child::new(root().join("dist/edgeforge")).arg("tools").deadline(TOOLS_DEADLINE).run().map(drop)
 }
 
-/// The Kubernetes of scenarios with a cluster. Without a compiler for it they are skipped, and say so.
-fn component(tally: &mut Tally) -> Option<PathBuf> {
-    if let Some(why) = kubernetes::missing() {
+/// The Kubernetes of scenarios with a cluster. Where it cannot be made they are skipped, and say so.
+fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
+    let missing = kubernetes::missing().or_else(|| {
+        (too_slow && !kubernetes::is_here()).then(|| {
+            "this machine is slow, and would compile it for long; cargo xtask kubernetes does it once".into()
+        })
+    });
+    if let Some(why) = missing {
         println!("SKIPPED Kubernetes: {why}");
         return None;
     }

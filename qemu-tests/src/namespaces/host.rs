@@ -58,19 +58,21 @@ pub enum Deed<T> {
 /// A host, running or not.
 #[derive(Debug)]
 pub struct NamespaceHost {
+    /// `edge-namespace`.
+    program: PathBuf,
     group: String,
     folder: PathBuf,
     running: Option<(Running, u32)>,
 }
 
 impl NamespaceHost {
-    /// A host on which an image was just installed.
+    /// A host on which an image was just installed; `program` is `edge-namespace`.
     ///
     /// # Errors
     /// When its folder cannot be made.
-    pub fn install(work: &Path, name: &str, built: &Built, facts: &Facts) -> Result<Self> {
+    pub fn install(program: &Path, work: &Path, name: &str, built: &Built, facts: &Facts) -> Result<Self> {
         let folder = work.join(name);
-        let host = Self { group: format!("edge-{name}"), folder, running: None };
+        let host = Self { program: program.to_owned(), group: format!("edge-{name}"), folder, running: None };
         control_groups::remove(&host.group)?;
         let context = || format!("cannot prepare {}", host.folder.display());
         if host.folder.exists() {
@@ -111,12 +113,8 @@ impl NamespaceHost {
     /// When it ends before that.
     pub fn start(&mut self) -> Result<()> {
         fs::write(self.folder.join(CONSOLE), "").context("cannot make a console")?;
-        let program = std::env::current_exe().context("this program has no path")?;
         let log = self.folder.join(LOG);
-        let mut running = Child::new(program.with_file_name("edge-namespace"))
-            .arg(&self.group)
-            .arg(&self.folder)
-            .spawn(&log)?;
+        let mut running = Child::new(&self.program).arg(&self.group).arg(&self.folder).spawn(&log)?;
         let children = format!("/proc/{0}/task/{0}/children", running.id());
         let started = Instant::now();
         let init = loop {
@@ -170,6 +168,20 @@ impl NamespaceHost {
     pub fn run(&self, words: &[&str]) -> Result<String> {
         let output = self.inside(words)?.run()?;
         Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// Runs a program of this machine on the host's network.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn on_its_network(&self, program: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
+        let (_, init) = self.running.as_ref().ok_or_else(|| Error::internal("the host is off"))?;
+        Child::new("nsenter")
+            .args(["--net", "--target", &init.to_string()])
+            .arg(program)
+            .args(arguments)
+            .deadline(PROGRAM_DEADLINE)
+            .run()
     }
 
     /// `kubectl` with the rights of the cluster's administrator.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use edge_model::Result;
 use edge_model::api::cluster::ClusterPhase;
+use edge_model::{Context, Result};
 use edge_planner::cluster::StepId;
-use qemu_tests::bench_ground::{CLUSTER, Ground};
+use qemu_tests::bench_ground::{CLUSTER, Ground, IN_NAMESPACES};
 use qemu_tests::images::Built;
 use qemu_tests::machine::{Bus, Machine, Medium, Powered, free_port};
 use qemu_tests::namespaces::{self, ADDRESS, Deed, Facts, NamespaceHost, SITE_NAME};
@@ -14,12 +14,6 @@ use qemu_tests::page;
 
 use super::ensure;
 
-/// What a node accepts on a machine that is not its own: control groups of version 1, disks that are nearly full.
-const IN_NAMESPACES: &str = "passthrough:
-  kubelet:
-    failCgroupV1: false
-    evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
-";
 /// Steps that change something: after each of them the power can go.
 const CHANGING: [StepId; 13] = [
     StepId::Network,
@@ -48,7 +42,9 @@ fn new_host(ground: &Ground, name: &str) -> Result<Option<NamespaceHost>> {
         return Ok(None);
     }
     let facts = Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: None };
-    NamespaceHost::install(ground.lab.work(), name, &ground.with_cluster()?, &facts).map(Some)
+    let program = std::env::current_exe().context("this program has no path")?;
+    let program = program.with_file_name("edge-namespace");
+    NamespaceHost::install(&program, ground.lab.work(), name, &ground.with_cluster()?, &facts).map(Some)
 }
 
 /// Created, served, cut, back, with a name server, deleted, and created again.

@@ -1,6 +1,7 @@
 //! Sizes, times and memory against their marks. Prints what it measured; judges nothing by itself.
 
 mod builder;
+mod cluster;
 
 use std::fs;
 use std::path::Path;
@@ -23,6 +24,7 @@ pub(crate) enum Part {
     All,
     Builder,
     Host,
+    Cluster,
 }
 
 /// Builds, boots and upgrades, and prints a table.
@@ -34,14 +36,19 @@ pub(crate) fn bench(part: Part) -> Result<()> {
     // What users get, not what tests are quick to compile.
     build::build(true)?;
     let ground = Ground::prepare(&root(), &root().join("target/bench"))?;
-    if part != Part::Host {
+    if matches!(part, Part::All | Part::Builder) {
         builds(&ground)?;
         sizes(&ground.first)?;
         validation(&ground)?;
         builder::compare(&ground)?;
     }
-    if part != Part::Builder {
+    if matches!(part, Part::All | Part::Host) {
         host(&ground)?;
+    }
+    if matches!(part, Part::All | Part::Cluster) {
+        // Runner of namespaces and page of pods.
+        build::build(false)?;
+        cluster::measure(&ground)?;
     }
     Ok(())
 }

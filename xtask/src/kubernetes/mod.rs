@@ -18,6 +18,8 @@ use programs::Programs;
 
 /// Files that a person gives instead: an archive of the component, or a folder of programs.
 const GIVEN: &str = "KUBE_COMPONENT";
+/// Pinned modules.
+const SOURCES: &str = "xtask/kubernetes";
 /// Changes when the same programs give another archive.
 const RECIPE: &str = "component-3";
 
@@ -44,6 +46,17 @@ pub(crate) fn missing() -> Option<String> {
     given().is_none().then(|| programs::compiler().err().map(|error| error.to_string()))?
 }
 
+/// Whether nothing has to be compiled.
+pub(crate) fn is_here() -> bool {
+    given().is_some() || compiled_folder().and_then(|folder| kept(&folder)).is_ok_and(|kept| kept.is_some())
+}
+
+/// Where the component of this machine's compiler is kept.
+fn compiled_folder() -> Result<PathBuf> {
+    let compiler = programs::compiler()?;
+    cache_folder(&key(&[RECIPE.as_bytes(), compiler.as_bytes()], &root().join(SOURCES), &page()?)?)
+}
+
 fn given() -> Option<PathBuf> {
     std::env::var_os(GIVEN).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -59,15 +72,13 @@ pub(crate) fn prepare() -> Result<Component> {
         let path = path.canonicalize().with_context(|| format!("{GIVEN}: cannot open {}", path.display()))?;
         return if path.is_dir() { of_folder(&path) } else { of_archive(path) };
     }
-    let compiler = programs::compiler()?;
-    let sources = root().join("xtask/kubernetes");
-    let folder = cache_folder(&key(&[RECIPE.as_bytes(), compiler.as_bytes()], &sources, &page()?)?)?;
+    let folder = compiled_folder()?;
     if let Some(component) = kept(&folder)? {
         return Ok(component);
     }
     eprintln!("compiling Kubernetes from Go modules: about 25 processor minutes, once on this machine...");
     let started = Instant::now();
-    let programs = Programs::compile(&sources, &folder.join("bin"))?;
+    let programs = Programs::compile(&root().join(SOURCES), &folder.join("bin"))?;
     let component = pack(&programs, &folder)?;
     eprintln!("Kubernetes {}: {} s", component.version, started.elapsed().as_secs());
     Ok(component)
@@ -78,7 +89,7 @@ fn of_folder(given: &Path) -> Result<Component> {
     let folder = cache_folder(&key(&[RECIPE.as_bytes()], given, &page()?)?)?;
     match kept(&folder)? {
         Some(component) => Ok(component),
-        None => pack(&Programs::find(given, &root().join("xtask/kubernetes"), &folder.join("bin"))?, &folder),
+        None => pack(&Programs::find(given, &root().join(SOURCES), &folder.join("bin"))?, &folder),
     }
 }
 
