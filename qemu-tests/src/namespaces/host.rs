@@ -103,7 +103,9 @@ impl NamespaceHost {
         let put = |name: &str, content: &str| {
             fs::write(self.folder.join(name), content).with_context(|| format!("cannot write {name}"))
         };
-        put(&format!("{PERSISTENT}/oem/edge/cluster.yaml"), &facts.cluster)?;
+        if !facts.cluster.is_empty() {
+            put(&format!("{PERSISTENT}/oem/edge/cluster.yaml"), &facts.cluster)?;
+        }
         put(NAME_SERVERS, facts.name_server.as_deref().unwrap_or_default())
     }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use edge_model::{Context, Result};
+use edge_host::child::Child;
+use edge_model::cluster::{ClusterDefinition, ImageKubernetes};
+use edge_model::{Context, Error, Result};
 use qemu_tests::bench_ground::{CLUSTER, Ground, IN_NAMESPACES};
 use qemu_tests::images::Built;
 use qemu_tests::machine::{Bus, Machine, Medium, free_port};
@@ -32,12 +34,12 @@ pub(super) fn measure(ground: &Ground) -> Result<()> {
     row("its ISO", format!("{:.0} MiB", size(&built.iso())?), "");
     match namespaces::missing() {
         Some(why) => println!("SKIPPED a cluster in namespaces: {why}"),
-        None => in_namespaces(ground, &built)?,
+        None => in_namespaces(ground, &built, &component.archive)?,
     }
     in_a_machine(ground, &built)
 }
 
-fn in_namespaces(ground: &Ground, built: &Built) -> Result<()> {
+fn in_namespaces(ground: &Ground, built: &Built, component: &Path) -> Result<()> {
     let facts = Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: None };
     let program = build::program("edge-namespace", false);
     let (mut best, mut cost) = (Duration::MAX, Duration::ZERO);
@@ -45,14 +47,7 @@ fn in_namespaces(ground: &Ground, built: &Built) -> Result<()> {
         let mut host = NamespaceHost::install(&program, ground.lab.work(), "bench-cluster", built, &facts)?;
         let started = Instant::now();
         host.start()?;
-        let page = build::program("edge-page", false);
-        let url = format!("http://{ADDRESS}:{}/", page::PORT);
-        host.expect("the page", |host| {
-            Ok(match host.on_its_network(&page, &["ask", &url]) {
-                Ok(_) => Deed::Done(()),
-                Err(error) => Deed::Seen(error.to_string()),
-            })
-        })?;
+        expect_page(&host)?;
         if started.elapsed() < best {
             (best, cost) = (started.elapsed(), host.processor_time()?);
         }
@@ -65,7 +60,56 @@ fn in_namespaces(ground: &Ground, built: &Built) -> Result<()> {
         "by hand 16.6 s, without its start",
     );
     row("CPU, service manager to page", format!("{:.1} s", cost.as_secs_f64()), "");
+    let (upstream, cost) = as_upstream(ground, built, component)?;
+    row("the same as upstream's guide makes it", format!("{:.1} s", upstream.as_secs_f64()), "");
+    row("CPU of that", format!("{:.1} s", cost.as_secs_f64()), "");
+    row("ratio", format!("{:.2}", seconds / upstream.as_secs_f64()), "");
     Ok(())
+}
+
+fn expect_page(host: &NamespaceHost) -> Result<()> {
+    let page = build::program("edge-page", false);
+    let url = format!("http://{ADDRESS}:{}/", page::PORT);
+    host.expect("the page", |host| {
+        Ok(match host.on_its_network(&page, &["ask", &url]) {
+            Ok(_) => Deed::Done(()),
+            Err(error) => Deed::Seen(error.to_string()),
+        })
+    })
+}
+
+/// Time and processor time to the page on the same host with the same programs, images and manifests, without our agent.
+fn as_upstream(ground: &Ground, built: &Built, component: &Path) -> Result<(Duration, Duration)> {
+    let program = build::program("edge-namespace", false);
+    let mut host =
+        NamespaceHost::install(&program, ground.lab.work(), "bench-upstream", built, &Facts::default())?;
+    let folder = host.kept("usr/local/upstream");
+    let context = || format!("cannot fill {}", folder.display());
+    fs::create_dir_all(&folder).with_context(context)?;
+    let definition = edge_model::document::parse::<ClusterDefinition>("cluster.yaml", CLUSTER)?;
+    let manifests = definition.workloads.first().map_or("", |workload| workload.manifests.reveal());
+    fs::write(folder.join("page.yaml"), manifests).with_context(context)?;
+    Child::new("tar").arg("-C").arg(&folder).arg("-xf").arg(component).arg("images").run()?;
+    let layout = folder.join("images");
+    Child::new("tar").arg("-C").arg(&layout).arg("-cf").arg(folder.join("images.tar")).arg(".").run()?;
+    fs::remove_dir_all(&layout).with_context(context)?;
+    kubernetes::compile_ctr(&folder.join("ctr"))?;
+    let started = Instant::now();
+    host.start()?;
+    let image = host.run(&["cat", edge_model::paths::IMAGE_KUBERNETES])?;
+    let image: ImageKubernetes = serde_json::from_str(&image).with_context(context)?;
+    let Some(images) = &image.images else { return Err(Error::internal("the image names no images")) };
+    let tag = |name: &str| name.rsplit(':').next().unwrap_or_default().to_owned();
+    let settings = [
+        format!("PAUSE={}", images.pause),
+        format!("VERSION={}", image.versions.kubernetes),
+        format!("ETCD_TAG={}", tag(&images.etcd)),
+        format!("DNS_TAG={}", tag(&images.core_dns)),
+    ];
+    let words = std::iter::once("env").chain(settings.iter().map(String::as_str));
+    host.run(&words.chain(["sh", "-c", include_str!("upstream.sh")]).collect::<Vec<_>>())?;
+    expect_page(&host)?;
+    Ok((started.elapsed(), host.processor_time()?))
 }
 
 fn in_a_machine(ground: &Ground, built: &Built) -> Result<()> {

@@ -57,6 +57,14 @@ fn compiled_folder() -> Result<PathBuf> {
     cache_folder(&key(&[RECIPE.as_bytes(), compiler.as_bytes()], &root().join(SOURCES), &page()?)?)
 }
 
+/// containerd's own client, which no image carries: `xtask bench` imports images with it.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn compile_ctr(output: &Path) -> Result<()> {
+    programs::compile_ctr(&root().join(SOURCES), output)
+}
+
 fn given() -> Option<PathBuf> {
     std::env::var_os(GIVEN).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -240,6 +240,20 @@ impl Programs {
     }
 }
 
+/// A client of the container runtime that is not part of the component.
+///
+/// # Errors
+/// When it does not compile.
+pub(super) fn compile_ctr(sources: &Path, output: &Path) -> Result<()> {
+    go(&sources.join("containerd"), "-s -w")
+        .env("CGO_ENABLED", "0")
+        .arg("-o")
+        .arg(output)
+        .arg("github.com/containerd/containerd/v2/cmd/ctr")
+        .run()
+        .map(drop)
+}
+
 fn go(module: &Path, link_flags: &str) -> Child {
     Child::new("go")
         .directory(module)
