@@ -28,6 +28,7 @@ mod support_bundle;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    edge_host::pipe::end_quietly_when_nobody_reads();
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -41,6 +41,7 @@ mod unpack;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    edge_host::pipe::end_quietly_when_nobody_reads();
     match cli::run() {
         Ok(code) => code,
         Err(error) => {

@@ -186,6 +186,8 @@ fn key_of(key: &KeyEvent) -> Option<Key> {
         KeyCode::F(number) => Key::Function(number),
         KeyCode::Enter => Key::Enter,
         KeyCode::Esc => Key::Escape,
+        // What a Linux console makes of Shift-Tab: ESC TAB.
+        KeyCode::Tab if key.modifiers.contains(KeyModifiers::ALT) => Key::BackTab,
         KeyCode::Tab => Key::Tab,
         KeyCode::BackTab => Key::BackTab,
         KeyCode::Up => Key::Up,
@@ -206,6 +208,14 @@ fn key_of(key: &KeyEvent) -> Option<Key> {
 mod tests {
     use super::*;
     use ratatui::style::Style;
+
+    #[test]
+    fn shift_and_tab_go_back_on_every_console() {
+        let pressed = |code, modifiers| key_of(&KeyEvent::new(code, modifiers));
+        assert_eq!(pressed(KeyCode::BackTab, KeyModifiers::SHIFT), Some(Key::BackTab));
+        assert_eq!(pressed(KeyCode::Tab, KeyModifiers::ALT), Some(Key::BackTab));
+        assert_eq!(pressed(KeyCode::Tab, KeyModifiers::NONE), Some(Key::Tab));
+    }
 
     #[test]
     fn only_what_has_changed_is_written() {

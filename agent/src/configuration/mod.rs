@@ -13,7 +13,7 @@ use edge_model::user_data::UserData;
 use edge_model::user_data::edge::EdgeSection;
 use edge_planner::configuration::{self, Configuration, Source, Trust};
 
-pub(crate) use sources::{documents, of_host, of_medium};
+pub(crate) use sources::{VOLUMES, documents, of_host, of_medium};
 
 /// The merged configuration and its typed form.
 #[derive(Debug, Clone)]

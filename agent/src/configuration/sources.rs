@@ -12,7 +12,7 @@ use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
 
 /// Labels of volumes that configure a machine, and whose files are looked for on them.
-pub(super) const VOLUMES: [&str; 2] = ["cidata", "EDGEDATA"];
+pub(crate) const VOLUMES: [&str; 2] = ["cidata", "EDGEDATA"];
 pub(super) const VOLUME_FILES: [&str; 6] =
     ["user-data", "meta-data", "network-config", "user-data.yaml", "network-config.yaml", "unattended.yaml"];
 /// Names of credentials in the firmware's strings.

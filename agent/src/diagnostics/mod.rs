@@ -22,7 +22,8 @@ pub(crate) fn sensors() -> Vec<Sensor> {
 
 /// How busy and how full the host is. Cheap enough for every few seconds.
 pub(crate) fn metrics() -> Metrics {
-    resources::metrics(&["/", paths::OEM, paths::PERSISTENT])
+    // Not the root: it is an image, which is always full.
+    resources::metrics(&[paths::PERSISTENT, paths::OEM])
 }
 
 fn milliseconds(since: Instant) -> f64 {

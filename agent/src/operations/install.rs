@@ -14,7 +14,7 @@ use edge_host::gpt::{self, Guid};
 use edge_host::install_record::{InstallRecord, InstallState};
 use edge_host::mount::{MountFlags, ScopedMount};
 use edge_host::slot::{ImageReader, ImageWriter};
-use edge_host::{device_mapper, files, firmware};
+use edge_host::{device_mapper, files, firmware, sticks, volumes};
 use edge_model::api::InstallRequest;
 use edge_model::api::installer::{DiskContent, InstallDisk};
 use edge_model::cmdline::Mode;
@@ -30,7 +30,7 @@ use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, Previ
 use edge_slot_image::signing;
 
 use super::{Outcome, write_image};
-use crate::configuration::{self, Settings, hash_password, site};
+use crate::configuration::{self, Settings, VOLUMES, hash_password, site};
 use crate::facts::{self, Host};
 use crate::report::Report;
 use crate::stages::{self, Moment, chroot};
@@ -104,9 +104,9 @@ pub(crate) fn plan(host: &Host, request: &InstallRequest) -> Result<InstallDecis
 pub(crate) fn survey(host: &Host) -> Result<Vec<InstallDisk>> {
     let medium = Medium::open(host)?;
     let needed = medium.manifest.root.size();
-    let disks = block::disks();
-    let facts = disks.iter().map(|disk| look_at(disk, &host.record.disk));
+    let facts = look_at_all(&block::disks(), &host.record.disk)?;
     Ok(facts
+        .into_iter()
         .filter(|disk| !disk.optical && !disk.is_medium)
         .map(|disk| view(disk, needed, &medium.id))
         .collect())
@@ -132,11 +132,17 @@ fn view(disk: DiskFacts, image_size: u64, medium: &InstallationId) -> InstallDis
 }
 
 fn plan_for(host: &Host, medium: &Medium, request: &InstallRequest) -> Result<InstallDecision> {
-    let disks: Vec<DiskFacts> = block::disks().iter().map(|disk| look_at(disk, &host.record.disk)).collect();
+    let disks = look_at_all(&block::disks(), &host.record.disk)?;
     install::plan(&disks, request, medium.manifest.root.size(), &medium.id)
 }
 
-fn look_at(disk: &Disk, medium: &str) -> DiskFacts {
+/// The disks of this machine; the installation runs from `medium`.
+fn look_at_all(disks: &[Disk], medium: &str) -> Result<Vec<DiskFacts>> {
+    let documents = volumes::with_labels(&VOLUMES)?;
+    Ok(disks.iter().map(|disk| look_at(disk, medium, &documents)).collect())
+}
+
+fn look_at(disk: &Disk, medium: &str, documents: &[PathBuf]) -> DiskFacts {
     let mut record = None;
     let mut has_data = true;
     if let Ok(mut device) = disk.open() {
@@ -152,6 +158,8 @@ fn look_at(disk: &Disk, medium: &str) -> DiskFacts {
         rotational: disk.rotational,
         read_only: disk.read_only,
         optical: disk.optical,
+        removable: sticks::is_removable_disk(disk),
+        holds_documents: documents.iter().any(|volume| block::is_of_disk(volume, disk)),
         is_medium: disk.path == medium,
         in_use: block::in_use(disk),
         has_data,

@@ -225,7 +225,14 @@ fn parse_flash_life(life: &str, spare: &str) -> Option<FlashLife> {
 /// Whether anything is mounted from a disk or one of its partitions.
 pub fn in_use(disk: &Disk) -> bool {
     let Ok(mounts) = fs::read_to_string("/proc/self/mounts") else { return true };
-    mounts.lines().any(|line| line.starts_with(&disk.path))
+    mounts.lines().any(|line| is_of_disk(Path::new(line.split(' ').next().unwrap_or_default()), disk))
+}
+
+/// Whether a device is a disk or one of its partitions.
+pub fn is_of_disk(device: &Path, disk: &Disk) -> bool {
+    let Some(name) = device.strip_prefix("/dev").ok() else { return false };
+    name == Path::new(disk.name())
+        || !name.as_os_str().is_empty() && Path::new(CLASS).join(disk.name()).join(name).exists()
 }
 
 #[cfg(test)]

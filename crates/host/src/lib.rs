@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod modules;
 pub mod mount;
 pub mod network;
+pub mod pipe;
 pub mod power;
 pub mod pstore;
 pub mod resources;

@@ -45,9 +45,19 @@ fn is_removable(device: &str, own_disk: &str) -> bool {
     if disk.file_name().is_some_and(|name| Path::new("/dev").join(name) == Path::new(own_disk)) {
         return false;
     }
+    comes_and_goes(&disk)
+}
+
+/// Of a disk's folder in `/sys`, with every link followed.
+fn comes_and_goes(disk: &Path) -> bool {
     let removable = fs::read_to_string(disk.join("removable")).is_ok_and(|flag| flag.trim() == "1");
     let on_usb = disk.components().any(|part| part.as_os_str().to_string_lossy().starts_with("usb"));
     removable || on_usb
+}
+
+/// Whether a whole disk is a stick, a card, or anything on USB.
+pub fn is_removable_disk(disk: &crate::block::Disk) -> bool {
+    folder_of(&disk.path).is_some_and(|folder| comes_and_goes(&folder))
 }
 
 /// Where the kernel describes the device, with every link followed.

@@ -65,6 +65,15 @@ fn labelled() -> Result<Vec<(PathBuf, String)>> {
     Ok(parse_export(&String::from_utf8_lossy(&outcome.stdout)))
 }
 
+/// Devices of all volumes with one of the labels, in any case.
+///
+/// # Errors
+/// When the volumes cannot be listed.
+pub fn with_labels(labels: &[&str]) -> Result<Vec<PathBuf>> {
+    let wanted = |label: &str| labels.iter().any(|wanted| label.eq_ignore_ascii_case(wanted));
+    Ok(labelled()?.into_iter().filter(|(_, label)| wanted(label)).map(|(device, _)| device).collect())
+}
+
 fn kind_of(device: &Path) -> Result<String> {
     let output =
         Child::new("blkid").args(["-c", "/dev/null", "-o", "value", "-s", "TYPE"]).arg(device).run()?;

@@ -20,6 +20,10 @@ pub struct DiskFacts {
     pub rotational: bool,
     pub read_only: bool,
     pub optical: bool,
+    /// It comes and goes: a stick, a card, or anything on USB.
+    pub removable: bool,
+    /// A volume of it has the label under which sites bring their documents.
+    pub holds_documents: bool,
     /// The installation runs from it.
     pub is_medium: bool,
     pub in_use: bool,
@@ -113,7 +117,8 @@ fn describe(disk: &DiskFacts) -> String {
 
 /// Why nobody could install on a disk, whatever they allow to be erased; `None` when somebody could.
 pub fn why_unsuitable(disk: &DiskFacts, image_size: u64, id: &InstallationId) -> Option<String> {
-    let request = InstallRequest { wipe: WipePolicy::Everything, ..InstallRequest::default() };
+    let named = DiskChoice { path: Some(disk.path.clone()), ..DiskChoice::default() };
+    let request = InstallRequest { wipe: WipePolicy::Everything, disk: named, ..InstallRequest::default() };
     unusable(disk, &request, layout::default_slot_size(image_size), id)
 }
 
@@ -130,8 +135,14 @@ fn unusable(
     if disk.optical || disk.read_only {
         return Some("it cannot be written".into());
     }
+    if disk.holds_documents {
+        return Some("the site's documents are on it: take it out when they are copied".into());
+    }
     if let Some(reason) = unwanted(disk, &request.disk) {
         return Some(reason);
+    }
+    if disk.removable && !names_one(&request.disk) {
+        return Some("it is removable: it is taken only when install.disk names it".into());
     }
     if disk.in_use {
         return Some("it is in use".into());
@@ -155,6 +166,12 @@ fn unusable(
         return Some("it holds data, and install.wipe does not allow to erase it".into());
     }
     None
+}
+
+/// Whether a choice means one disk, and not just a kind of disk.
+fn names_one(choice: &DiskChoice) -> bool {
+    let path = choice.path.as_deref().filter(|path| *path != "auto");
+    path.or(choice.id.as_deref()).or(choice.serial.as_deref()).is_some()
 }
 
 fn unwanted(disk: &DiskFacts, choice: &DiskChoice) -> Option<String> {
@@ -233,6 +250,8 @@ mod tests {
             rotational: false,
             read_only: false,
             optical: false,
+            removable: false,
+            holds_documents: false,
             is_medium: false,
             in_use: false,
             has_data: false,
@@ -267,6 +286,29 @@ mod tests {
         assert_eq!(chosen(&disks, &by_id), "/dev/sda");
         let by_size = choose(DiskChoice { max_size_gib: Some(40), ..DiskChoice::default() });
         assert_eq!(chosen(&disks, &by_size), "/dev/sda");
+    }
+
+    /// A disk is more than a place to install on: somebody's stick may be the largest one.
+    #[test]
+    fn what_is_used_for_something_else_is_left_alone() {
+        let wipe = |disk: DiskChoice| InstallRequest {
+            disk,
+            wipe: WipePolicy::Everything,
+            ..InstallRequest::default()
+        };
+        let stick = DiskFacts { removable: true, has_data: true, ..disk("/dev/sdb", 64) };
+        let documents = DiskFacts { holds_documents: true, ..stick.clone() };
+        for larger in [&stick, &documents] {
+            let disks = [disk("/dev/sda", 32), larger.clone()];
+            assert_eq!(chosen(&disks, &wipe(DiskChoice::default())), "/dev/sda");
+            let error = decide(std::slice::from_ref(larger), &wipe(DiskChoice::default())).unwrap_err();
+            assert!(error.to_string().contains("/dev/sdb"), "{error}");
+        }
+        let by_path = DiskChoice { path: Some("/dev/sdb".into()), ..DiskChoice::default() };
+        assert_eq!(chosen(std::slice::from_ref(&stick), &wipe(by_path.clone())), "/dev/sdb");
+        assert!(decide(std::slice::from_ref(&documents), &wipe(by_path)).is_err());
+        assert_eq!(why_unsuitable(&stick, 300 * MIB, &id(1)), None, "a person may point at it");
+        assert!(why_unsuitable(&documents, 300 * MIB, &id(1)).is_some());
     }
 
     #[test]
