@@ -93,7 +93,7 @@ fn check_source(path: &Path, violations: &mut Vec<String>) -> Result<()> {
     }
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     // Tests of a pure crate may read the documents that they are about.
-    let is_test = path.components().any(|part| part.as_os_str() == "tests");
+    let is_test = path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
     if PURE.iter().any(|folder| path.starts_with(folder)) && !is_test {
         for effect in EFFECTS.iter().filter(|effect| code.contains(**effect)) {
             violations.push(format!("{}: {effect} in a crate that has no effects", path.display()));

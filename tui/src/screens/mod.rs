@@ -117,7 +117,7 @@ impl Place {
             Place::Proxy => Screen::Proxy(site::Site::proxy()),
             Place::Account => Screen::Account(account::Account::default()),
             Place::System => Screen::System(system::System::new(known)),
-            Place::Cluster => Screen::Cluster(cluster::Cluster::default()),
+            Place::Cluster => Screen::Cluster(cluster::Cluster),
             Place::Diagnosis => Screen::Diagnosis(diagnosis::Diagnosis::new()),
             Place::Logs => Screen::Logs(logs::Logs::new()),
             Place::Bundle => Screen::Bundle(bundle::Bundle::default()),
