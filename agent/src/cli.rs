@@ -13,6 +13,7 @@ use edge_client::Client;
 use edge_model::api::{
     Health, HostStatus, InstallRequest, NetworkState, OperationRequest, OperationStatus, UpgradeRequest,
 };
+use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
 use edge_model::ledger::HistoryEntry;
 use edge_model::unattended::{DiskChoice, WipePolicy};
@@ -385,7 +386,7 @@ fn print_status(status: &HostStatus) {
 
 fn print_history(history: &[HistoryEntry]) {
     for entry in history {
-        println!("{} {}", entry.at, describe(entry));
+        println!("{} {}", day_and_time(entry.at), describe(entry));
     }
 }
 

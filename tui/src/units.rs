@@ -27,28 +27,6 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
-/// Seconds since 1970 as UTC: consoles of one owner stand in many time zones.
-pub fn day_and_time(at: u64) -> String {
-    let (year, month, day) = civil(at / SECONDS_A_DAY);
-    let second = at % SECONDS_A_DAY;
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second % 3600 / 60)
-}
-
-/// Year, month and day of a day since 1970, in the Gregorian calendar.
-///
-/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,12 +40,5 @@ mod tests {
         assert_eq!(duration(59), "59 s");
         assert_eq!(duration(600), "10:00 min");
         assert_eq!(duration(90_061), "1 d 1 h");
-    }
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        assert_eq!(day_and_time(0), "1970-01-01 00:00 UTC");
-        assert_eq!(day_and_time(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(day_and_time(1_772_366_400), "2026-03-01 12:00 UTC");
     }
 }

@@ -7,7 +7,7 @@ use edge_client::Client;
 use edge_host::files;
 use edge_model::api::{ConfigurationRequest, OperationRequest};
 use edge_model::document::{Problem, Severity, print};
-use edge_model::{Context, Error, Result};
+use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{self, Form, origin};
 
 use super::{operate, red};
@@ -59,6 +59,7 @@ impl Config {
 }
 
 fn show(with_origin: bool, below: &str, json: bool) -> Result<()> {
+    may_read()?;
     let settings = Settings::load(Host::observe()?.record.mode);
     let tree = &settings.configuration.tree;
     let values = origin::list(tree, below);
@@ -85,6 +86,17 @@ fn show(with_origin: bool, below: &str, json: bool) -> Result<()> {
     }
     report(&settings.configuration.problems);
     Ok(())
+}
+
+/// To somebody who may not see it, a host would look as if nothing were configured.
+fn may_read() -> Result<()> {
+    match std::fs::read_dir(paths::OEM) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(Error::rejected("only root may read the configuration of this host")
+                .help("sudo edge-agent config show"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn report(problems: &[Problem]) {

@@ -8,7 +8,8 @@ use clap::Subcommand;
 use edge_client::Client;
 use edge_model::api::black_box::{BlackBox, Ending};
 use edge_model::api::{OperationRequest, OperationState, OperationStatus};
-use edge_model::{Context, Result};
+use edge_model::calendar::day_and_time;
+use edge_model::{Context, Error, Result};
 use serde::Serialize;
 
 use super::{operate, print};
@@ -92,19 +93,30 @@ impl Diagnose {
         let client = Client::new()?;
         match self {
             Diagnose::Ping { endpoint } => {
-                print(&client.ping_endpoint(&endpoint)?, json, |ping| println!("{}", ping.output.trim()))
+                let ping = client.ping_endpoint(&endpoint)?;
+                print(&ping, json, |ping| println!("{}", ping.output.trim()))?;
+                answered(ping.received > 0, || format!("{endpoint} does not answer"))
             }
             Diagnose::Route { endpoint } => {
                 print(&client.trace_endpoint(&endpoint)?, json, |route| println!("{}", route.output.trim()))
             }
             Diagnose::Dns { name } => show(&client.resolve_name(&name)?, json),
             Diagnose::Tcp { endpoint } => show(&client.connect_endpoint(&endpoint)?, json),
-            Diagnose::Http { url } => show(&client.fetch_endpoint(&url)?, json),
+            Diagnose::Http { url } => {
+                let answer = client.fetch_endpoint(&url)?;
+                show(&answer, json)?;
+                answered(answer.error.is_none(), || format!("{url} does not answer"))
+            }
             Diagnose::Time => show(&client.time_offset()?, json),
             Diagnose::Disks => show(&client.disk_health()?, json),
             Diagnose::Sensors => show(&client.sensors()?, json),
         }
     }
+}
+
+/// What was found out is printed in any case; the exit code tells a script.
+fn answered(is_good: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+    if is_good { Ok(()) } else { Err(Error::environment(otherwise())) }
 }
 
 /// For people: one `key: value` a line, as the answer has them.
@@ -177,7 +189,7 @@ pub(super) fn audit(json: bool) -> Result<()> {
             println!(
                 "{} {} {} ({}) {} {} {outcome}",
                 record.sequence,
-                record.at,
+                day_and_time(record.at),
                 record.actor,
                 record.actor_type,
                 record.action,

@@ -2,6 +2,7 @@
 
 use edge_model::Error;
 use edge_model::api::black_box::{BlackBox, Boot, Ending};
+use edge_model::calendar::day_and_time;
 
 use super::{Behaviour, Wish};
 use crate::action::{Answer, Request};
@@ -9,7 +10,6 @@ use crate::event::Key;
 use crate::known::Known;
 use crate::scroll::Scroll;
 use crate::strings::black_box as words;
-use crate::units::day_and_time;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Boots {

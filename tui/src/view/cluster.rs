@@ -1,6 +1,7 @@
 //! The cluster: what it is, how it is, and what does not run.
 
 use edge_model::api::cluster::{ClusterStatus, PodState, PodStatus};
+use edge_model::calendar::day_and_time;
 use ratatui::style::{Color, Stylize};
 use ratatui::text::{Line, Span};
 
@@ -8,7 +9,6 @@ use super::{Canvas, home, widgets};
 use crate::known::Known;
 use crate::strings::cluster as words;
 use crate::strings::status as status_words;
-use crate::units::day_and_time;
 
 const LABEL: usize = 13;
 

@@ -33,8 +33,8 @@ pub(crate) enum Part {
 /// When a step fails.
 pub(crate) fn bench(part: Part) -> Result<()> {
     packages::for_builder()?;
-    // What users get, not what tests are quick to compile.
-    build::build(true)?;
+    // What users get, not what tests are quick to compile. Of a cluster little is ours.
+    build::build(part != Part::Cluster)?;
     let ground = Ground::prepare(&root(), &root().join("target/bench"))?;
     if matches!(part, Part::All | Part::Builder) {
         builds(&ground)?;
