@@ -153,6 +153,13 @@ impl Checker<'_> {
         let at = join(path, &entry.key);
         let Some(property) = part.property(&entry.key) else {
             return match part.other_properties() {
+                // As below: `boot:` with all of its steps commented out.
+                Some(others)
+                    if entry.value.is_null()
+                        && others.types().iter().any(|name| ["array", "object"].contains(name)) =>
+                {
+                    false
+                }
                 Some(others) => self.node(&mut entry.value, others, &at),
                 None => {
                     self.unknown_key(entry, part, &at);
