@@ -28,6 +28,7 @@ use super::{Outcome, ledger_store};
 use crate::configuration::Settings;
 use crate::facts::{self, Host};
 use crate::report::Report;
+use crate::source::persistence::{Broken, RETRY_PAUSES, Watched, persistently};
 use crate::source::{self, SourceImage, Surroundings};
 use crate::stages::{self, Moment, chroot};
 use crate::state_file::StateFile;
@@ -35,9 +36,6 @@ use crate::{boot_control, cluster};
 
 /// After so many frames the ledger learns how far the writing has come (64 MiB).
 const CHECKPOINT_EVERY: usize = 16;
-/// Pauses before a broken download is taken up again.
-const RETRY_PAUSES: [u64; 4] = [1, 3, 9, 20];
-
 /// Upgrades the host.
 ///
 /// # Errors
@@ -221,11 +219,13 @@ impl Job<'_> {
         report.step("writing the kernel", 0);
         let blob = image.manifest.ukis.main;
         let layer = source::checked_layer(image, oci::MEDIA_UKI_MAIN, blob)?;
-        let esp = Esp::open(&self.host.disk()?, Role::Efi)?;
-        let mut stream = image.blobs.open(&layer, 0)?;
-        esp.add_uki(&self.record.root_hash.uki_name(), blob, &mut stream)?;
-        drop(stream);
-        esp.close()
+        let (name, disk) = (self.record.root_hash.uki_name(), self.host.disk()?);
+        persistently(&RETRY_PAUSES, || {
+            let mut stream = Watched::new(image.blobs.open(&layer, 0).map_err(Broken::Download)?);
+            let esp = Esp::open(&disk, Role::Efi).map_err(Broken::Other)?;
+            let added = esp.add_uki(&name, blob, &mut stream).map_err(|error| stream.blame(error));
+            added.and(esp.close().map_err(Broken::Other))
+        })
     }
 }
 
@@ -347,13 +347,6 @@ impl<'a> Fetcher<'a> {
         }
         Ok(())
     }
-}
-
-/// What stopped a stream.
-enum Broken {
-    /// Worth another try.
-    Download(Error),
-    Other(Error),
 }
 
 fn sum(sizes: &[u32]) -> u64 {

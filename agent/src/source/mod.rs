@@ -2,6 +2,7 @@
 
 mod archive;
 mod layout;
+pub(crate) mod persistence;
 mod registry;
 mod stick;
 
@@ -13,6 +14,7 @@ use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor, Manifest};
 use edge_slot_image::signing::{self, MANIFEST_LIMIT, Provenance, TrustedKey};
+use persistence::{Broken, RETRY_PAUSES};
 
 /// Anything that gives blobs by digest, from any offset.
 pub(crate) trait BlobSource {
@@ -93,12 +95,14 @@ fn read_small(blobs: &mut dyn BlobSource, blob: &Descriptor) -> Result<Vec<u8>> 
     if blob.size > MANIFEST_LIMIT as u64 {
         return Err(Error::invalid(format!("the layer {} is too large", blob.media_type)));
     }
-    let mut bytes = Vec::new();
-    blobs
-        .open(blob, 0)?
-        .take(blob.size + 1)
-        .read_to_end(&mut bytes)
-        .context("cannot fetch a part of the image")?;
+    let bytes = persistence::persistently(&RETRY_PAUSES, || {
+        // A source that is not there is not waited for.
+        let stream = blobs.open(blob, 0).map_err(Broken::Other)?;
+        let mut bytes = Vec::new();
+        let read = stream.take(blob.size + 1).read_to_end(&mut bytes);
+        read.context("the download of the image's manifest broke off").map_err(Broken::Download)?;
+        Ok(bytes)
+    })?;
     if edge_slot_image::sha256(&bytes) != blob.digest {
         return Err(Error::integrity(format!("the layer {} does not match its digest", blob.media_type)));
     }
