@@ -297,6 +297,7 @@ impl Ground {
 
 fn site(key: &Key) -> Site {
     Site {
+        password: None,
         operator_key: key.public.clone(),
         after: "reboot",
         wipe: false,

@@ -1,6 +1,5 @@
 //! Keyboard and first screen of a machine, as the person in front of it has them.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -84,15 +83,6 @@ impl Console<'_> {
             }
             sleep(Duration::from_millis(500));
         }
-    }
-
-    /// Takes a picture of the screen.
-    ///
-    /// # Errors
-    /// When QEMU cannot write it.
-    pub fn picture(&self, file: &Path) -> Result<()> {
-        let arguments = json!({ "filename": file, "format": "png" });
-        self.powered.control()?.command("screendump", arguments).map(drop)
     }
 }
 

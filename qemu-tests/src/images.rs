@@ -78,6 +78,8 @@ impl Recipe {
 #[derive(Debug, Clone)]
 pub struct Site {
     pub operator_key: String,
+    /// For the console; without one nobody can change anything there.
+    pub password: Option<String>,
     pub after: &'static str,
     pub wipe: bool,
     /// The medium asks the person in front of the machine where to install.
@@ -209,6 +211,9 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }
     let mut unattended = format!("operator:\n  name: {OPERATOR}\n  sshKeys:\n  - {}\n", site.operator_key);
+    if let Some(password) = &site.password {
+        unattended.push_str(&format!("  password: {password}\n"));
+    }
     if !site.asks {
         unattended.push_str(&format!(
             "interactive: never\nhostName: edge-demo\ninstall:\n  wipe: {}\n  after: {}\n",

@@ -16,6 +16,7 @@ use crate::serial::Serial;
 
 /// In the folder of a machine.
 pub(crate) const DISK: &str = "disk.raw";
+const CONTROL: &str = "qmp.sock";
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 const MEMORY_MIB: u32 = 1024;
@@ -219,6 +220,15 @@ impl Machine {
         self.ssh_port
     }
 
+    /// Writes a picture (PNG) of the screen of a machine that is on, whoever has switched it on.
+    ///
+    /// # Errors
+    /// When it is off, or QEMU cannot write the file.
+    pub fn picture(&self, file: &Path) -> Result<()> {
+        let arguments = json!({ "filename": file, "format": "png" });
+        Qmp::connect(&self.folder.join(CONTROL))?.command("screendump", arguments).map(drop)
+    }
+
     /// Switches the machine on.
     ///
     /// # Errors
@@ -253,7 +263,7 @@ impl Machine {
         prepare: impl FnOnce(Child) -> Child,
     ) -> Result<Powered> {
         let serial = self.folder.join("serial.log");
-        let control = self.folder.join("qmp.sock");
+        let control = self.folder.join(CONTROL);
         for stale in [&serial, &control] {
             // They belong to an earlier run.
             let _ = fs::remove_file(stale);

@@ -12,7 +12,7 @@ use qemu_tests::machine::{Accelerator, Bus, Machine, Medium, free_port};
 use qemu_tests::page;
 use qemu_tests::registry::Registry;
 use qemu_tests::serial::Serial;
-use qemu_tests::ssh::{Key, Ssh};
+use qemu_tests::ssh::{Key, OPERATOR, Ssh};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ use crate::{build, kubernetes, packages, root};
 
 const DISK_GIB: u64 = 8;
 const CLUSTER_DISK_GIB: u64 = 16;
+/// Of the operator, at the console of a machine that only this machine reaches.
+const PASSWORD: &str = "look-around";
 /// Without a sign of life of the machine.
 const PATIENCE: Duration = Duration::from_secs(400);
 
@@ -48,7 +50,8 @@ fn open_lab() -> Result<Lab> {
 
 fn site(key: &Key) -> Site {
     let user_data = "#cloud-config\nhostname: edge-demo\n".to_owned();
-    Site { operator_key: key.public.clone(), after: "reboot", wipe: true, asks: false, user_data }
+    let (operator_key, password) = (key.public.clone(), Some(PASSWORD.to_owned()));
+    Site { operator_key, password, after: "reboot", wipe: true, asks: false, user_data }
 }
 
 /// Builds, installs and starts the appliance.
@@ -118,6 +121,9 @@ fn print_what_next(machine: &Machine, built: &Built, page: Option<u16>) {
         println!("  http://127.0.0.1:{port}/   a page that a pod of its cluster serves");
     }
     println!("  make demo-console   a shell on it (try: sudo edge-agent status, edge-tui)");
+    println!(
+        "  make demo-screen    a picture of its screen (its operator is {OPERATOR}, with the password {PASSWORD})"
+    );
     println!("  make demo-upgrade   upgrade it to a second version");
     println!("  make demo-break     give it a broken version and watch it come back");
     println!("  make demo-stop      switch it off");
@@ -134,6 +140,19 @@ pub(crate) fn console() -> Result<()> {
     let lab = open_lab()?;
     let key = Key::prepare(&lab)?;
     Ssh { lab: &lab, key: &key, port: running.ssh_port }.shell()
+}
+
+/// Writes a picture of the machine's screen, and says where it is.
+///
+/// # Errors
+/// When no demo runs, or the picture cannot be written.
+pub(crate) fn screen() -> Result<()> {
+    running()?;
+    let machine = Machine::at(&folder().join("machine"), 0);
+    let picture = folder().join("screen.png");
+    machine.picture(&picture)?;
+    println!("{}", picture.display());
+    Ok(())
 }
 
 /// Upgrades the machine to the next version.

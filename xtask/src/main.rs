@@ -39,6 +39,8 @@ enum Command {
     DemoCluster,
     /// A shell on the machine of the demo
     DemoConsole,
+    /// A picture of the screen of the demo's machine
+    DemoScreen,
     /// Upgrade the machine of the demo to a second version
     DemoUpgrade,
     /// Give the machine of the demo a broken image and watch it come back
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(),
         Command::DemoCluster => demo::cluster(),
         Command::DemoConsole => demo::console(),
+        Command::DemoScreen => demo::screen(),
         Command::DemoUpgrade => demo::upgrade(),
         Command::DemoBreak => demo::break_it(),
         Command::DemoStop => demo::stop(),
