@@ -73,17 +73,24 @@ impl Cluster {
 }
 
 fn delete(client: &Client, confirm: Option<String>, json: bool) -> Result<()> {
-    let status = client.cluster()?.status.ok_or_else(|| Error::rejected("this host has no cluster"))?;
     let name = match confirm {
         Some(name) => name,
-        None => ask(&status)?,
+        None => ask(&client.cluster()?.status.ok_or_else(|| Error::rejected("this host has no cluster"))?)?,
     };
-    client.delete_cluster(&ClusterName { name })?;
+    client.delete_cluster(&ClusterName { name: name.clone() })?;
+    let mut begun = false;
     let view = follow(client, |view| {
-        let goes_on = view.status.as_ref().is_some_and(|status| status.phase == ClusterPhase::Removing);
-        Ok(!goes_on)
+        let Some(status) = &view.status else { return Ok(true) };
+        begun |= status.phase == ClusterPhase::Removing;
+        match (&status.phase, &status.waits_for) {
+            (ClusterPhase::Stopped, Some(wait)) if begun => {
+                let why = wait.reason.clone().unwrap_or_default();
+                Err(Error::environment(why).help("the host tries again by itself; edge-agent cluster status"))
+            }
+            _ => Ok(false),
+        }
     })?;
-    print(&view, json, |_| println!("the cluster {} was removed, with its data", status.name))
+    print(&view, json, |_| println!("the cluster {name} was removed, with its data"))
 }
 
 /// Typed by a person who sees what it means.

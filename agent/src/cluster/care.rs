@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edge_host::{console, files};
+use edge_model::api::BootState;
 use edge_model::api::cluster::{
     ClusterPhase, ClusterStatus, ClusterWait, MOST_NAMED, PodCounts, PodState, PodStatus,
 };
@@ -34,6 +35,8 @@ const SETTLED: Duration = Duration::from_secs(15);
 const RARELY: Duration = Duration::from_secs(60);
 /// A wait is polled often at first; who has waited so long can wait a little more.
 const IMPATIENT: Duration = Duration::from_secs(20);
+/// A network that has not come by then is not waited for: a host without one has a cluster, too.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(60);
 /// What systemd-resolved found out about name servers.
 const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.conf";
 
@@ -47,6 +50,7 @@ pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
         waits: None,
         told_ready: false,
         serves_content: false,
+        begun: Instant::now(),
         sight: LastSight::default(),
         said: String::new(),
     };
@@ -70,6 +74,7 @@ struct Care {
     /// The consoles know that it runs.
     told_ready: bool,
     serves_content: bool,
+    begun: Instant,
     sight: LastSight,
     /// The last failure that the log knows.
     said: String,
@@ -102,6 +107,8 @@ impl Care {
             }
         };
         let remembered = store::remembered(&member);
+        // What a person has ordered since it was told is not undone by it.
+        let told = told.filter(|told| member.told.as_deref() != Some(&told.digest()));
         match duty(&member, remembered.clone(), told.as_ref().map(|told| &told.definition)) {
             Duty::Nothing => {
                 self.forget();
@@ -132,12 +139,16 @@ impl Care {
         let image = store::image()?;
         let mut definition = wanted.clone();
         if let Some(present) = remembered.filter(|present| !is_new && present != wanted) {
-            if let Err(error) = check::may_change(&present, wanted) {
+            let versions = image.as_ref().map(|image| &image.versions);
+            let fits =
+                check::may_change(&present, wanted).and_then(|()| check::fits_versions(wanted, versions));
+            if let Err(error) = fits {
                 self.shared.notice(format!("the changed cluster definition is not used: {error}"));
                 definition = present;
             } else if let Some(told) = &told {
                 store::member().change(|member| {
                     member.definition.clone_from(&told.text);
+                    member.told = Some(told.digest());
                     Ok(())
                 })?;
             }
@@ -147,9 +158,12 @@ impl Care {
         gate::may_open(&member, &image.versions)?;
         if is_new {
             let Some(told) = told else { return Err(Error::internal("a new cluster has no definition")) };
+            if let Some(what) = self.too_early() {
+                return Ok(Some(self.not_yet(&definition, what, &image)));
+            }
             check::fits_site(&definition, &store::site_networks())?;
             member = store::member().change(|member| {
-                store::begin(member, &told.text);
+                store::begin(member, &told.text, Some(told.digest()));
                 Ok(member.clone())
             })?;
             console::say(&format!("edge: the cluster {} is being made.", definition.name));
@@ -158,6 +172,33 @@ impl Care {
         let placement = Placement::new(&definition, &image, &node, &name_servers())?;
         self.serve_content();
         self.go_on(placement, &member, &image)
+    }
+
+    /// What a cluster waits for before it is made: nothing of it can be changed later.
+    fn too_early(&self) -> Option<&'static str> {
+        let on_trial = self.shared.host.booted().is_ok_and(|booted| booted.state() == BootState::Trial);
+        if on_trial {
+            // The image before could not open what this one makes.
+            return Some("this version to prove itself");
+        }
+        // An address may be on its way, and with it a network that the cluster's must not overlap.
+        (self.begun.elapsed() < NETWORK_PATIENCE && store::site_networks().is_empty())
+            .then_some("the site's network")
+    }
+
+    fn not_yet(&mut self, definition: &ClusterDefinition, what: &str, image: &ImageKubernetes) -> Duration {
+        self.wait_for(what, None);
+        let status = ClusterStatus {
+            name: definition.name.clone(),
+            node: String::new(),
+            versions: Some(image.versions.clone()),
+            phase: ClusterPhase::Making,
+            waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
+            pods: PodCounts::default(),
+            troubled: Vec::new(),
+        };
+        self.show(Some(status), Vec::new());
+        SHORTLY
     }
 
     /// Goes on with the plan for a placement; a placement that has changed is a new plan.

@@ -121,8 +121,11 @@ impl KubeApi {
         };
         // What the definition says holds, whoever has changed it.
         let parameters = PatchParams::apply(MANAGER).force();
-        self.wait(api.patch(name, &parameters, &Patch::Apply(object))).map_err(trouble).context(what)?;
-        Ok(())
+        let applied = self.wait(api.patch(name, &parameters, &Patch::Apply(object)));
+        applied.map(drop).map_err(|error| {
+            let error = trouble(error);
+            Error { message: without_values(&error.message, object), ..error }.context(what)
+        })
     }
 
     fn kind(&mut self, version: &str, kind: &str) -> Result<(ApiResource, Scope)> {
@@ -137,6 +140,9 @@ impl KubeApi {
         Ok(found)
     }
 }
+
+/// Shorter words stand in every sentence.
+const SHORTEST_SECRET: usize = 4;
 
 fn record_name(set: &ObjectSet) -> String {
     format!("edge-set-{}", set.name)
@@ -164,6 +170,44 @@ fn trouble(error: kube::Error) -> Error {
     Error::environment(last)
 }
 
+/// An answer of the API without what it quotes of an object: that may be a secret, and everybody reads why a cluster waits.
+fn without_values(message: &str, object: &Value) -> String {
+    /// The words before a value that was not understood, up to the next comma.
+    const QUOTES: [&str; 2] = ["got ", "Invalid value: "];
+    let mut text = message.to_owned();
+    for quote in QUOTES {
+        let mut parts = text.split(quote);
+        let mut kept = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let rest = part.find(", ").map_or("", |at| &part[at..]);
+            kept.push_str(&format!("{quote}…{rest}"));
+        }
+        text = kept;
+    }
+    let mut values = Vec::new();
+    scalars(object, &mut values);
+    // The longest first: one may be a part of another.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    for value in values.into_iter().filter(|value| value.len() >= SHORTEST_SECRET) {
+        text = text.replace(&value, "…");
+    }
+    text
+}
+
+/// Values that say nothing of what the object is.
+fn scalars(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(key, _)| !["apiVersion", "kind", "name", "namespace"].contains(&key.as_str()))
+            .for_each(|(_, value)| scalars(value, found)),
+        Value::Array(items) => items.iter().for_each(|item| scalars(item, found)),
+        Value::String(text) => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
 /// A check of the API server has a line for each of its parts: those that hold say nothing.
 fn in_short(message: &str) -> String {
     let failed: Vec<&str> = message
@@ -177,6 +221,24 @@ fn in_short(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_api_quotes_of_an_object_is_left_out() {
+        let object = json!({ "kind": "Deployment", "metadata": { "name": "till" }, "spec": { "template": { "spec": {
+            "containers": [{ "name": "till", "env": [{ "name": "DB_PIN", "value": 12_345_678 }] }] } } },
+            "stringData": { "password": "geheim!" } });
+        let message = "failed to create typed patch object (default/till): .spec.template.spec.containers[name=\"till\"]\
+            .env[name=\"DB_PIN\"].value: expected string, got &value.valueUnstructured{Value:12345678}";
+        let said = without_values(message, &object);
+        assert!(
+            !said.contains("12345678") && said.contains("DB_PIN") && said.contains("expected string"),
+            "{said}"
+        );
+        let said =
+            without_values("Secret \"till\" is invalid: data: Invalid value: \"geheim!\": too long", &object);
+        assert!(!said.contains("geheim") && said.contains("till"), "{said}");
+        assert!(!without_values("unknown: geheim!", &object).contains("geheim"));
+    }
 
     #[test]
     fn only_what_does_not_hold_is_said() {

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::extract::Query;
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RANGE,
 };
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{Method, Request, Response, StatusCode, Uri};
 use edge_model::ids::Digest;
 use edge_model::{Context, Result, paths};
 use hyper::body::Incoming;
@@ -125,16 +126,18 @@ impl<'p> Wanted<'p> {
     }
 }
 
-/// The registry that the image's name has: containerd says it to mirrors.
-fn registry_of(query: Option<&str>) -> Option<&str> {
-    query?.split('&').find_map(|pair| pair.strip_prefix("ns=")).filter(|registry| !registry.is_empty())
+/// The registry that the image's name has: containerd says it to mirrors, with its colon written as `%3A`.
+fn registry_of(address: &Uri) -> Option<String> {
+    let Query(mut words) = Query::<BTreeMap<String, String>>::try_from_uri(address).ok()?;
+    words.remove("ns").filter(|registry| !registry.is_empty())
 }
 
 fn reply<B>(content: &Content, log: &Log, request: &Request<B>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "this registry can only be read");
     }
-    let registry = registry_of(request.uri().query());
+    let registry = registry_of(request.uri());
+    let registry = registry.as_deref();
     let (found, what) = match Wanted::of(request.uri().path()) {
         Wanted::Base => return with_type(Response::new(Body::from("{}")), "application/json"),
         Wanted::Nothing => return refusal(StatusCode::NOT_FOUND, "UNSUPPORTED", "there is no such path"),
@@ -248,6 +251,15 @@ mod tests {
     fn body(response: Response<Body>) -> Vec<u8> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(axum::body::to_bytes(response.into_body(), 1 << 20)).unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_registry_with_a_port_is_the_one_that_the_image_names() {
+        let asked = |address: &'static str| registry_of(&Uri::from_static(address));
+        assert_eq!(asked("/v2/a/manifests/1?ns=shop.local%3A5000").as_deref(), Some("shop.local:5000"));
+        assert_eq!(asked("/v2/a/manifests/1?ns=docker.io&x=1").as_deref(), Some("docker.io"));
+        assert_eq!(asked("/v2/a/manifests/1?ns="), None);
+        assert_eq!(asked("/v2/a/manifests/1"), None);
     }
 
     #[test]

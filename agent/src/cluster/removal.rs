@@ -31,6 +31,8 @@ pub(super) fn run() -> Result<()> {
 
 fn take(step: &Removal) -> Result<()> {
     match step {
+        // An image without Kubernetes has no such unit, and nothing that it could have started.
+        Removal::Stop(unit) if !is_known(unit)? => Ok(()),
         Removal::Stop(unit) => {
             // Containers outlive a restart of their runtime; here they must not.
             let _ = Child::new("systemctl").args(["kill", "--signal=KILL", unit]).outcome()?;
@@ -53,6 +55,11 @@ fn take(step: &Removal) -> Result<()> {
             Ok(())
         }),
     }
+}
+
+fn is_known(unit: &str) -> Result<bool> {
+    let output = Child::new("systemctl").args(["show", "--property=LoadState", "--value", unit]).run()?;
+    Ok(String::from_utf8_lossy(&output).trim() != "not-found")
 }
 
 /// A network lives as long as something holds it, and its end is what takes the host's side of its cable away.

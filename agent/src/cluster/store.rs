@@ -5,13 +5,13 @@ use std::path::Path;
 
 use edge_host::{files, network};
 use edge_model::api::Possibility;
-use edge_model::api::cluster::ClusterPhase;
+use edge_model::api::cluster::{ClusterPhase, ClusterStatus};
 use edge_model::cluster::{ClusterDefinition, ImageKubernetes, KubernetesVersions};
 use edge_model::document::format::network_address;
 use edge_model::document::print;
 use edge_model::{Context, Error, Result, paths};
-use edge_planner::cluster::check;
 use edge_planner::cluster::member::{FORMAT, Member, MemberState};
+use edge_planner::cluster::{StepId, check};
 
 use super::Board;
 use crate::configuration::Settings;
@@ -32,6 +32,12 @@ pub(super) struct Told {
     pub(super) text: String,
 }
 
+impl Told {
+    pub(super) fn digest(&self) -> String {
+        edge_slot_image::sha256(self.text.as_bytes()).to_string()
+    }
+}
+
 /// The definition that the record holds; none when there is none or it cannot be read.
 pub(super) fn remembered(member: &Member) -> Option<ClusterDefinition> {
     check::parse(RECORDED, &member.definition).ok()
@@ -43,9 +49,11 @@ pub(super) fn remembered(member: &Member) -> Option<ClusterDefinition> {
 /// What is wrong with the one that counts.
 pub(super) fn configured(settings: &Settings) -> Result<Option<Told>> {
     if let Some(node) = settings.configuration.tree.find("edge.cluster")
-        && let Some(definition) = &settings.edge().cluster
+        && settings.edge().cluster.is_some()
     {
-        return Ok(Some(Told { definition: definition.clone(), text: print::to_yaml(node) }));
+        // Not every way to this host has looked at more than its shape.
+        let text = print::to_yaml(node);
+        return Ok(Some(Told { definition: check::parse("edge.cluster", &text)?, text }));
     }
     let path = Path::new(paths::OEM_CLUSTER);
     let Some(text) = files::read_text_if_there(path)? else { return Ok(None) };
@@ -84,6 +92,8 @@ pub(crate) fn order_start(settings: &Settings, text: Option<&str>) -> Result<Str
     };
     check::fits_versions(&told.definition, image()?.as_ref().map(|image| &image.versions))?;
     check::fits_site(&told.definition, &site_networks())?;
+    // What is configured was known to whoever orders something else.
+    let known = configured(settings).ok().flatten().map(|told| told.digest());
     member().change(|member| {
         match member.state {
             MemberState::Alone | MemberState::Left => {}
@@ -97,7 +107,7 @@ pub(crate) fn order_start(settings: &Settings, text: Option<&str>) -> Result<Str
                 return Err(Error::rejected("a newer version of this system keeps this cluster"));
             }
         }
-        begin(member, &told.text);
+        begin(member, &told.text, known.clone());
         Ok(())
     })?;
     Ok(told.definition.name)
@@ -118,14 +128,15 @@ pub(super) fn site_networks() -> Vec<(String, Ipv4Addr, u8)> {
         .collect()
 }
 
-/// A record for a cluster that is to be made.
-pub(super) fn begin(member: &mut Member, text: &str) {
+/// A record for a cluster that is to be made; `told` is the digest of what is configured.
+pub(super) fn begin(member: &mut Member, text: &str, told: Option<String>) {
     let unknown = std::mem::take(&mut member.unknown);
     *member = Member {
         generation: member.generation,
         format: FORMAT,
         state: MemberState::Member,
         definition: text.to_owned(),
+        told,
         node: String::new(),
         opened: None,
         created: facts::now(),
@@ -174,6 +185,12 @@ pub(crate) fn missing_on_trial(board: &Board) -> Option<String> {
     opened_versions()?;
     match board.status() {
         Some(status) if status.phase == ClusterPhase::Running => None,
+        // The node is ready. What a workload lacks, another image does not bring.
+        Some(ClusterStatus { phase: ClusterPhase::Degraded, waits_for: Some(wait), .. })
+            if wait.what == StepId::Workloads.waits_for() =>
+        {
+            None
+        }
         Some(status) => {
             let waits =
                 status.waits_for.map_or_else(String::new, |wait| format!(", waiting for {}", wait.what));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use edge_model::api::cluster::{ClusterName, ClusterRequest, ClusterView};
+use edge_model::api::cluster::{ClusterName, ClusterPhase, ClusterRequest, ClusterView};
 use edge_model::cmdline::Mode;
 use edge_model::{Error, Result};
 
@@ -42,6 +42,7 @@ pub(super) async fn create(State(door): State<Arc<Door>>, body: Bytes) -> Answer
         if body.is_empty() { ClusterRequest::default() } else { parse_secret(&body)? };
     let settings = door.shared.settings();
     let name = blocking(move || cluster::order_start(&settings, request.definition.as_deref())).await?;
+    door.shared.cluster.announce(&name, ClusterPhase::Making);
     door.shared.cluster.tell();
     with_detail(accepted(seen(&door)), detail(&name))
 }
@@ -51,6 +52,7 @@ pub(super) async fn delete(State(door): State<Arc<Door>>, body: Bytes) -> Answer
     let request: ClusterName = parse(&body)?;
     let name = request.name.clone();
     blocking(move || cluster::order_end(&request.name)).await?;
+    door.shared.cluster.announce(&name, ClusterPhase::Removing);
     door.shared.cluster.tell();
     with_detail(accepted(seen(&door)), detail(&name))
 }

@@ -177,7 +177,7 @@ fn keys(opened: bool) -> Step {
         Action::Run { program: KUBEADM, arguments, output: output.map(str::to_owned) }
     };
     let folder = format!("--kubeconfig-dir={STAGED}");
-    let of_proxy = format!("{STAGED}/kube-proxy.conf");
+    let (of_proxy, life) = (format!("{STAGED}/kube-proxy.conf"), format!("--validity-period={LEAF_LIFE}"));
     Step {
         id: StepId::Keys,
         check,
@@ -185,7 +185,8 @@ fn keys(opened: bool) -> Step {
             Action::EmptyFolder(STAGED),
             run(&["init", "phase", "certs", "all"], None),
             run(&["init", "phase", "kubeconfig", "all", &folder], None),
-            run(&["kubeconfig", "user", "--client-name=system:kube-proxy"], Some(&of_proxy)),
+            // This command takes the life of what it makes from its own option alone.
+            run(&["kubeconfig", "user", "--client-name=system:kube-proxy", &life], Some(&of_proxy)),
             Action::MoveDurably { from: STAGED, to: "/etc/kubernetes", names: &STAGED_NAMES },
         ],
     }
@@ -281,6 +282,8 @@ fn cluster_configuration(placement: &Placement, keys: &str) -> Value {
             "extraArgs": [
                 { "name": "leader-elect", "value": "false" },
                 { "name": "flex-volume-plugin-dir", "value": VOLUME_PLUGINS },
+                // Pods that have ended are kept for whoever looks at them; by default twelve thousand.
+                { "name": "terminated-pod-gc-threshold", "value": "50" },
             ],
         },
         "scheduler": { "extraArgs": alone },

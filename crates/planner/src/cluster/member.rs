@@ -20,6 +20,9 @@ pub struct Member {
     /// The definition as it is in force, as text: secrets of workloads are in it.
     #[serde(default)]
     pub definition: String,
+    /// Digest of the configured definition that was last used or overruled by a person: only another one is news.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
     #[serde(default)]
     pub node: String,
     /// Which image opened the data last. None: there is no data yet.

@@ -50,6 +50,8 @@ fn pod_state(pod: &Value) -> PodState {
         "Running" if conditions(pod, "Ready").is_some_and(|ready| ready["status"] == "True") => {
             PodState::Running
         }
+        // Its controller has made another one, or will not: that is told by the one that counts.
+        "Failed" if pod.pointer("/metadata/ownerReferences/0").is_some() => PodState::Done,
         "Failed" => {
             let why =
                 pod.pointer("/status/message").and_then(Value::as_str).unwrap_or("it ended with an error");
