@@ -29,7 +29,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     // Somebody who works on one scenario need not install each time.
     let reuse = !names.is_empty() && !names.contains(&scenarios::BASE.name) && ground.has_base();
     let (can_run, cannot_run): (Vec<_>, Vec<_>) =
-        scenarios::ALL.iter().filter(wanted).partition(|scenario| scenario.missing_variable().is_none());
+        scenarios::ALL.iter().filter(wanted).partition(|scenario| scenario.missing().is_none());
     let nobody_needs_it = !names.is_empty() && !can_run.iter().any(|scenario| scenario.needs_base);
     let queue = Queue {
         waiting: Mutex::new(can_run.into()),
@@ -58,7 +58,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
     }
     for scenario in cannot_run {
-        println!("SKIPPED {}: {} is not set", scenario.name, scenario.needs_variable.unwrap_or_default());
+        println!("SKIPPED {}: {}", scenario.name, scenario.missing().unwrap_or_default());
         summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
     }
     summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += ground.skips();

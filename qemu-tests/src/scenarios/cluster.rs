@@ -9,47 +9,32 @@ use edge_planner::cluster::StepId;
 use qemu_tests::bench_ground::{CLUSTER, Ground, IN_NAMESPACES};
 use qemu_tests::images::Built;
 use qemu_tests::machine::{Bus, Machine, Medium, Powered, free_port};
-use qemu_tests::namespaces::{self, ADDRESS, Deed, Facts, NamespaceHost, SITE_NAME};
+use qemu_tests::namespaces::{ADDRESS, Deed, Facts, NamespaceHost, SITE_NAME};
 use qemu_tests::page;
 
 use super::ensure;
 
-/// Steps that change something: after each of them the power can go.
-const CHANGING: [StepId; 13] = [
-    StepId::Network,
-    StepId::Configuration,
-    StepId::Keys,
-    StepId::Opening,
-    StepId::Manifests,
-    StepId::Runtime,
-    StepId::Kubelet,
-    StepId::Controllers,
-    StepId::Settings,
-    StepId::Role,
-    StepId::Rights,
-    StepId::NameService,
-    StepId::Workloads,
-];
 const UNCLEAN_RESTARTS: u32 = 20;
 /// What a small box has.
 const CLUSTER_DISK_GIB: u64 = 16;
 /// Without a sign of life.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-fn new_host(ground: &Ground, name: &str) -> Result<Option<NamespaceHost>> {
-    if let Some(why) = namespaces::missing() {
-        ground.skip(name, why);
-        return Ok(None);
-    }
+fn new_host(ground: &Ground, name: &str) -> Result<NamespaceHost> {
     let facts = Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: None };
     let program = std::env::current_exe().context("this program has no path")?;
     let program = program.with_file_name("edge-namespace");
-    NamespaceHost::install(&program, ground.lab.work(), name, &ground.with_cluster()?, &facts).map(Some)
+    NamespaceHost::install(&program, ground.lab.work(), name, &ground.with_cluster()?, &facts)
+}
+
+/// Steps that change something: after each of them the power can go. The others only wait.
+fn changing() -> impl Iterator<Item = StepId> {
+    StepId::ALL.into_iter().filter(|step| !matches!(step, StepId::Api | StepId::Ready))
 }
 
 /// Created, served, cut, back, with a name server, deleted, and created again.
 pub(super) fn in_namespaces(ground: &Ground) -> Result<()> {
-    let Some(mut host) = new_host(ground, "cluster-in-namespaces")? else { return Ok(()) };
+    let mut host = new_host(ground, "cluster-in-namespaces")?;
     let started = Instant::now();
     host.start()?;
     host.expect_cluster()?;
@@ -126,8 +111,8 @@ fn expect_nothing_left(host: &NamespaceHost) -> Result<()> {
 
 /// The power goes after every step of one creation; each start takes it one step further.
 pub(super) fn cut_after_every_step(ground: &Ground) -> Result<()> {
-    let Some(mut host) = new_host(ground, "cluster-cut-after-every-step")? else { return Ok(()) };
-    for step in CHANGING {
+    let mut host = new_host(ground, "cluster-cut-after-every-step")?;
+    for step in changing() {
         host.start()?;
         cut_after(&mut host, step)?;
     }
@@ -136,8 +121,7 @@ pub(super) fn cut_after_every_step(ground: &Ground) -> Result<()> {
 
 /// Waits for a step, or for one behind it: what is on the disk already is not done again, and a cut takes its time.
 fn cut_after(host: &mut NamespaceHost, step: StepId) -> Result<()> {
-    let from = CHANGING.iter().position(|one| *one == step).unwrap_or_default();
-    let steps = CHANGING[from..].iter().map(|step| format!("cluster: {}: done", step.name()));
+    let steps = changing().filter(|one| *one >= step).map(|step| format!("cluster: {}: done", step.name()));
     let lines: Vec<String> = steps.chain(["cluster: the node is ready".to_owned()]).collect();
     host.expect_log(&lines)?;
     host.power_cut()
@@ -151,9 +135,9 @@ fn expect_whole(host: &mut NamespaceHost) -> Result<()> {
 
 /// Each cut with a host of its own, which then has to become whole.
 pub(super) fn cut_after_each_step(ground: &Ground) -> Result<()> {
-    for step in CHANGING {
+    for step in changing() {
         let name = format!("cluster-cut-after-each-step-{}", step.name());
-        let Some(mut host) = new_host(ground, &name)? else { return Ok(()) };
+        let mut host = new_host(ground, &name)?;
         host.start()?;
         cut_after(&mut host, step)?;
         expect_whole(&mut host)?;
@@ -164,7 +148,7 @@ pub(super) fn cut_after_each_step(ground: &Ground) -> Result<()> {
 
 /// Nothing runs out, and what was there stays there.
 pub(super) fn many_unclean_restarts(ground: &Ground) -> Result<()> {
-    let Some(mut host) = new_host(ground, "cluster-many-unclean-restarts")? else { return Ok(()) };
+    let mut host = new_host(ground, "cluster-many-unclean-restarts")?;
     let mut addresses = BTreeSet::new();
     for round in 0..UNCLEAN_RESTARTS {
         host.start()?;
@@ -229,7 +213,7 @@ fn expect_page(ground: &Ground, powered: &mut Powered, built: &Built, port: u16,
 
 /// A host says in words why its cluster does not come up.
 pub(super) fn says_why_not(ground: &Ground) -> Result<()> {
-    let Some(mut host) = new_host(ground, "cluster-says-why-not")? else { return Ok(()) };
+    let mut host = new_host(ground, "cluster-says-why-not")?;
     let broken = IN_NAMESPACES.replace("failCgroupV1: false", "failCgroupV1: false\n    maxPods: -1");
     host.tell(&Facts { cluster: format!("{CLUSTER}{broken}"), name_server: None })?;
     host.start()?;

@@ -17,6 +17,7 @@ mod upgrades;
 
 use edge_model::{Error, Result};
 use qemu_tests::bench_ground::{Ground, KUBERNETES};
+use qemu_tests::namespaces;
 
 /// One story with an end.
 pub(crate) struct Scenario {
@@ -26,38 +27,55 @@ pub(crate) struct Scenario {
     pub(crate) long: bool,
     /// Starts machines, or from the base host: it has to wait until the base stands.
     pub(crate) needs_base: bool,
+    /// Runs hosts in namespaces of this machine.
+    pub(crate) needs_namespaces: bool,
     /// A variable without which there is nothing to run it with.
     pub(crate) needs_variable: Option<&'static str>,
 }
 
 impl Scenario {
-    /// The variable that it needs and that is not set.
-    pub(crate) fn missing_variable(&self) -> Option<&'static str> {
-        self.needs_variable.filter(|name| std::env::var(name).map_or(true, |value| value.is_empty()))
+    /// Why it cannot run here, if it cannot: what did not run has not passed.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let unset = |name: &&str| std::env::var(name).map_or(true, |value| value.is_empty());
+        let variable = self.needs_variable.filter(unset).map(|name| format!("{name} is not set"));
+        variable.or_else(|| self.needs_namespaces.then(namespaces::missing)?)
     }
 }
 
 const fn short(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: false, needs_base: true, needs_variable: None }
+    Scenario { name, run, long: false, needs_base: true, needs_namespaces: false, needs_variable: None }
 }
 
 /// About the builder alone: runs beside the installation of the base host.
 const fn without_machine(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: false, needs_base: false, needs_variable: None }
+    Scenario { name, run, long: false, needs_base: false, needs_namespaces: false, needs_variable: None }
 }
 
 const fn long(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: true, needs_base: true, needs_variable: None }
+    Scenario { name, run, long: true, needs_base: true, needs_namespaces: false, needs_variable: None }
 }
 
 /// With something that only some have.
 const fn long_with(name: &'static str, run: fn(&Ground) -> Result<()>, variable: &'static str) -> Scenario {
-    Scenario { name, run, long: true, needs_base: true, needs_variable: Some(variable) }
+    Scenario {
+        name,
+        run,
+        long: true,
+        needs_base: true,
+        needs_namespaces: false,
+        needs_variable: Some(variable),
+    }
+}
+
+/// With Kubernetes, in a machine of its own.
+const fn with_kubernetes(name: &'static str, run: fn(&Ground) -> Result<()>, long: bool) -> Scenario {
+    let needs_variable = Some(KUBERNETES);
+    Scenario { name, run, long, needs_base: false, needs_namespaces: false, needs_variable }
 }
 
 /// With Kubernetes, in namespaces: no machine is needed.
-const fn with_kubernetes(name: &'static str, run: fn(&Ground) -> Result<()>, long: bool) -> Scenario {
-    Scenario { name, run, long, needs_base: false, needs_variable: Some(KUBERNETES) }
+const fn in_namespaces(name: &'static str, run: fn(&Ground) -> Result<()>, long: bool) -> Scenario {
+    Scenario { needs_namespaces: true, ..with_kubernetes(name, run, long) }
 }
 
 /// Runs first; the host that it installs is where most others start.
@@ -73,9 +91,9 @@ pub(crate) const ALL: &[Scenario] = &[
     short("api-contract", api_contract::api_contract),
     short("bad-images-that-fail-their-check", bad_images::that_fail_their_check),
     short("bad-images-that-hang", bad_images::that_hang),
-    with_kubernetes("cluster-in-namespaces", cluster::in_namespaces, false),
-    with_kubernetes("cluster-cut-after-every-step", cluster::cut_after_every_step, false),
-    with_kubernetes("cluster-says-why-not", cluster::says_why_not, false),
+    in_namespaces("cluster-in-namespaces", cluster::in_namespaces, false),
+    in_namespaces("cluster-cut-after-every-step", cluster::cut_after_every_step, false),
+    in_namespaces("cluster-says-why-not", cluster::says_why_not, false),
     short("power-cuts-during-installation", power_cuts::during_installation),
     short("power-cuts-during-upgrade", power_cuts::during_upgrade),
     short("power-cuts-in-early-boot", configuration::power_cuts_in_early_boot),
@@ -91,8 +109,8 @@ pub(crate) const ALL: &[Scenario] = &[
     short("wrong-answers-stop", configuration::wrong_answers_stop),
     short("disk-too-small", installation::disk_too_small),
     with_kubernetes("cluster-in-a-machine", cluster::in_a_machine, true),
-    with_kubernetes("cluster-cut-after-each-step", cluster::cut_after_each_step, true),
-    with_kubernetes("cluster-many-unclean-restarts", cluster::many_unclean_restarts, true),
+    in_namespaces("cluster-cut-after-each-step", cluster::cut_after_each_step, true),
+    in_namespaces("cluster-many-unclean-restarts", cluster::many_unclean_restarts, true),
     long("bad-images-before-user-space", bad_images::before_user_space),
     long("kairos-base-runs", bases::kairos_base_runs),
     long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),
