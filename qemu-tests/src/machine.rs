@@ -162,10 +162,10 @@ impl Machine {
         self
     }
 
-    /// Takes the other disk away.
+    /// Pulls the stick out.
     #[must_use]
-    pub fn without_second_disk(mut self) -> Self {
-        self.second_disk = None;
+    pub fn without_stick(mut self) -> Self {
+        self.stick = None;
         self
     }
 

@@ -4,17 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use edge_host::disk::PartitionedDisk;
-use edge_host::{files, volumes};
-use edge_model::{Context, Result, paths};
+use edge_host::{files, settle};
+use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{Kind, Source, for_the_host};
 
 use super::{hash_password, sources};
-
-/// How long sticks may take to show up.
-const USB_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Names of the folders of kinds.
 const KINDS: [(Kind, &str); 4] = [
@@ -52,12 +48,32 @@ pub(crate) fn unclaim() -> Result<()> {
 /// Looks outside, and keeps what is there. What an earlier boot found stays while there is nothing new.
 ///
 /// # Errors
-/// When a volume is there and cannot be read, or `/oem` cannot be written.
+/// When something is there and cannot be read, or `/oem` cannot be written.
 pub(crate) fn adopt(disk: &PartitionedDisk) -> Result<()> {
-    volumes::wait_for_usb(&sources::VOLUMES, USB_PATIENCE);
+    let silent = settle::storage();
     let mut found = sources::of_boot_partition(disk)?;
     found.extend(sources::foreign()?);
-    store(&found, Path::new(paths::OEM_SITE))
+    store(&found, Path::new(paths::OEM_SITE))?;
+    if silent.is_empty() { Ok(()) } else { Err(no_answer(&silent)) }
+}
+
+/// Devices that say they store something, and have not shown what.
+pub(crate) fn no_answer(silent: &[String]) -> Error {
+    Error::environment(format!("{} does not answer", silent.join(", ")))
+        .help("plug it in again or take it away, and restart")
+}
+
+/// Something outside could not be read in this boot: the host stays open, and the next boot looks again.
+///
+/// # Errors
+/// When it cannot be written down.
+pub(crate) fn keep_open(why: &str) -> Result<()> {
+    files::write_durably(Path::new(paths::SITE_UNREAD), why.as_bytes(), 0o644)
+}
+
+/// Why this boot must not close the host, if it must not.
+pub(crate) fn unread() -> Option<String> {
+    files::read_text_if_there(Path::new(paths::SITE_UNREAD)).ok().flatten()
 }
 
 /// Puts documents under a folder as `KIND/LABEL/NAME`. Each label is replaced as a whole; labels that are not among

@@ -127,7 +127,7 @@ fn unfinished() -> String {
 }
 
 /// Publishes a look; says how long to wait for the next.
-fn show(shared: &Shared, look: &Look, on_trial: bool, told: &mut Told) -> Duration {
+fn show(shared: &Arc<Shared>, look: &Look, on_trial: bool, told: &mut Told) -> Duration {
     match look {
         Look::StillStarting => {
             told.waiting();

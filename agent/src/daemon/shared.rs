@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edge_host::power;
+use edge_host::{power, settle, volumes};
 use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{
@@ -20,7 +20,7 @@ use super::events::EventLog;
 use super::register::{Admission, Register, Stop, StopSign};
 use super::{local_configuration, snapshot, support};
 use crate::api::audit::AuditLog;
-use crate::configuration::{Settings, site};
+use crate::configuration::{Settings, VOLUMES, site};
 use crate::facts::Host;
 use crate::operations::{self, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
@@ -141,9 +141,16 @@ impl Shared {
     }
 
     /// The first site boot has finished: nothing outside is read any more.
-    pub(super) fn claim(&self) {
+    pub(super) fn claim(self: &Arc<Self>) {
         if site::is_claimed() {
+            let shared = self.clone();
+            // Nobody waits for a stick that means nothing any more.
+            std::thread::spawn(move || shared.tell_what_is_not_read());
             return;
+        }
+        if let Some(why) = site::unread() {
+            return self
+                .notice(format!("this host is not claimed yet, and the next boot looks again: {why}"));
         }
         let record = stages::run("kairos-agent.bootstrap", &Moment::of_running_system(self.host.record.mode));
         let settings = self.settings();
@@ -153,6 +160,16 @@ impl Shared {
         if let Err(error) = site::claim() {
             self.notice(format!(
                 "the host could not be closed to further configuration from outside: {error}"
+            ));
+        }
+    }
+
+    /// Somebody who plugs documents in expects something of it.
+    fn tell_what_is_not_read(&self) {
+        settle::storage();
+        for (_, label) in volumes::with_labels(&VOLUMES).unwrap_or_default() {
+            self.notice(format!(
+                "the volume {label} is not read: this host is claimed. To take what it says at the next start: edge-agent config unclaim"
             ));
         }
     }

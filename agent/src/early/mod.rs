@@ -19,7 +19,7 @@ use std::time::Duration;
 use edge_host::disk::{self, PartitionedDisk};
 use edge_host::efivars::{EfiVars, Variable};
 use edge_host::watchdog::Watchdog;
-use edge_host::{child, console, files, firmware, power};
+use edge_host::{child, console, files, firmware, power, settle};
 use edge_model::api::BootRecord;
 use edge_model::api::black_box::Ending;
 use edge_model::cmdline::Mode;
@@ -124,6 +124,10 @@ fn restore_accounts(settings: &Settings, reasons: &mut Vec<String>) {
 
 fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     medium::mount(&record.disk)?;
+    let silent = guard.while_feeding(settle::storage);
+    if !silent.is_empty() {
+        record.reasons.push(site::no_answer(&silent).to_string());
+    }
     guard.while_feeding(|| run_stage("rootfs", Mode::Live));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Live)?;
@@ -138,7 +142,11 @@ fn adopt_site(disk: &PartitionedDisk, reasons: &mut Vec<String>) {
         return;
     }
     if let Err(error) = site::adopt(disk) {
-        reasons.push(format!("the site's configuration was not taken: {error}"));
+        let why = format!("the site's configuration was not taken: {error}");
+        if let Err(error) = site::keep_open(&why) {
+            console::say(&format!("edge: warning: {error}"));
+        }
+        reasons.push(why);
     }
 }
 

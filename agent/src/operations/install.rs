@@ -142,7 +142,7 @@ fn look_at_all(disks: &[Disk], medium: &str) -> Result<Vec<DiskFacts>> {
     Ok(disks.iter().map(|disk| look_at(disk, medium, &documents)).collect())
 }
 
-fn look_at(disk: &Disk, medium: &str, documents: &[PathBuf]) -> DiskFacts {
+fn look_at(disk: &Disk, medium: &str, documents: &[(PathBuf, String)]) -> DiskFacts {
     let mut record = None;
     let mut has_data = true;
     if let Ok(mut device) = disk.open() {
@@ -159,7 +159,7 @@ fn look_at(disk: &Disk, medium: &str, documents: &[PathBuf]) -> DiskFacts {
         read_only: disk.read_only,
         optical: disk.optical,
         removable: sticks::is_removable_disk(disk),
-        holds_documents: documents.iter().any(|volume| block::is_of_disk(volume, disk)),
+        holds_documents: documents.iter().any(|(volume, _)| block::is_of_disk(volume, disk)),
         is_medium: disk.path == medium,
         in_use: block::in_use(disk),
         has_data,

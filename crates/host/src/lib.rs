@@ -24,6 +24,7 @@ pub mod pstore;
 pub mod resources;
 pub mod sandbox;
 pub mod sensors;
+pub mod settle;
 pub mod slot;
 pub mod sticks;
 pub mod system_info;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use edge_model::{Context, Result};
 
@@ -65,13 +64,13 @@ fn labelled() -> Result<Vec<(PathBuf, String)>> {
     Ok(parse_export(&String::from_utf8_lossy(&outcome.stdout)))
 }
 
-/// Devices of all volumes with one of the labels, in any case.
+/// All volumes with one of the labels, in any case: device, and label as it is written there.
 ///
 /// # Errors
 /// When the volumes cannot be listed.
-pub fn with_labels(labels: &[&str]) -> Result<Vec<PathBuf>> {
+pub fn with_labels(labels: &[&str]) -> Result<Vec<(PathBuf, String)>> {
     let wanted = |label: &str| labels.iter().any(|wanted| label.eq_ignore_ascii_case(wanted));
-    Ok(labelled()?.into_iter().filter(|(_, label)| wanted(label)).map(|(device, _)| device).collect())
+    Ok(labelled()?.into_iter().filter(|(_, label)| wanted(label)).collect())
 }
 
 fn kind_of(device: &Path) -> Result<String> {
@@ -94,19 +93,6 @@ fn parse_export(text: &str) -> Vec<(PathBuf, String)> {
     }
     found.sort();
     found
-}
-
-/// Waits a moment for sticks that the machine is still finding.
-pub fn wait_for_usb(labels: &[&str], patience: Duration) {
-    let has_usb = fs::read_dir("/sys/bus/usb/devices").is_ok_and(|mut entries| entries.next().is_some());
-    let end = Instant::now() + patience;
-    while has_usb && Instant::now() < end {
-        let there = labelled().unwrap_or_default();
-        if there.iter().any(|(_, label)| labels.iter().any(|wanted| label.eq_ignore_ascii_case(wanted))) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub const OEM_CLUSTER: &str = "/oem/edge/cluster.yaml";
 pub const OEM_SITE: &str = "/oem/edge/site";
 /// Exists once the first site boot has finished well: from then on nothing outside is read.
 pub const OEM_CLAIMED: &str = "/oem/edge/claimed";
+/// Why something outside could not be read in this boot, if so: such a boot does not close the host.
+pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// The host's random identifier, kept for life.
 pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
 /// What the host knows about networks that worked.

@@ -33,12 +33,12 @@ pub(super) fn site_from_a_stick(ground: &Ground) -> Result<()> {
         ("unattended.yaml", "hostName: till-9\ntimeZone: Europe/Zurich\nntpServers: [10.0.2.2]\n"),
     ];
     let first = stick::make(&ground.lab, &format!("{name}-one"), "cidata", &files)?;
-    let machine = ground.new_machine(name)?.with_second_disk(&first);
+    let machine = ground.new_machine(name)?.with_stick(&first);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("is installed on", ground.patience(180))?;
     powered.pull_the_plug();
     // The stick stays behind; the first site boot needs it no more.
-    let machine = machine.without_second_disk().with_medium(Medium::None);
+    let machine = machine.without_stick().with_medium(Medium::None);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let ssh = ground.ssh(&machine);
@@ -69,12 +69,14 @@ fn renamed_by_new_site_user_data(ground: &Ground, machine: Machine, name: &str) 
         ("unattended.yaml", "hostName: till-10\n"),
     ];
     let second = stick::make(&ground.lab, &format!("{name}-two"), "CIDATA", &files)?;
-    let machine = machine.with_second_disk(&second);
+    let machine = machine.with_stick(&second);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let ssh = ground.ssh(&machine);
     let seen = ssh.run("hostname; sudo edge-agent config unclaim", ground.patience(60))?;
     ensure(seen.contains("till-9"), || format!("a claimed host took a stick's word: {seen}"))?;
+    let told = "until sudo edge-agent status | grep 'CIDATA is not read'; do sleep 1; done";
+    ssh.run(told, ground.patience(60))?;
     ssh.outcome("sudo systemctl --no-block reboot", ground.patience(60))?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let report = "hostname; ip -br address show mgmt; sudo edge-agent config show --effective edge.site.tags; \
@@ -93,7 +95,7 @@ pub(super) fn wrong_answers_stop(ground: &Ground) -> Result<()> {
     let stick = stick::make(&ground.lab, name, "EDGEDATA", &[("unattended.yaml", answers)])?;
     let machine = Machine::new(&ground.lab, name, DISK_GIB, Bus::Virtio)?
         .with_medium(Medium::Cd(ground.first.iso()))
-        .with_second_disk(&stick);
+        .with_stick(&stick);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: the installation failed", ground.patience(120))?;
     let line = powered.serial.expect("unattended.yaml:4:3", ground.patience(20))?;
@@ -193,12 +195,8 @@ pub(super) fn power_cuts_in_early_boot(ground: &Ground) -> Result<()> {
     ssh.run("sudo edge-agent config unclaim; sync", ground.patience(60))?;
     powered.pull_the_plug();
     let files = [("user-data", "#cloud-config\nedge: {site: {tags: {region: west}}}\n")];
-    let machine = machine.with_second_disk(&stick::make(
-        &ground.lab,
-        "power-cuts-in-early-boot-stick",
-        "cidata",
-        &files,
-    )?);
+    let machine =
+        machine.with_stick(&stick::make(&ground.lab, "power-cuts-in-early-boot-stick", "cidata", &files)?);
     for moment in ["BdsDxe: starting", "mark rootfs", "mark initramfs", "mark fs"] {
         let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
         powered.serial.expect(moment, ground.patience(60))?;
