@@ -86,8 +86,11 @@ pub(crate) fn prepare() -> Result<Component> {
     }
     eprintln!("compiling Kubernetes from Go modules: about 25 processor minutes, once on this machine...");
     let started = Instant::now();
-    let programs = Programs::compile(&root().join(SOURCES), &folder.join("bin"))?;
+    let objects = folder.join("objects");
+    let programs = Programs::compile(&root().join(SOURCES), &objects, &folder.join("bin"))?;
     let component = pack(&programs, &folder)?;
+    // Gigabytes that nothing needs any more: the archive is what is kept.
+    fs::remove_dir_all(&objects).context("cannot remove what the compiler kept")?;
     eprintln!("Kubernetes {}: {} s", component.version, started.elapsed().as_secs());
     Ok(component)
 }

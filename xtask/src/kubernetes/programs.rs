@@ -103,12 +103,13 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Compiles everything into a folder.
+    /// Compiles everything into a folder; `objects` is kept by an interrupted run for the next one.
     ///
     /// # Errors
     /// When a program does not compile.
-    pub(super) fn compile(sources: &Path, output: &Path) -> Result<Self> {
+    pub(super) fn compile(sources: &Path, objects: &Path, output: &Path) -> Result<Self> {
         crate::packages::for_kubernetes()?;
+        let go = |module: &Path, link_flags: &str| go(module, link_flags).env("GOCACHE", objects);
         fs::create_dir_all(output).with_context(|| format!("cannot create {}", output.display()))?;
         for source in &SOURCES {
             eprintln!("compiling {}...", source.name);
