@@ -7,8 +7,10 @@ mod observe;
 mod stage;
 
 use std::io::IsTerminal;
+use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use edge_cli::Reader;
 use edge_client::Client;
 use edge_model::api::{
     Health, HostStatus, InstallRequest, NetworkState, OperationRequest, OperationStatus, UpgradeRequest,
@@ -20,6 +22,7 @@ use edge_model::unattended::{DiskChoice, WipePolicy};
 use edge_model::{Context, Result};
 use edge_planner::install::InstallDecision;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use crate::configuration::Settings;
 use crate::facts::Host;
@@ -58,12 +61,16 @@ enum Command {
         /// Device path or `auto`
         #[arg(long, default_value = "auto")]
         disk: String,
+        /// A name of it under /dev/disk/by-id
         #[arg(long)]
         id: Option<String>,
+        /// Its serial number
         #[arg(long)]
         serial: Option<String>,
+        /// It has at least so many GiB
         #[arg(long)]
         min_size_gib: Option<u64>,
+        /// It has at most so many GiB
         #[arg(long)]
         max_size_gib: Option<u64>,
         /// A part of the model's name
@@ -80,6 +87,7 @@ enum Command {
     Upgrade {
         /// `oci:REF`, `oci-layout:DIR`, `file:PATH`, or `stick:` for the newest image on a USB stick
         source: String,
+        /// Take an image that is older than the running one
         #[arg(long)]
         allow_downgrade: bool,
         /// Try again an image that failed before
@@ -142,9 +150,15 @@ enum Command {
     #[command(subcommand)]
     Stage(stage::Stage),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell that is to know
+        shell: clap_complete::Shell,
+    },
     /// Write manual pages, one for each command
-    Manual { folder: std::path::PathBuf },
+    Manual {
+        /// Where they go
+        folder: std::path::PathBuf,
+    },
     /// Serve the API (started by the service manager)
     #[command(hide = true)]
     Serve,
@@ -159,20 +173,20 @@ enum Ended {
     Ended,
 }
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run() -> Result<ExitCode> {
     let name = std::env::args_os().next().unwrap_or_default();
     if std::path::Path::new(&name).file_name().is_some_and(|name| name == kairos::NAME) {
-        return kairos::run();
+        return kairos::run().map(|()| ExitCode::SUCCESS);
     }
-    let arguments = Arguments::parse();
+    let arguments: Arguments = edge_cli::parse()?;
     // The only provider of cryptography that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let json = arguments.json;
+    let reader = Reader::of_flag(arguments.json);
     match arguments.command {
         Command::Early => early::run().map(|never| match never {}),
         Command::Serve => daemon::serve(),
-        Command::Status => print(&Client::new()?.status()?, json, print_status),
-        Command::History => print(&Client::new()?.ledger()?.history, json, |history| print_history(history)),
+        Command::Status => reader.tell(&Client::new()?.status()?, print_status),
+        Command::History => reader.tell(&Client::new()?.ledger()?.history, |history| print_history(history)),
         Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
             let disk = DiskChoice {
                 path: Some(disk),
@@ -185,45 +199,45 @@ pub(crate) fn run() -> Result<()> {
             };
             let wipe = if wipe { WipePolicy::Everything } else { WipePolicy::Never };
             let configured = daemon::installer::request(&Settings::load(Mode::Live));
-            run_install(&InstallRequest { disk, wipe, ..configured }, dry_run)
+            run_install(&InstallRequest { disk, wipe, ..configured }, dry_run, reader)
         }
         Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot, dry_run } => {
             let source = absolute(&source)?;
-            operate(&OperationRequest::Upgrade(UpgradeRequest {
-                source,
-                allow_downgrade,
-                retry_failed,
-                plain_http,
-                reboot,
-                dry_run,
-            }))
+            operate(
+                reader,
+                &OperationRequest::Upgrade(UpgradeRequest {
+                    source,
+                    allow_downgrade,
+                    retry_failed,
+                    plain_http,
+                    reboot,
+                    dry_run,
+                }),
+            )
         }
-        Command::Rollback => operate(&OperationRequest::Rollback),
-        Command::Commit => operate(&OperationRequest::Commit),
-        Command::Verify => operate(&OperationRequest::Verify),
-        Command::Reboot { recovery } => operate(&OperationRequest::Reboot { recovery }),
-        Command::PowerOff => operate(&OperationRequest::PowerOff),
-        Command::Operation(command) => command.run(json),
-        Command::Diagnose(command) => command.run(json),
+        Command::Rollback => operate(reader, &OperationRequest::Rollback),
+        Command::Commit => operate(reader, &OperationRequest::Commit),
+        Command::Verify => operate(reader, &OperationRequest::Verify),
+        Command::Reboot { recovery } => operate(reader, &OperationRequest::Reboot { recovery }),
+        Command::PowerOff => operate(reader, &OperationRequest::PowerOff),
+        Command::Operation(command) => command.run(reader),
+        Command::Diagnose(command) => return command.run(reader),
         Command::SupportBundle { stick: true, .. } => {
-            operate(&OperationRequest::SupportBundle { stick: true })
+            operate(reader, &OperationRequest::SupportBundle { stick: true })
         }
-        Command::SupportBundle { stick: false, output } => observe::support_bundle(output.as_deref()),
+        Command::SupportBundle { stick: false, output } => observe::support_bundle(output.as_deref(), reader),
         Command::BlackBox { ended: Some(Ended::Ended) } => crate::black_box::ended(),
         Command::BlackBox { ended: None } => {
-            print(&Client::new()?.black_box()?, json, observe::print_black_box)
+            reader.tell(&Client::new()?.black_box()?, observe::print_black_box)
         }
-        Command::Audit => observe::audit(json),
-        Command::Cluster(command) => command.run(json),
-        Command::Config(command) => command.run(json),
-        Command::Stage(command) => command.run(json),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "edge-agent", &mut std::io::stdout());
-            Ok(())
-        }
-        Command::Manual { folder } => clap_mangen::generate_to(Arguments::command(), &folder)
-            .with_context(|| format!("cannot write manual pages to {}", folder.display())),
-    }
+        Command::Audit => observe::audit(reader),
+        Command::Cluster(command) => command.run(reader),
+        Command::Config(command) => command.run(reader),
+        Command::Stage(command) => command.run(reader),
+        Command::Completions { shell } => edge_cli::completions::<Arguments>("edge-agent", shell, reader),
+        Command::Manual { folder } => edge_cli::manual::<Arguments>(&folder, reader),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The daemon works in another folder than the person.
@@ -237,41 +251,35 @@ fn absolute(source: &str) -> Result<String> {
     }
 }
 
-fn print<T: serde::Serialize>(answer: &T, json: bool, for_people: impl FnOnce(&T)) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(answer).context("cannot print the answer")?);
-    } else {
-        for_people(answer);
-    }
-    Ok(())
-}
-
 /// Has the daemon do something and follows it.
-fn operate(request: &OperationRequest) -> Result<()> {
+fn operate(reader: Reader, request: &OperationRequest) -> Result<()> {
     let mut display = Display::new();
     let message = Client::new()?.run(request, |status| display.show(status))?;
     display.finish();
-    println!("{message}");
-    Ok(())
+    say(reader, &message)
+}
+
+/// An answer that is one sentence.
+fn say(reader: Reader, message: &str) -> Result<()> {
+    reader.tell(&json!({ "message": message }), |_| println!("{message}"))
 }
 
 /// Works without the daemon, as everything in the installer must.
-fn run_install(request: &InstallRequest, dry_run: bool) -> Result<()> {
+fn run_install(request: &InstallRequest, dry_run: bool, reader: Reader) -> Result<()> {
     let host = Host::observe()?;
     if dry_run {
-        match install::plan(&host, request)? {
-            InstallDecision::Install(plan) => plan.lines().iter().for_each(|line| println!("{line}")),
+        let lines = match install::plan(&host, request)? {
+            InstallDecision::Install(plan) => plan.lines(),
             InstallDecision::BootDisk(disk) => {
-                println!("{disk} was installed from this medium before: it would be booted")
+                vec![format!("{disk} was installed from this medium before: it would be booted")]
             }
-        }
-        return Ok(());
+        };
+        return reader.tell(&json!({ "plan": lines }), |_| lines.iter().for_each(|line| println!("{line}")));
     }
     let mut display = Display::new();
     let outcome = install::run(&host, request, &mut display)?;
     display.finish();
-    println!("{}", outcome.message);
-    Ok(())
+    say(reader, &outcome.message)
 }
 
 /// Progress for a person: a bar on a terminal, one line a step elsewhere.
@@ -403,5 +411,27 @@ fn red(text: &str) -> String {
         format!("\x1b[31m{text}\x1b[0m")
     } else {
         text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_verb_and_argument_is_described_and_on_the_page() {
+        let command = Arguments::command();
+        assert!(edge_cli::undescribed(&command).is_empty(), "{:?}", edge_cli::undescribed(&command));
+        let page = edge_cli::page(command);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/edge-agent.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap() == page,
+            "UPDATE_GOLDEN=1 cargo test -p edge-agent page"
+        );
     }
 }

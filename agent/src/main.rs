@@ -27,13 +27,12 @@ mod support_bundle;
 
 use std::process::ExitCode;
 
+use edge_cli::Reader;
+
 fn main() -> ExitCode {
     edge_host::pipe::end_quietly_when_nobody_reads();
     match cli::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", edge_model::error::render(&error));
-            ExitCode::from(error.class.exit_code())
-        }
+        Ok(code) => code,
+        Err(error) => Reader::of_arguments().fail(&error),
     }
 }

@@ -1,19 +1,20 @@
 //! The command line.
 
+mod building;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use edge_model::forge::{Base, Envelope, Source};
-use edge_model::{Context, Error, Result};
+use clap::{Parser, Subcommand};
+use edge_cli::Reader;
+use edge_model::forge::{Base, Source};
+use edge_model::{Error, Result};
+use serde_json::json;
 
 use crate::apt::Lookup;
-use crate::build::{self, Options, Summary};
+use crate::build::{self, Options};
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
-use crate::envelopes::Content;
 use crate::import::{self, Buildable};
 use crate::inputs::Freshness;
 use crate::inspect::kernel::PciId;
@@ -22,7 +23,7 @@ use crate::lint;
 use crate::progress::Progress;
 use crate::project::{self, Project};
 use crate::tools::{self, Purpose};
-use crate::{output, scratch, unpack};
+use crate::unpack;
 
 /// Builds provider images and installer ISOs for edge appliances.
 #[derive(Parser)]
@@ -54,9 +55,13 @@ const INSPECT_EXAMPLES: &str = "Examples:
 #[derive(Subcommand)]
 enum Command {
     /// Write a new project folder
-    Init { directory: PathBuf },
+    Init {
+        /// A folder that does not exist yet, or is empty; the image takes its name
+        directory: PathBuf,
+    },
     /// Build a project, or a CanvOS folder as it is, into its folder build/
     Build {
+        /// The folder with forge.yaml, or a CanvOS folder
         directory: PathBuf,
         /// Do not use results of earlier builds
         #[arg(long)]
@@ -84,12 +89,14 @@ enum Command {
     },
     /// Fetch everything that a build needs, for building with --offline
     Fetch {
+        /// The folder with forge.yaml, or a CanvOS folder
         directory: PathBuf,
         #[command(flatten)]
         places: Places,
     },
     /// Take the newest inputs into forge.lock, and show what changed
     Update {
+        /// The folder with forge.yaml, or a CanvOS folder
         directory: PathBuf,
         #[command(flatten)]
         places: Places,
@@ -99,7 +106,9 @@ enum Command {
     },
     /// Unpack a container image into a folder: oci:REFERENCE, oci-layout:FOLDER or docker-archive:FILE
     Unpack {
+        /// oci:REFERENCE, oci-layout:FOLDER or docker-archive:FILE
         image: String,
+        /// A folder that does not exist yet, or is empty
         folder: PathBuf,
         /// Talk to the registry without TLS
         #[arg(long)]
@@ -107,6 +116,7 @@ enum Command {
     },
     /// Turn a CanvOS folder into a project, and say what changes
     Import {
+        /// The CanvOS folder
         directory: PathBuf,
         /// Write the project into a new folder, and leave this one as it is
         #[arg(long, value_name = "NEWDIR")]
@@ -117,6 +127,7 @@ enum Command {
     },
     /// Check user data, unattended files and other documents
     Validate {
+        /// Documents; what each is, its name or its text tells
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// What the files are, when their names do not tell
@@ -125,12 +136,17 @@ enum Command {
     },
     /// Print user data with the other name of its section: edge or stylus
     Convert {
+        /// User data
         file: PathBuf,
+        /// Whose name the section gets: edge is ours, palette is stylus
         #[arg(long)]
         to: To,
     },
     /// Print the JSON Schema of a document, for editors
-    Schema { document: SchemaOf },
+    Schema {
+        /// The kind of document
+        document: SchemaOf,
+    },
     /// Show what is in an image: packages, kernel, units, accounts, listening sockets, privileged files
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect {
@@ -151,6 +167,7 @@ enum Command {
     Diff {
         /// As for inspect
         before: String,
+        /// As for inspect
         after: String,
         /// Talk to registries without TLS
         #[arg(long)]
@@ -178,9 +195,15 @@ enum Command {
         lab: bool,
     },
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell that is to know
+        shell: clap_complete::Shell,
+    },
     /// Write manual pages, one for each command
-    Manual { folder: std::path::PathBuf },
+    Manual {
+        /// Where they go
+        folder: std::path::PathBuf,
+    },
 }
 
 /// Where inputs come from, and how: for this time, instead of what forge.yaml or the machine says.
@@ -223,45 +246,44 @@ fn registry_of(reference: &str) -> Result<String> {
     Ok(parsed.registry().to_owned())
 }
 
-/// The person has pressed Ctrl-C.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 #[derive(Subcommand)]
 enum Keys {
     /// Make a key pair in a folder
-    Generate { directory: PathBuf },
+    Generate {
+        /// Where the two files go
+        directory: PathBuf,
+    },
 }
 
 pub(crate) fn run() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = edge_cli::parse()?;
+    let reader = Reader::of_flag(arguments.json);
     // The only provider of cryptography that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match arguments.command {
         Command::Validate { files, kind } => {
-            let usable = documents::validate(&files, kind, arguments.json)?;
+            let usable = documents::validate(&files, kind, reader)?;
             return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Lint { image: Some(image), plain_http, .. } => {
-            let usable = lint::run(&image, plain_http, arguments.json)?;
+            let usable = lint::run(&image, plain_http, reader)?;
             return Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Lint { image: None, .. } => lint::list(arguments.json),
+        Command::Lint { image: None, .. } => lint::list(reader),
         Command::Inspect { image, plain_http, pci, top } => {
-            inspect::run(&image, plain_http, &Question { pci, top }, arguments.json)
+            inspect::run(&image, plain_http, &Question { pci, top }, reader)
         }
         Command::Diff { before, after, plain_http } => {
-            inspect::diff::run(&before, &after, plain_http, arguments.json)
+            inspect::diff::run(&before, &after, plain_http, reader)
         }
-        Command::Convert { file, to } => documents::convert(&file, to),
+        Command::Convert { file, to } => documents::convert(&file, to, reader),
         Command::Schema { document } => documents::schema(document),
-        Command::Init { directory } => init(&directory),
-        Command::Fetch { directory, places } => {
-            fetch(&directory, &places, Freshness::Locked, false, arguments.json)
-        }
+        Command::Init { directory } => init(&directory, reader),
+        Command::Fetch { directory, places } => fetch(&directory, &places, Freshness::Locked, false, reader),
         Command::Update { directory, places, dry_run } => {
-            fetch(&directory, &places, Freshness::Newest, dry_run, arguments.json)
+            fetch(&directory, &places, Freshness::Newest, dry_run, reader)
         }
-        Command::Unpack { image, folder, plain_http } => unpack::unpack(&image, &folder, plain_http),
+        Command::Unpack { image, folder, plain_http } => unpack::run(&image, &folder, plain_http, reader),
         Command::Build {
             directory,
             no_cache,
@@ -275,191 +297,71 @@ pub(crate) fn run() -> Result<ExitCode> {
         } => {
             let container = container || push_container.is_some();
             let options = Options { no_cache, offline, locked, push: None, push_container, container };
-            run_build(&directory, &options, &places, push, dry_run, arguments.json)
+            building::run(&directory, &options, &places, push, dry_run, reader)
         }
-        Command::Import { directory, to, dry_run } => {
-            import::run(&directory, to.as_deref(), dry_run, arguments.json)
-        }
-        Command::Keys(Keys::Generate { directory }) => project::generate_keys(&directory),
-        Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "edgeforge", &mut std::io::stdout());
-            Ok(())
-        }
-        Command::Manual { folder } => clap_mangen::generate_to(Arguments::command(), &folder)
-            .with_context(|| format!("cannot write manual pages to {}", folder.display())),
+        Command::Import { directory, to, dry_run } => import::run(&directory, to.as_deref(), dry_run, reader),
+        Command::Keys(Keys::Generate { directory }) => generate_keys(&directory, reader),
+        Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }, reader),
+        Command::Completions { shell } => edge_cli::completions::<Arguments>("edgeforge", shell, reader),
+        Command::Manual { folder } => edge_cli::manual::<Arguments>(&folder, reader),
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn init(directory: &Path) -> Result<()> {
-    project::scaffold(directory)?;
-    eprintln!("{} is ready. Next: edgeforge build {0}", directory.display());
-    Ok(())
+fn init(directory: &Path, reader: Reader) -> Result<()> {
+    let name = project::scaffold(directory)?;
+    let shown = directory.display();
+    eprintln!("{shown} is ready. Next:");
+    eprintln!("  edgeforge keys generate {shown}/keys   a key pair that signs its images");
+    eprintln!("  edgeforge build {shown}   as it is; without a key its images are unsigned");
+    reader.tell(&json!({ "directory": directory, "name": name }), |_| {})
 }
 
-fn run_build(
+fn generate_keys(folder: &Path, reader: Reader) -> Result<()> {
+    let keys = project::generate_keys(folder)?;
+    eprintln!(
+        "{} signs images; keep a copy of it in a safe place: without it no installed host",
+        keys.private.display()
+    );
+    eprintln!("  can be upgraded. {} is what hosts trust.", keys.public.display());
+    eprintln!(
+        "Next: `keys: {}` in forge.yaml, or the path as it is seen from there",
+        project::keys_as_seen(folder)
+    );
+    reader.tell(&keys, |keys| println!("{}", keys.public.display()))
+}
+
+fn fetch(
     directory: &Path,
-    options: &Options,
     places: &Places,
-    push: Option<Option<String>>,
+    freshness: Freshness,
     dry_run: bool,
-    json: bool,
+    reader: Reader,
 ) -> Result<()> {
-    let buildables = import::buildables(directory)?;
-    let mut jobs = jobs(buildables, options, push)?;
-    for (project, options) in &mut jobs {
-        let pushed = options.push.iter().chain(&options.push_container);
-        places.apply(project, pushed)?;
-    }
-    let Some((first, _)) = jobs.first() else { return Ok(()) };
-    if first.signing_key.is_none() {
-        eprintln!(
-            "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
-        );
-        eprintln!(
-            "  help: edgeforge keys generate {0}/keys, then `keys: keys` in its forge.yaml, if it has one",
-            directory.display()
-        );
-    }
-    if dry_run {
-        for (project, options) in &jobs {
-            Content::find(project)?;
-            let base = project.forge.base();
-            // What is locked and here already needs no archive.
-            if let Some(error) = tools::check_archives(&base).err().filter(|_| !options.offline) {
-                eprintln!("warning: what is not on this machine cannot be fetched: {error}");
-                error.help.iter().for_each(|help| eprintln!("  help: {help}"));
-            }
-            let base = base.from;
-            println!("{} from {base} → {}", project.forge.artifact_name(), project.output().display());
-            options.push.iter().for_each(|reference| println!("  pushed to {reference}"));
-        }
-        return Ok(());
-    }
-    clean_up_on_interrupt(output::staging_folder(first))?;
-    for (project, options) in &jobs {
-        let built = build::build(project, options, &Progress::new());
-        while INTERRUPTED.load(Ordering::Acquire) {
-            // The thread that cleans up ends this process; that a child was stopped is no news.
-            std::thread::park();
-        }
-        let built = built?;
-        if !json {
-            tell_next_steps(project, &built, options.push.is_some());
-        }
-        print_summary(&built, json)?;
-    }
-    Ok(())
-}
-
-/// Projects with where each is pushed. Everything that is wrong is found before the first one is built.
-fn jobs(
-    buildables: Vec<Buildable>,
-    options: &Options,
-    push: Option<Option<String>>,
-) -> Result<Vec<(Project, Options)>> {
-    if matches!(push, Some(Some(_))) && buildables.len() > 1 {
-        let error = Error::invalid(format!("one reference cannot name {} images", buildables.len()));
-        return Err(error.help("--push without a value gives each its own, or set K8S_VERSION"));
-    }
-    let job = |Buildable { mut project, reference }| {
-        if options.container {
-            project.forge.envelopes.push(Envelope::Container);
-        }
-        let push = match &push {
-            None => None,
-            Some(Some(given)) => Some(given.clone()),
-            Some(None) => Some(reference?),
-        };
-        Ok((project, Options { push, ..options.clone() }))
-    };
-    buildables.into_iter().map(job).collect()
-}
-
-fn fetch(directory: &Path, places: &Places, freshness: Freshness, dry_run: bool, json: bool) -> Result<()> {
     let mut drift = Vec::new();
     for Buildable { mut project, .. } in import::buildables(directory)? {
         places.apply(&mut project, [])?;
         drift.extend(build::fetch(&project, freshness, dry_run, &Progress::new())?);
     }
-    if json {
-        println!("{}", serde_json::to_string(&drift).context("cannot print the changes")?);
-    } else if drift.is_empty() {
-        println!("nothing changed");
-    } else {
-        println!("{}", drift.join("\n"));
-    }
-    Ok(())
+    reader.tell(&drift, |drift| match &drift[..] {
+        [] => println!("nothing changed"),
+        changes => println!("{}", changes.join("\n")),
+    })
 }
 
-/// On the error output: the answer is the last line alone.
-fn tell_next_steps(project: &Project, summary: &Summary, pushed: bool) {
-    eprintln!("\n{}:", project.output().display());
-    for output in &summary.outputs {
-        let name = output.path.file_name().unwrap_or_default().to_string_lossy();
-        let size = indicatif::HumanBytes(output.size).to_string();
-        eprintln!("  {name:<44} {size:>11}  {}", output.what);
-    }
-    let iso = summary.iso.display();
-    eprintln!("Next:");
-    for (goal, command) in summary.outputs.iter().filter_map(|output| output.next.as_ref()) {
-        eprintln!("  {goal:<18} {command}");
-    }
-    eprintln!(
-        "  a virtual machine  qemu-system-x86_64 -m 4096 -bios /usr/share/ovmf/OVMF.fd -cdrom {iso} -drive file=DISK,if=virtio"
-    );
-    if !pushed {
-        let (forge, directory) = (&project.forge, project.directory.display());
-        eprintln!(
-            "  a registry         edgeforge build {directory} --push REGISTRY/{}:{}",
-            forge.name, forge.version
-        );
-    }
-}
-
-fn print_summary(summary: &Summary, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(summary).context("cannot print the summary")?);
-    } else {
-        let mebibytes = summary.iso_size as f64 / f64::from(1 << 20);
-        println!("{} {mebibytes:.1} MiB root={}", summary.iso.display(), summary.root_hash);
-    }
-    Ok(())
-}
-
-fn print_tools(purpose: Purpose) -> Result<()> {
+fn print_tools(purpose: Purpose, reader: Reader) -> Result<()> {
     let cache = Cache::open(true)?;
     let (base, progress) = (Base::default(), Progress::new());
     let lookup = Lookup::new(&cache, &progress, false);
     let tools = tools::prepare(&lookup, &base, purpose, &tools::pin(&lookup, &base, purpose, None)?)?;
-    println!("{}", tools.root().display());
-    Ok(())
-}
-
-/// Ctrl-C leaves no half output: children are ended, and the folder that grows is removed.
-fn clean_up_on_interrupt(staging: PathBuf) -> Result<()> {
-    const EXIT_STATUS: i32 = 130;
-    const GRACE: Duration = Duration::from_secs(10);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal(format!("cannot watch for an interrupt: {error}")))?;
-    std::thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            INTERRUPTED.store(true, Ordering::Release);
-            edge_host::child::stop_all(GRACE);
-            let _ = output::remove_folder(&staging);
-            scratch::remove_all();
-            eprintln!("interrupted; what was not finished is removed");
-            std::process::exit(EXIT_STATUS);
-        }
-    });
-    Ok(())
+    reader.tell(&json!({ "tree": tools.root() }), |_| println!("{}", tools.root().display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
+    use super::building::jobs;
     use super::*;
 
     fn pushed(words: &[&str]) -> Option<Option<String>> {
@@ -497,6 +399,21 @@ mod tests {
         let mut project = Project::load(folder.path()).unwrap();
         places.apply(&mut project, [&"push.example/x:1".to_owned()]).unwrap();
         assert_eq!(hosts(&project), ["push.example"]);
+    }
+
+    #[test]
+    fn every_verb_and_argument_is_described_and_on_the_page() {
+        let command = Arguments::command();
+        assert!(edge_cli::undescribed(&command).is_empty(), "{:?}", edge_cli::undescribed(&command));
+        let page = edge_cli::page(command);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/edgeforge.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap() == page,
+            "UPDATE_GOLDEN=1 cargo test -p edgeforge page"
+        );
     }
 
     #[test]

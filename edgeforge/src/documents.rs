@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
+use edge_cli::Reader;
 use edge_host::files;
 use edge_model::cluster::ClusterDefinition;
 use edge_model::document::{Document, Problem, Severity};
@@ -58,20 +59,14 @@ pub(crate) enum SchemaOf {
 ///
 /// # Errors
 /// When a file cannot be read or is of no known kind.
-pub(crate) fn validate(paths: &[PathBuf], kind: Option<Kind>, json: bool) -> Result<bool> {
+pub(crate) fn validate(paths: &[PathBuf], kind: Option<Kind>, reader: Reader) -> Result<bool> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).ok();
     let mut all = Vec::new();
     for path in paths {
         all.extend(examine(path, kind, now)?);
     }
     let usable = all.iter().all(|problem| problem.severity < Severity::Error);
-    if json {
-        println!("{}", serde_json::to_string(&all).context("cannot print the findings")?);
-        return Ok(usable);
-    }
-    for problem in &all {
-        println!("{problem}");
-    }
+    reader.tell(&all, |all| all.iter().for_each(|problem| println!("{problem}")))?;
     let count = |severity| all.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match (errors, warnings) {
@@ -95,7 +90,7 @@ fn examine(path: &Path, kind: Option<Kind>, now: Option<u64>) -> Result<Vec<Prob
 ///
 /// # Errors
 /// When the file is not YAML.
-pub(crate) fn convert(path: &Path, to: To) -> Result<()> {
+pub(crate) fn convert(path: &Path, to: To, reader: Reader) -> Result<()> {
     let name = path.display().to_string();
     let spelling = match to {
         To::Edge => Spelling::Edge,
@@ -104,8 +99,7 @@ pub(crate) fn convert(path: &Path, to: To) -> Result<()> {
     let (text, problems) = convert::convert(&name, &files::read_text(path)?, spelling)
         .map_err(|problem| Error::invalid(problem.to_string()))?;
     problems.iter().for_each(|problem| eprintln!("{problem}"));
-    print!("{text}");
-    Ok(())
+    reader.tell(&serde_json::json!({ "document": text }), |_| print!("{text}"))
 }
 
 /// Prints the JSON Schema of a document.

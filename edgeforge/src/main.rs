@@ -24,6 +24,7 @@ mod normalise;
 mod oci;
 mod output;
 mod packages;
+mod preflight;
 mod programs;
 mod progress;
 mod project;
@@ -40,13 +41,12 @@ mod unpack;
 
 use std::process::ExitCode;
 
+use edge_cli::Reader;
+
 fn main() -> ExitCode {
     edge_host::pipe::end_quietly_when_nobody_reads();
     match cli::run() {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("{}", edge_model::error::render(&error));
-            ExitCode::from(error.class.exit_code())
-        }
+        Err(error) => Reader::of_arguments().fail(&error),
     }
 }

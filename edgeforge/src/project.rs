@@ -13,6 +13,10 @@ use crate::{documents, recipe};
 
 pub(crate) const PRIVATE_KEY: &str = "image-signing.key";
 pub(crate) const PUBLIC_KEY: &str = "image-signing.pub";
+/// Characters of an image's name at most.
+const LONGEST_NAME: usize = 40;
+/// The line of the template that carries the name.
+const NAME_OF_THE_TEMPLATE: &str = "name: edge-appliance\n";
 
 /// A project whose documents have been read and checked.
 #[derive(Debug)]
@@ -98,11 +102,14 @@ impl Project {
     }
 }
 
+/// Only a key that is not there asks for a new one: who replaces one that cannot be read locks installed hosts out.
 fn load_key(folder: &Path) -> Result<SigningKey> {
     let path = folder.join(PRIVATE_KEY);
-    let text = files::read_text(&path).map_err(|error| {
-        error.help(format!(
-            "make a key pair with `edgeforge keys generate {}`, or remove `keys`",
+    let text = files::read_text_if_there(&path)
+        .map_err(|error| error.help("the user that builds must be allowed to read it"))?;
+    let text = text.ok_or_else(|| {
+        Error::invalid(format!("there is no key {}", path.display())).help(format!(
+            "make a key pair with `edgeforge keys generate {}`, or remove `keys` from forge.yaml",
             folder.display()
         ))
     })?;
@@ -139,11 +146,11 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// Writes a new project that builds as it is.
+/// Writes a new project that builds as it is, and gives its name: that of the folder, as far as images may be called so.
 ///
 /// # Errors
 /// [`edge_model::Class::Rejected`] when the folder holds anything already.
-pub(crate) fn scaffold(directory: &Path) -> Result<()> {
+pub(crate) fn scaffold(directory: &Path) -> Result<String> {
     if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(
             Error::rejected(format!("{} is not empty", directory.display())).help("give a new folder")
@@ -153,18 +160,43 @@ pub(crate) fn scaffold(directory: &Path) -> Result<()> {
         let folder = directory.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    for (path, content) in recipe::project_files() {
+    let whole = directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
+    let name = name_of(&whole);
+    for (path, mut content) in recipe::project_files() {
+        if path == "forge.yaml" {
+            let text = String::from_utf8_lossy(&content);
+            content = text.replacen(NAME_OF_THE_TEMPLATE, &format!("name: {name}\n"), 1).into_bytes();
+        }
         let path = directory.join(path);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    Ok(name)
+}
+
+/// Lower-case letters, digits and hyphens, as `name` of `forge.yaml` wants it.
+fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let allowed =
+        |other: char| if other.is_ascii_lowercase() || other.is_ascii_digit() { other } else { '-' };
+    let name: String = name.chars().map(allowed).collect();
+    let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+    let name: String = words.join("-").chars().take(LONGEST_NAME).collect();
+    let name = name.trim_end_matches('-');
+    if name.is_empty() { "edge-appliance".into() } else { name.into() }
+}
+
+/// A new key pair.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct KeyPair {
+    pub(crate) private: PathBuf,
+    pub(crate) public: PathBuf,
 }
 
 /// Makes a key pair in a folder.
 ///
 /// # Errors
 /// [`edge_model::Class::Rejected`] when there is one already: hosts in the field depend on it.
-pub(crate) fn generate_keys(folder: &Path) -> Result<()> {
+pub(crate) fn generate_keys(folder: &Path) -> Result<KeyPair> {
     let (private, public) = (folder.join(PRIVATE_KEY), folder.join(PUBLIC_KEY));
     for path in [&private, &public] {
         if path.exists() {
@@ -175,7 +207,15 @@ pub(crate) fn generate_keys(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let (key, text) = SigningKey::generate()?;
     files::write_durably(&private, text.as_bytes(), 0o600)?;
-    files::write_durably(&public, key.public().to_text().as_bytes(), 0o644)
+    files::write_durably(&public, key.public().to_text().as_bytes(), 0o644)?;
+    Ok(KeyPair { private, public })
+}
+
+/// What `keys` in the `forge.yaml` beside a folder of keys says.
+pub(crate) fn keys_as_seen(folder: &Path) -> String {
+    folder
+        .file_name()
+        .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -186,12 +226,36 @@ mod tests {
     fn a_new_project_loads_and_a_wrong_key_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("any name");
-        scaffold(&directory).unwrap();
-        assert!(Project::load(&directory).unwrap().signing_key.is_none());
+        assert_eq!(scaffold(&directory).unwrap(), "any-name");
+        let project = Project::load(&directory).unwrap();
+        assert_eq!(project.forge.name, "any-name");
+        assert!(project.signing_key.is_none());
         assert!(scaffold(&directory).is_err());
         fs::write(directory.join("unattended.yaml"), "instal: {}\n").unwrap();
         let error = Project::load(&directory).unwrap_err().to_string();
         assert!(error.contains("unattended.yaml") && error.contains("instal"), "{error}");
+    }
+
+    #[test]
+    fn only_a_missing_key_asks_for_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let help = |error: Error| error.help.unwrap();
+        assert!(help(load_key(folder.path()).unwrap_err()).contains("keys generate"));
+        // A folder in its place cannot be read, not even by root.
+        fs::create_dir(folder.path().join(PRIVATE_KEY)).unwrap();
+        assert!(!help(load_key(folder.path()).unwrap_err()).contains("keys generate"));
+    }
+
+    #[test]
+    fn folders_of_any_name_give_names_of_images() {
+        for (folder, name) in [
+            ("/x/shop", "shop"),
+            ("/x/Café 7", "caf-7"),
+            ("/x/__", "edge-appliance"),
+            ("/", "edge-appliance"),
+        ] {
+            assert_eq!(name_of(Path::new(folder)), name);
+        }
     }
 
     #[test]

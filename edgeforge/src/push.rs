@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use edge_model::registry::Trouble;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 use oci_client::{Client, Reference, RegistryOperation};
 
 use crate::oci::{Endpoint, credentials};
@@ -35,15 +37,32 @@ pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>) -> R
         .enable_all()
         .build()
         .context("cannot start the network runtime")?;
-    runtime.block_on(push_layout(&client, &target, layout)).map_err(|error| {
-        error.context(format!("cannot push to {reference}")).help(
-            "check the address; --plain-http, or plain-http in `registries`, is for registries without TLS",
-        )
-    })
+    runtime
+        .block_on(push_layout(&client, &target, layout))
+        .with_context(|| format!("cannot push to {reference}"))
+}
+
+fn trouble(error: &OciDistributionError) -> Trouble {
+    match error {
+        OciDistributionError::ServerError { code, message, .. } => Trouble::of_status(*code, message),
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+            Trouble::Login
+        }
+        OciDistributionError::RequestError(error) => Trouble::silence(error),
+        OciDistributionError::RegistryError { envelope, .. } if is_denied(envelope) => Trouble::Login,
+        other => Trouble::Answer(edge_model::error::chain(other)),
+    }
+}
+
+fn is_denied(envelope: &OciEnvelope) -> bool {
+    envelope
+        .errors
+        .iter()
+        .any(|error| matches!(error.code, OciErrorCode::Denied | OciErrorCode::Unauthorized))
 }
 
 async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
-    let registry = |error: oci_client::errors::OciDistributionError| Error::environment(error.to_string());
+    let registry = |error: OciDistributionError| trouble(&error).error();
     let auth = credentials::of(target.resolve_registry())?;
     client.auth(target, &auth, RegistryOperation::Push).await.map_err(registry)?;
     client.store_auth_if_needed(target.resolve_registry(), &auth).await;
@@ -69,7 +88,7 @@ fn blob_path(layout: &Path, descriptor: &Descriptor) -> std::path::PathBuf {
     layout.join("blobs/sha256").join(edge_model::ids::to_hex(&descriptor.digest.0))
 }
 
-type Piece = Result<bytes::Bytes, oci_client::errors::OciDistributionError>;
+type Piece = Result<bytes::Bytes, OciDistributionError>;
 
 fn read_in_pieces(path: &Path) -> Result<impl futures_util::Stream<Item = Piece> + Send + use<>> {
     use std::io::Read;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use edge_cli::Reader;
 use edge_model::{Context, Error, Result};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -18,6 +19,15 @@ use crate::tree::{Content, Device, Node, Tree};
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 const SECURITY: &str = "SCHILY.xattr.";
+
+/// Unpacks an image, and says where.
+///
+/// # Errors
+/// As [`unpack`].
+pub(crate) fn run(from: &str, folder: &Path, plain_http: bool, reader: Reader) -> Result<()> {
+    unpack(from, folder, plain_http)?;
+    reader.tell(&serde_json::json!({ "folder": folder }), |_| {})
+}
 
 /// Unpacks an image into a new folder.
 ///

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Subcommand;
+use edge_cli::Reader;
 use edge_client::Client;
 use edge_host::files;
 use edge_model::api::cluster::{
@@ -13,7 +14,7 @@ use edge_model::api::cluster::{
 };
 use edge_model::{Context, Error, Result};
 
-use super::{print, red};
+use super::red;
 use crate::facts;
 
 const POLL: Duration = Duration::from_millis(500);
@@ -49,30 +50,30 @@ const EXAMPLES: &str = "Examples:
   edge-agent cluster delete --confirm shop";
 
 impl Cluster {
-    pub(super) fn run(self, json: bool) -> Result<()> {
+    pub(super) fn run(self, reader: Reader) -> Result<()> {
         let client = Client::new()?;
         match self {
             Cluster::Status { wait } => {
                 let view = if wait { follow(&client, until_it_runs)? } else { client.cluster()? };
-                print(&view, json, print_view)
+                reader.tell(&view, print_view)
             }
             Cluster::Create { definition } => {
                 let definition = definition.map(|path| files::read_text(&path)).transpose()?;
                 client.create_cluster(&ClusterRequest { definition })?;
-                print(&client.cluster()?, json, |_| {
+                reader.tell(&client.cluster()?, |_| {
                     println!("the cluster is being made; edge-agent cluster status --wait follows it");
                 })
             }
             Cluster::Kubeconfig => {
                 let access = client.cluster_kubeconfig()?;
-                print(&access, json, |access| print!("{}", access.kubeconfig))
+                reader.tell(&access, |access| print!("{}", access.kubeconfig))
             }
-            Cluster::Delete { confirm } => delete(&client, confirm, json),
+            Cluster::Delete { confirm } => delete(&client, confirm, reader),
         }
     }
 }
 
-fn delete(client: &Client, confirm: Option<String>, json: bool) -> Result<()> {
+fn delete(client: &Client, confirm: Option<String>, reader: Reader) -> Result<()> {
     let name = match confirm {
         Some(name) => name,
         None => ask(&client.cluster()?.status.ok_or_else(|| Error::rejected("this host has no cluster"))?)?,
@@ -90,7 +91,7 @@ fn delete(client: &Client, confirm: Option<String>, json: bool) -> Result<()> {
             _ => Ok(false),
         }
     })?;
-    print(&view, json, |_| println!("the cluster {name} was removed, with its data"))
+    reader.tell(&view, |_| println!("the cluster {name} was removed, with its data"))
 }
 
 /// Typed by a person who sees what it means.

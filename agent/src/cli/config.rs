@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use edge_cli::Reader;
 use edge_client::Client;
 use edge_host::files;
 use edge_model::api::{ConfigurationRequest, OperationRequest};
-use edge_model::document::{Problem, Severity, print};
-use edge_model::{Context, Error, Result, paths};
+use edge_model::document::{Node, Problem, Severity, print};
+use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{self, Form, origin};
 
-use super::{operate, red};
+use super::{operate, red, say};
 use crate::configuration::{Settings, site};
 use crate::facts::Host;
 
@@ -27,6 +28,7 @@ pub(super) enum Config {
     },
     /// Use a document on this host; what can cut it off is on trial first
     Apply {
+        /// User data
         file: PathBuf,
         /// Check the document and change nothing
         #[arg(long)]
@@ -39,26 +41,22 @@ pub(super) enum Config {
 }
 
 impl Config {
-    pub(super) fn run(self, json: bool) -> Result<()> {
+    pub(super) fn run(self, reader: Reader) -> Result<()> {
         match self {
             Config::Show { origin, effective } => {
-                show(origin, effective.as_deref().unwrap_or_default(), json)
+                show(origin, effective.as_deref().unwrap_or_default(), reader)
             }
-            Config::Apply { file, dry_run } => apply(&file, dry_run),
-            Config::Confirm => {
-                println!("{}", Client::new()?.confirm_network()?.message);
-                Ok(())
-            }
+            Config::Apply { file, dry_run } => apply(&file, dry_run, reader),
+            Config::Confirm => say(reader, &Client::new()?.confirm_network()?.message),
             Config::Unclaim => {
                 site::unclaim()?;
-                println!("the next boot reads what lies beside this machine");
-                Ok(())
+                say(reader, "the next boot reads what lies beside this machine")
             }
         }
     }
 }
 
-fn show(with_origin: bool, below: &str, json: bool) -> Result<()> {
+fn show(with_origin: bool, below: &str, reader: Reader) -> Result<()> {
     may_read()?;
     let settings = Settings::load(Host::observe()?.record.mode);
     let tree = &settings.configuration.tree;
@@ -66,26 +64,29 @@ fn show(with_origin: bool, below: &str, json: bool) -> Result<()> {
     if values.is_empty() && !below.is_empty() {
         return Err(Error::invalid(format!("nothing sets {below}")).help("edge-agent config show --origin"));
     }
-    if json {
-        println!("{}", serde_json::to_string(&values).context("cannot print the configuration")?);
-    } else if with_origin {
-        let width =
-            values.iter().map(|value| value.key.len() + value.value.len() + 3).max().unwrap_or(0).min(72);
-        for value in &values {
-            let shown = value.value.lines().next().unwrap_or_default();
-            println!("{:<width$}  # {}", format!("{} = {shown}", value.key), value.origin);
-        }
-    } else {
-        let mut shown = tree.find(below).cloned().unwrap_or_else(|| tree.clone());
-        let mut whole = tree.clone();
-        origin::redact(&mut whole);
-        if let Some(redacted) = whole.find(below) {
-            shown = redacted.clone();
-        }
-        print!("{}", print::to_yaml(&shown));
-    }
+    reader.tell(&values, |values| {
+        if with_origin { print_with_origin(values) } else { print_document(tree, below) }
+    })?;
     report(&settings.configuration.problems);
     Ok(())
+}
+
+fn print_with_origin(values: &[origin::Origin]) {
+    let width = values.iter().map(|value| value.key.len() + value.value.len() + 3).max().unwrap_or(0).min(72);
+    for value in values {
+        let shown = value.value.lines().next().unwrap_or_default();
+        println!("{:<width$}  # {}", format!("{} = {shown}", value.key), value.origin);
+    }
+}
+
+fn print_document(tree: &Node, below: &str) {
+    let mut shown = tree.find(below).cloned().unwrap_or_else(|| tree.clone());
+    let mut whole = tree.clone();
+    origin::redact(&mut whole);
+    if let Some(redacted) = whole.find(below) {
+        shown = redacted.clone();
+    }
+    print!("{}", print::to_yaml(&shown));
 }
 
 /// To somebody who may not see it, a host would look as if nothing were configured.
@@ -108,7 +109,7 @@ fn report(problems: &[Problem]) {
     }
 }
 
-fn apply(file: &std::path::Path, dry_run: bool) -> Result<()> {
+fn apply(file: &std::path::Path, dry_run: bool, reader: Reader) -> Result<()> {
     let text = files::read_text(file)?;
     let name = file.display().to_string();
     let problems = configuration::examine(Form::UserData, &name, &text, None);
@@ -117,8 +118,7 @@ fn apply(file: &std::path::Path, dry_run: bool) -> Result<()> {
         return Err(error);
     }
     if dry_run {
-        println!("{name} can be used");
-        return Ok(());
+        return say(reader, &format!("{name} can be used"));
     }
-    operate(&OperationRequest::Configure(ConfigurationRequest { name, text }))
+    operate(reader, &OperationRequest::Configure(ConfigurationRequest { name, text }))
 }

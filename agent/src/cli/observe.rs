@@ -3,35 +3,43 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use clap::Subcommand;
+use edge_cli::Reader;
 use edge_client::Client;
 use edge_model::api::black_box::{BlackBox, Ending};
 use edge_model::api::{OperationRequest, OperationState, OperationStatus};
 use edge_model::calendar::day_and_time;
-use edge_model::{Context, Error, Result};
+use edge_model::{Class, Context, Error, Result};
 use serde::Serialize;
 
-use super::{operate, print};
+use super::{operate, say};
 
 #[derive(Subcommand)]
 pub(super) enum OperationCommand {
     /// The last operations, the newest last
     List,
     /// One operation with its steps
-    Show { id: u64 },
+    Show {
+        /// As the list has it
+        id: u64,
+    },
     /// Stop an operation at its next safe point
-    Cancel { id: u64 },
+    Cancel {
+        /// As the list has it
+        id: u64,
+    },
 }
 
 impl OperationCommand {
-    pub(super) fn run(self, json: bool) -> Result<()> {
+    pub(super) fn run(self, reader: Reader) -> Result<()> {
         let client = Client::new()?;
         match self {
             OperationCommand::List => {
-                print(&client.operations()?, json, |all| all.iter().for_each(print_line))
+                reader.tell(&client.operations()?, |all| all.iter().for_each(print_line))
             }
-            OperationCommand::Show { id } => print(&client.operation(id)?, json, |operation| {
+            OperationCommand::Show { id } => reader.tell(&client.operation(id)?, |operation| {
                 print_line(operation);
                 for step in &operation.steps {
                     println!("  {:>5} s  {}", step.after_seconds, step.title);
@@ -39,8 +47,7 @@ impl OperationCommand {
             }),
             OperationCommand::Cancel { id } => {
                 client.cancel(id)?;
-                println!("operation {id} stops at its next safe point");
-                Ok(())
+                say(reader, &format!("operation {id} stops at its next safe point"))
             }
         }
     }
@@ -71,15 +78,30 @@ pub(super) fn describe_state(operation: &OperationStatus) -> String {
 #[derive(Subcommand)]
 pub(super) enum Diagnose {
     /// Whether a host answers
-    Ping { endpoint: String },
+    Ping {
+        /// A name or an address
+        endpoint: String,
+    },
     /// The way to a host
-    Route { endpoint: String },
+    Route {
+        /// A name or an address
+        endpoint: String,
+    },
     /// What a name stands for
-    Dns { name: String },
+    Dns {
+        /// A host's name
+        name: String,
+    },
     /// Whether HOST:PORT takes a connection
-    Tcp { endpoint: String },
+    Tcp {
+        /// HOST:PORT, with brackets around an IPv6 address
+        endpoint: String,
+    },
     /// Whether a web address answers, through the configured proxy
-    Http { url: String },
+    Http {
+        /// An address that begins with http:// or https://
+        url: String,
+    },
     /// How far the clock is off
     Time,
     /// What disks say of themselves
@@ -89,43 +111,50 @@ pub(super) enum Diagnose {
 }
 
 impl Diagnose {
-    pub(super) fn run(self, json: bool) -> Result<()> {
+    pub(super) fn run(self, reader: Reader) -> Result<ExitCode> {
         let client = Client::new()?;
         match self {
             Diagnose::Ping { endpoint } => {
                 let ping = client.ping_endpoint(&endpoint)?;
-                print(&ping, json, |ping| println!("{}", ping.output.trim()))?;
-                answered(ping.received > 0, || format!("{endpoint} does not answer"))
+                reader.tell(&ping, |ping| println!("{}", ping.output.trim()))?;
+                verdict(reader, ping.received > 0, || format!("{endpoint} does not answer"))
             }
             Diagnose::Route { endpoint } => {
-                print(&client.trace_endpoint(&endpoint)?, json, |route| println!("{}", route.output.trim()))
+                let route = client.trace_endpoint(&endpoint)?;
+                reader.tell(&route, |route| println!("{}", route.output.trim()))?;
+                Ok(ExitCode::SUCCESS)
             }
-            Diagnose::Dns { name } => show(&client.resolve_name(&name)?, json),
-            Diagnose::Tcp { endpoint } => show(&client.connect_endpoint(&endpoint)?, json),
+            Diagnose::Dns { name } => show(&client.resolve_name(&name)?, reader),
+            Diagnose::Tcp { endpoint } => show(&client.connect_endpoint(&endpoint)?, reader),
             Diagnose::Http { url } => {
                 let answer = client.fetch_endpoint(&url)?;
-                show(&answer, json)?;
-                answered(answer.error.is_none(), || format!("{url} does not answer"))
+                show(&answer, reader)?;
+                verdict(reader, answer.error.is_none(), || format!("{url} does not answer"))
             }
-            Diagnose::Time => show(&client.time_offset()?, json),
-            Diagnose::Disks => show(&client.disk_health()?, json),
-            Diagnose::Sensors => show(&client.sensors()?, json),
+            Diagnose::Time => show(&client.time_offset()?, reader),
+            Diagnose::Disks => show(&client.disk_health()?, reader),
+            Diagnose::Sensors => show(&client.sensors()?, reader),
         }
     }
 }
 
-/// What was found out is printed in any case; the exit code tells a script.
-fn answered(is_good: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    if is_good { Ok(()) } else { Err(Error::environment(otherwise())) }
+/// What was found out is printed already, and is the whole answer for a program; the exit code tells a script.
+fn verdict(reader: Reader, is_good: bool, otherwise: impl FnOnce() -> String) -> Result<ExitCode> {
+    match reader {
+        _ if is_good => Ok(ExitCode::SUCCESS),
+        Reader::Program => Ok(ExitCode::from(Class::Environment.exit_code())),
+        Reader::Person => Err(Error::environment(otherwise())),
+    }
 }
 
 /// For people: one `key: value` a line, as the answer has them.
-fn show<T: Serialize>(answer: &T, json: bool) -> Result<()> {
-    print(answer, json, |answer| {
+fn show<T: Serialize>(answer: &T, reader: Reader) -> Result<ExitCode> {
+    reader.tell(answer, |answer| {
         if let Ok(value) = serde_json::to_value(answer) {
             print_value("", &value);
         }
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_value(name: &str, value: &serde_json::Value) {
@@ -147,22 +176,22 @@ fn print_value(name: &str, value: &serde_json::Value) {
 }
 
 /// Has a bundle made, and fetches it when somebody said where to.
-pub(super) fn support_bundle(output: Option<&Path>) -> Result<()> {
+pub(super) fn support_bundle(output: Option<&Path>, reader: Reader) -> Result<()> {
     let client = Client::new()?;
     let Some(output) = output else {
-        return operate(&OperationRequest::SupportBundle { stick: false });
+        return operate(reader, &OperationRequest::SupportBundle { stick: false });
     };
     let message = client.run(&OperationRequest::SupportBundle { stick: false }, |_| {})?;
     eprintln!("{message}");
     if output == Path::new("-") {
+        // The answer is the bundle itself, whoever reads it.
         let mut out = std::io::stdout().lock();
         return client.download_logs(|piece| out.write_all(piece).context("cannot write the bundle"));
     }
     let mut file = File::create(output).with_context(|| format!("cannot create {}", output.display()))?;
     client.download_logs(|piece| file.write_all(piece).context("cannot write the bundle"))?;
     file.sync_all().context("cannot write the bundle")?;
-    println!("{}", output.display());
-    Ok(())
+    reader.tell(&serde_json::json!({ "file": output }), |_| println!("{}", output.display()))
 }
 
 pub(super) fn print_black_box(black_box: &BlackBox) {
@@ -181,9 +210,9 @@ pub(super) fn print_black_box(black_box: &BlackBox) {
     }
 }
 
-pub(super) fn audit(json: bool) -> Result<()> {
+pub(super) fn audit(reader: Reader) -> Result<()> {
     let records = Client::new()?.audits()?;
-    print(&records, json, |page| {
+    reader.tell(&records, |page| {
         for record in page.items.iter().rev() {
             let outcome = serde_json::to_string(&record.outcome).unwrap_or_default();
             println!(

@@ -1,8 +1,9 @@
 //! `edge-agent stage`: running stages by hand or by the service manager, and what they did.
 
 use clap::Subcommand;
+use edge_cli::Reader;
+use edge_model::Result;
 use edge_model::stage_log::{StageRecord, StepOutcome};
-use edge_model::{Context, Result};
 
 use super::red;
 use crate::facts::Host;
@@ -12,6 +13,7 @@ use crate::stages::{self, Moment};
 pub(super) enum Stage {
     /// Run a stage with its .before and .after
     Run {
+        /// The stage, like `network`
         name: String,
         /// Print what would be done and change nothing
         #[arg(long)]
@@ -32,7 +34,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    pub(super) fn run(self, json: bool) -> Result<()> {
+    pub(super) fn run(self, reader: Reader) -> Result<()> {
         match self {
             Stage::Run { name, dry_run, wait_online, in_image } => {
                 let mode =
@@ -41,30 +43,24 @@ impl Stage {
                     stages::wait_online(seconds);
                 }
                 let record = stages::run(&name, &Moment { dry_run, ..Moment::of_running_system(mode) });
-                if json {
-                    println!("{}", serde_json::to_string(&record).context("cannot print the record")?);
-                } else {
-                    print(&record);
-                }
-                Ok(())
+                reader.tell(&record, print)
             }
             Stage::Log { all } => {
                 let records = if all { stages::read_kept() } else { stages::read_present() };
-                if json {
-                    println!("{}", serde_json::to_string(&records).context("cannot print the records")?);
-                    return Ok(());
-                }
-                let mut boot = String::new();
-                for record in &records {
-                    if all && record.boot != boot {
-                        boot.clone_from(&record.boot);
-                        println!("boot {boot}");
-                    }
-                    print(record);
-                }
-                Ok(())
+                reader.tell(&records, |records| print_all(records, all))
             }
         }
+    }
+}
+
+fn print_all(records: &[StageRecord], with_boots: bool) {
+    let mut boot = "";
+    for record in records {
+        if with_boots && record.boot != boot {
+            boot = &record.boot;
+            println!("boot {boot}");
+        }
+        print(record);
     }
 }
 

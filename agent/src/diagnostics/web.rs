@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use edge_model::api::diagnostics::{HttpCheck, WebAddress, describe_certificate};
+use edge_model::error::chain;
 use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
 use edge_planner::proxy::{proxy_for, without_user};
@@ -12,7 +13,6 @@ use reqwest::{Client, Proxy, redirect};
 use tokio::runtime::Builder;
 
 use super::milliseconds;
-use crate::stages::fetch::describe;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -26,7 +26,7 @@ pub(crate) fn fetch(address: &WebAddress, network: &SiteNetwork) -> Result<HttpC
         Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")?;
     let asked: Arc<Mutex<Option<String>>> = Arc::default();
     let client = client(network, &asked)
-        .map_err(|error| Error::internal(describe(&error)).context("cannot prepare a web request"))?;
+        .map_err(|error| Error::internal(chain(&error)).context("cannot prepare a web request"))?;
     let began = Instant::now();
     let answer = runtime.block_on(async { client.get(address.as_str()).send().await });
     let through_proxy = asked.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -37,7 +37,7 @@ pub(crate) fn fetch(address: &WebAddress, network: &SiteNetwork) -> Result<HttpC
             let certificate = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
             check.tls = certificate.and_then(describe_certificate);
         }
-        Err(error) => check.error = Some(explain(&describe(&error), check.through_proxy.is_some())),
+        Err(error) => check.error = Some(explain(&chain(&error), check.through_proxy.is_some())),
     }
     Ok(check)
 }

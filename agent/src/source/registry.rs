@@ -4,11 +4,13 @@ use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
+use edge_model::registry::Trouble;
 use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{Descriptor, MEDIA_MANIFEST};
 use futures_util::{Stream, StreamExt};
 use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol};
+use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
@@ -49,10 +51,33 @@ impl Registry {
         Ok(Self { runtime, client, reference: parsed })
     }
 
-    fn unreachable(&self, error: &oci_client::errors::OciDistributionError) -> Error {
-        Error::environment(error.to_string())
-            .context(format!("cannot fetch {}", self.reference))
-            .help("check the network and the reference; running the upgrade again goes on where it stopped")
+    fn failed(&self, error: &OciDistributionError) -> Error {
+        trouble(error).error().context(format!("cannot fetch {}", self.reference))
+    }
+}
+
+fn trouble(error: &OciDistributionError) -> Trouble {
+    match error {
+        OciDistributionError::ServerError { code, message, .. } => Trouble::of_status(*code, message),
+        OciDistributionError::ImageManifestNotFoundError(_) => Trouble::NotFound,
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+            Trouble::Login
+        }
+        OciDistributionError::RequestError(error) => Trouble::silence(error),
+        OciDistributionError::RegistryError { envelope, .. } => of_envelope(envelope),
+        other => Trouble::Answer(edge_model::error::chain(other)),
+    }
+}
+
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes>
+fn of_envelope(envelope: &OciEnvelope) -> Trouble {
+    let has = |codes: &[OciErrorCode]| envelope.errors.iter().any(|error| codes.contains(&error.code));
+    if has(&[OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::BlobUnknown]) {
+        Trouble::NotFound
+    } else if has(&[OciErrorCode::Denied, OciErrorCode::Unauthorized]) {
+        Trouble::Login
+    } else {
+        Trouble::Answer(envelope.to_string())
     }
 }
 
@@ -60,7 +85,7 @@ impl BlobSource for Registry {
     fn manifest(&mut self) -> Result<Vec<u8>> {
         let pull =
             self.client.pull_manifest_raw(&self.reference, &RegistryAuth::Anonymous, &[MEDIA_MANIFEST]);
-        let (bytes, _) = self.runtime.block_on(pull).map_err(|error| self.unreachable(&error))?;
+        let (bytes, _) = self.runtime.block_on(pull).map_err(|error| self.failed(&error))?;
         Ok(bytes.to_vec())
     }
 
@@ -72,7 +97,7 @@ impl BlobSource for Registry {
             ..OciDescriptor::default()
         };
         let pull = self.client.pull_blob_stream_partial(&self.reference, &descriptor, offset, None);
-        let response = self.runtime.block_on(pull).map_err(|error| self.unreachable(&error))?;
+        let response = self.runtime.block_on(pull).map_err(|error| self.failed(&error))?;
         let (stream, skip) = match response {
             BlobResponse::Partial(stream) => (stream, 0),
             // A registry without ranges gives everything; what is not wanted is read and forgotten.

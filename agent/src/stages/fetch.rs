@@ -3,6 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use edge_model::error::chain;
 use edge_model::{Context, Error, Result};
 use tokio::runtime::Builder;
 
@@ -32,7 +33,7 @@ pub(crate) fn get(url: &str, timeout: Duration) -> Result<Vec<u8>> {
 }
 
 fn once(url: &str, timeout: Duration) -> Result<Vec<u8>> {
-    let failed = |error: reqwest::Error| Error::environment(describe(&error));
+    let failed = |error: reqwest::Error| Error::environment(chain(&error));
     let runtime =
         Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")?;
     runtime.block_on(async {
@@ -49,17 +50,6 @@ fn once(url: &str, timeout: Duration) -> Result<Vec<u8>> {
         }
         Ok(bytes)
     })
-}
-
-/// The chain of causes: the outermost alone says only that a request failed.
-pub(crate) fn describe(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }
 
 /// Public SSH keys: as they stand, of a user of GitHub or GitLab, or behind a URL.

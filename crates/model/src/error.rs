@@ -175,6 +175,21 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// An error of a library with its causes, which most do not print themselves.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some repeat their cause in their own words.
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 /// Prints an error for a person, once, on standard error.
 pub fn render(error: &Error) -> String {
     let mut text = format!("error: {}", error.message);

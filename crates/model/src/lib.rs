@@ -17,6 +17,7 @@ pub mod layout;
 pub mod ledger;
 pub mod manifest;
 pub mod paths;
+pub mod registry;
 pub mod secret;
 pub mod stage_log;
 pub mod unattended;

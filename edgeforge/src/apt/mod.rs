@@ -66,7 +66,8 @@ impl Distribution {
         }
     }
 
-    fn suites(self) -> &'static [&'static str] {
+    /// Those whose names are known: an archive that is named may have others.
+    pub(crate) fn suites(self) -> &'static [&'static str] {
         match self {
             Self::Debian => &DEBIAN_SUITES,
             Self::Ubuntu => &UBUNTU_SUITES,

@@ -15,6 +15,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use edge_cli::Reader;
 use edge_model::{Context, Error, Result};
 
 use crate::project::{Project, files_below};
@@ -114,7 +115,7 @@ struct Report<'a> {
 /// # Errors
 /// Those of [`CanvosFolder::read`] and [`plan::plan`]; [`edge_model::Class::Rejected`] when something would be
 /// overwritten. Nothing was changed then.
-pub(crate) fn run(directory: &Path, to: Option<&Path>, dry_run: bool, json: bool) -> Result<()> {
+pub(crate) fn run(directory: &Path, to: Option<&Path>, dry_run: bool, reader: Reader) -> Result<()> {
     if directory.join("forge.yaml").exists() {
         let error =
             Error::rejected(format!("{} is a project already: it has a forge.yaml", directory.display()));
@@ -129,20 +130,16 @@ pub(crate) fn run(directory: &Path, to: Option<&Path>, dry_run: bool, json: bool
         None => write::in_place(&folder, &plan)?,
     }
     plan.changes.sort_by_key(|change| !change.attention);
-    if json {
-        let report = Report {
-            project,
-            written: !dry_run,
-            changes: &plan.changes,
-            warning: &plan.warning,
-            files: &plan.files,
-            forge: &plan.forge_text,
-            unattended: &plan.unattended,
-        };
-        println!("{}", serde_json::to_string(&report).context("cannot print the report")?);
-        return Ok(());
-    }
-    print!("{}", text(&plan));
+    let report = Report {
+        project,
+        written: !dry_run,
+        changes: &plan.changes,
+        warning: &plan.warning,
+        files: &plan.files,
+        forge: &plan.forge_text,
+        unattended: &plan.unattended,
+    };
+    reader.tell(&report, |_| print!("{}", text(&plan)))?;
     let (done, next) =
         if dry_run { ("would be", "import it without --dry-run") } else { ("is", "edgeforge build") };
     eprintln!("{} {done} a project. Next: {next}", project.display());

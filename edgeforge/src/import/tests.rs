@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::folder::CanvosFolder;
 use super::plan::Plan;
 use super::*;
+use edge_cli::Reader;
 
 const ARGUMENTS: &str = "\
 CUSTOM_TAG=demo
@@ -201,7 +202,7 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
     assert!(before.1.iter().any(|(path, _, _)| path == "usr/lib/edge/edge-custom-config.yaml"));
     let other = tempfile::tempdir().unwrap();
     let new = other.path().join("shop");
-    run(folder.path(), Some(&new), false, true).unwrap();
+    run(folder.path(), Some(&new), false, Reader::Program).unwrap();
     assert_eq!(whole(&Project::load(&new).unwrap()), before);
     for path in ["content-a1b2/core-a1b2.zst", "spc.tgz", "k3s-1.31.1", "certs/company.pem"] {
         assert!(new.join(path).is_file(), "{path}");
@@ -211,7 +212,7 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
     {
         assert!(!new.join(path).exists(), "{path}");
     }
-    run(folder.path(), None, false, true).unwrap();
+    run(folder.path(), None, false, Reader::Program).unwrap();
     assert_eq!(whole(&Project::load(folder.path()).unwrap()), before);
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "nothing is left beside the new folder");
 }
@@ -220,12 +221,12 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
 fn nothing_is_overwritten_and_a_refusal_changes_nothing() {
     let folder = Synthetic::new(ARGUMENTS);
     let before = contents(folder.path());
-    run(folder.path(), None, true, true).unwrap();
+    run(folder.path(), None, true, Reader::Program).unwrap();
     assert_eq!(contents(folder.path()), before, "a dry run writes nothing");
 
     folder.put("overlay/files/opt/spectrocloud/ui/customizations.json", "mine");
     let before = contents(folder.path());
-    let error = run(folder.path(), None, false, true).unwrap_err();
+    let error = run(folder.path(), None, false, Reader::Program).unwrap_err();
     assert!(error.to_string().contains("customizations.json is there already"), "{error}");
     assert_eq!(contents(folder.path()), before);
     fs::remove_file(folder.path().join("overlay/files/opt/spectrocloud/ui/customizations.json")).unwrap();
@@ -233,19 +234,22 @@ fn nothing_is_overwritten_and_a_refusal_changes_nothing() {
     let other = tempfile::tempdir().unwrap();
     fs::write(other.path().join("x"), "").unwrap();
     assert!(
-        run(folder.path(), Some(other.path()), false, true).unwrap_err().to_string().contains("not an empty")
+        run(folder.path(), Some(other.path()), false, Reader::Program)
+            .unwrap_err()
+            .to_string()
+            .contains("not an empty")
     );
 
-    run(folder.path(), None, false, true).unwrap();
+    run(folder.path(), None, false, Reader::Program).unwrap();
     let imported = contents(folder.path());
     for to in [None, Some(other.path().join("new"))] {
-        let error = run(folder.path(), to.as_deref(), false, true).unwrap_err();
+        let error = run(folder.path(), to.as_deref(), false, Reader::Program).unwrap_err();
         assert!(error.to_string().contains("a project already"), "{error}");
     }
     assert_eq!(contents(folder.path()), imported);
 
     fs::remove_file(folder.path().join("forge.yaml")).unwrap();
-    run(folder.path(), None, false, true).unwrap();
+    run(folder.path(), None, false, Reader::Program).unwrap();
     assert_eq!(contents(folder.path()), imported, "what an interrupted import left is taken");
 }
 
@@ -313,7 +317,7 @@ fn wrong_folders_are_refused_with_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
     let error = format!("{:?}", buildables(empty.path()).unwrap_err());
     assert!(error.contains("forge.yaml") && error.contains(".arg"), "{error}");
-    let error = format!("{:?}", run(empty.path(), None, false, false).unwrap_err());
+    let error = format!("{:?}", run(empty.path(), None, false, Reader::Person).unwrap_err());
     assert!(error.contains("no CanvOS folder"), "{error}");
 }
 

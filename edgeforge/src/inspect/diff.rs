@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use edge_cli::Reader;
 use edge_model::Result;
 use serde::Serialize;
 
-use super::{Sizes, Subject, identity, kernel, megabytes, print_json, resolve};
+use super::{Sizes, Subject, identity, kernel, megabytes, resolve};
 use crate::packages;
 use crate::tree::{Content, Device, Node, Tree};
 
@@ -66,13 +67,9 @@ pub(crate) struct Difference {
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub(crate) fn run(before: &str, after: &str, plain_http: bool, json: bool) -> Result<()> {
+pub(crate) fn run(before: &str, after: &str, plain_http: bool, reader: Reader) -> Result<()> {
     let difference = difference(&resolve(before, plain_http)?, &resolve(after, plain_http)?)?;
-    if json {
-        return print_json(&difference);
-    }
-    print!("{}", render(&difference));
-    Ok(())
+    reader.tell(&difference, |difference| print!("{}", render(difference)))
 }
 
 fn difference(before: &Subject, after: &Subject) -> Result<Difference> {

@@ -12,8 +12,9 @@ pub(crate) mod units;
 
 pub(crate) mod diff;
 
+use edge_cli::Reader;
 use edge_model::cluster::ImageKubernetes;
-use edge_model::{Context, Result, paths};
+use edge_model::{Result, paths};
 use edge_slot_image::signing::{self, TrustedKey};
 use serde::Serialize;
 
@@ -106,19 +107,9 @@ pub(crate) struct Question {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn run(name: &str, plain_http: bool, question: &Question, json: bool) -> Result<()> {
+pub(crate) fn run(name: &str, plain_http: bool, question: &Question, reader: Reader) -> Result<()> {
     let report = report(&resolve(name, plain_http)?, question.pci)?;
-    if json {
-        return print_json(&report);
-    }
-    print!("{}", text::render(&report, question.top));
-    Ok(())
-}
-
-/// The answer on one line.
-pub(crate) fn print_json(answer: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string(answer).context("cannot print the answer")?);
-    Ok(())
+    reader.tell(&report, |report| print!("{}", text::render(report, question.top)))
 }
 
 fn report(subject: &Subject, pci: Option<PciId>) -> Result<Report> {

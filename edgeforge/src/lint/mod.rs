@@ -4,6 +4,7 @@
 mod checks;
 mod table;
 
+use edge_cli::Reader;
 use edge_model::document::check::nearest;
 use edge_model::document::format;
 use edge_model::forge::{Forge, SizeBudgets};
@@ -12,7 +13,7 @@ use edge_model::manifest::ImageManifest;
 use edge_model::{Error, Result};
 use serde::Serialize;
 
-use crate::inspect::{self, Form, Sizes, Subject, Uki, print_json, project_file};
+use crate::inspect::{self, Form, Sizes, Subject, Uki, project_file};
 use crate::tree::Tree;
 use table::CHECKS;
 
@@ -175,7 +176,7 @@ pub(crate) fn require(findings: &[Finding]) -> Result<()> {
 ///
 /// # Errors
 /// When the image or its project cannot be read.
-pub(crate) fn run(name: &str, plain_http: bool, json: bool) -> Result<bool> {
+pub(crate) fn run(name: &str, plain_http: bool, reader: Reader) -> Result<bool> {
     let forge =
         project_file(name).map(|path| Forge::parse("forge.yaml", &edge_host::files::read_text(&path)?));
     let forge = forge.transpose()?;
@@ -187,12 +188,10 @@ pub(crate) fn run(name: &str, plain_http: bool, json: bool) -> Result<bool> {
     }
     let findings = check_tree(&subject.tree, &Facts::of(&subject, forge.as_ref()));
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    if json {
-        print_json(&findings)?;
-    } else {
+    reader.tell(&findings, |findings| {
         findings.iter().for_each(|finding| println!("{finding}"));
         eprintln!("{} checks, {errors} errors, {} warnings", CHECKS.len(), findings.len() - errors);
-    }
+    })?;
     Ok(errors == 0)
 }
 
@@ -200,27 +199,19 @@ pub(crate) fn run(name: &str, plain_http: bool, json: bool) -> Result<bool> {
 ///
 /// # Errors
 /// When they cannot be written as JSON.
-pub(crate) fn list(json: bool) -> Result<()> {
-    if json {
-        let checks: Vec<_> = CHECKS
+pub(crate) fn list(reader: Reader) -> Result<()> {
+    let checks: Vec<_> = CHECKS
             .iter()
             .map(|check| {
                 serde_json::json!({ "id": check.id, "severity": check.severity, "reason": check.reason, "remedy": check.remedy })
             })
             .collect();
-        return print_json(&checks);
-    }
-    for check in CHECKS {
-        println!(
-            "{:<18} {:<8} {}\n{:<27} help: {}",
-            check.id,
-            check.severity.to_string(),
-            check.reason,
-            "",
-            check.remedy
-        );
-    }
-    Ok(())
+    reader.tell(&checks, |_| {
+        for check in CHECKS {
+            let severity = check.severity.to_string();
+            println!("{:<18} {severity:<8} {}\n{:<27} help: {}", check.id, check.reason, "", check.remedy);
+        }
+    })
 }
 
 #[cfg(test)]

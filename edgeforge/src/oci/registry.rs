@@ -5,8 +5,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use edge_model::error::chain;
 use edge_model::forge::Registry as Settings;
 use edge_model::ids::Digest;
+use edge_model::registry::Trouble;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::sha256;
 use futures_util::{StreamExt, TryStreamExt};
@@ -139,17 +141,6 @@ impl<'a> Endpoint<'a> {
             Error::environment(format!("cannot prepare for talking to a registry: {}", chain(&error)))
         })
     }
-}
-
-/// An error of the network library with its causes, which it does not print itself.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 fn parse(reference: &str) -> Result<Reference> {
@@ -381,7 +372,7 @@ impl Registry {
         match challenge {
             Some(Challenge::Basic) => match &self.login {
                 RegistryAuth::Basic(user, password) => Ok(basic(user, password)),
-                _ => Err(no_login()),
+                _ => Err(Trouble::Login.error()),
             },
             Some(Challenge::Bearer { realm, service }) => self.token(&realm, service.as_deref()).await,
             None => Err(Error::environment("the registry wants a login of a kind that is not known")),
@@ -444,26 +435,14 @@ fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", data_encoding::BASE64.encode(format!("{user}:{password}").as_bytes()))
 }
 
-fn no_login() -> Error {
-    Error::environment("the registry wants a login").help(
-        "log in with docker login or podman login, or set REGISTRY_HOST, REGISTRY_USER and REGISTRY_PASSWORD",
-    )
-}
-
 fn refused(status: StatusCode, text: &[u8]) -> Error {
     let text: String =
         String::from_utf8_lossy(text).chars().filter(|character| !character.is_control()).take(300).collect();
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            no_login().context(format!("it answers {status}"))
-        }
-        StatusCode::NOT_FOUND => Error::invalid("the registry has no such image"),
-        _ => Error::environment(format!("the registry answers {status}: {text}")),
-    }
+    Trouble::of_status(status.as_u16(), &text).error()
 }
 
 pub(super) fn unreachable(error: &reqwest::Error) -> Error {
-    Error::environment(chain(error))
+    Trouble::silence(error).error()
 }
 
 /// A whole answer, if it is short and comes soon.
