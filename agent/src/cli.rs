@@ -13,7 +13,8 @@ use clap::{Parser, Subcommand};
 use edge_cli::Reader;
 use edge_client::Client;
 use edge_model::api::{
-    Health, HostStatus, InstallRequest, NetworkState, OperationRequest, OperationStatus, UpgradeRequest,
+    Health, HostStatus, InstallRequest, NetworkState, NoticeChoice, OperationRequest, OperationStatus,
+    UpgradeRequest,
 };
 use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
@@ -54,6 +55,12 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Show what this host is and how it is
     Status,
+    /// Show what an operator should know
+    Notices {
+        /// They were read: show them no more, until the next restart or until it happens again
+        #[arg(long)]
+        put_away: bool,
+    },
     /// Show what was installed, tried and kept
     History,
     /// Install the medium's image on a disk
@@ -186,6 +193,14 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Early => early::run().map(|never| match never {}),
         Command::Serve => daemon::serve(),
         Command::Status => reader.tell(&Client::new()?.status()?, print_status),
+        Command::Notices { put_away } => {
+            let client = Client::new()?;
+            if put_away {
+                client.put_notices_away(&NoticeChoice::default())?;
+            }
+            let notices = client.status()?.notices.clone();
+            reader.tell(&notices, |notices| notices.iter().for_each(|notice| println!("{notice}")))
+        }
         Command::History => reader.tell(&Client::new()?.ledger()?.history, |history| print_history(history)),
         Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
             let disk = DiskChoice {

@@ -52,6 +52,7 @@ pub enum Request {
     },
     ConfirmNetwork,
     RestoreNetwork,
+    PutNoticesAway,
     SiteSettings,
     ChangeSiteSettings(Box<SiteSettings>),
     CurrentUser,
@@ -164,6 +165,7 @@ impl Request {
             Request::ChangeInterface { .. } => RouteId::ChangeInterface,
             Request::ConfirmNetwork => RouteId::ConfirmNetwork,
             Request::RestoreNetwork => RouteId::RestoreNetwork,
+            Request::PutNoticesAway => RouteId::PutNoticesAway,
             Request::SiteSettings => RouteId::SiteSettings,
             Request::ChangeSiteSettings(_) => RouteId::ChangeSiteSettings,
             Request::CurrentUser => RouteId::CurrentUser,
@@ -183,6 +185,11 @@ impl Request {
             Request::OpenShell => RouteId::OpenShell,
             Request::Destroy(confirmed) => confirmed.get().route(),
         }
+    }
+
+    /// A newer one of its kind takes its place on the screen.
+    pub fn is_a_question_of_the_moment(&self) -> bool {
+        matches!(self, Request::Check(_) | Request::Logs(_))
     }
 
     /// What somebody must be for it.

@@ -203,6 +203,12 @@ impl<F: Copy + PartialEq> Form<F> {
         self.fields.get(self.focus)
     }
 
+    /// What the field is for that somebody stands in.
+    pub fn help(&self) -> Option<String> {
+        let field = self.focused().filter(|field| !field.hint.is_empty())?;
+        Some(format!("{}: {}", field.label, field.hint))
+    }
+
     /// Letters are text now, not commands.
     pub fn takes_letters(&self) -> bool {
         self.focused().is_some_and(|field| matches!(field.input, Input::Text(_) | Input::Secret(_)))

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use edge_model::api::network::InterfaceView;
 use edge_model::user_data::interface::{Addressing, Interface, Vlan};
 
 use crate::form::{Field, Form};
@@ -92,7 +93,10 @@ pub fn read(form: &mut Form<NetworkField>, name: &str, before: &Interface) -> Op
     interface.ip_address = None;
     interface.mask = None;
     interface.nameserver = None;
-    interface.addresses = if kind == Addressing::Static { form.words(Id::Addresses) } else { Vec::new() };
+    interface.addresses = match kind {
+        Addressing::Static => form.words(Id::Addresses).iter().map(|address| with_prefix(address)).collect(),
+        _ => Vec::new(),
+    };
     interface.gateway = form.given(Id::Gateway).filter(|_| kind == Addressing::Static);
     interface.dns = form.words(Id::NameServers);
     interface.search = form.words(Id::Search);
@@ -164,11 +168,37 @@ fn name_servers(given: &Interface) -> Vec<String> {
     given.dns.iter().cloned().chain(more).collect()
 }
 
+/// `192.0.2.17/255.255.255.0` as it is written everywhere else.
+fn with_prefix(address: &str) -> String {
+    match address.split_once('/') {
+        Some((address, mask)) => format!("{address}/{}", prefix(mask)),
+        None => address.to_owned(),
+    }
+}
+
 /// The prefix length of a mask; anything else stays, and the agent says what is wrong with it.
 fn prefix(mask: &str) -> String {
-    match mask.parse::<Ipv4Addr>() {
-        Ok(mask) => u32::from(mask).leading_ones().to_string(),
-        Err(_) => mask.to_owned(),
+    match mask.parse::<Ipv4Addr>().map(u32::from) {
+        Ok(mask) if mask.leading_ones() == mask.count_ones() => mask.leading_ones().to_string(),
+        _ => mask.to_owned(),
+    }
+}
+
+/// Whoever makes an address static mostly wants the one that the host has got.
+pub fn take_lease(form: &mut Form<NetworkField>, now: &InterfaceView) {
+    use NetworkField as Id;
+    if addressing(form) != Addressing::Static || !form.text(Id::Addresses).is_empty() {
+        return;
+    }
+    let is_lease = |address: &&String| {
+        let plain = address.split('/').next().unwrap_or_default();
+        plain.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_link_local())
+    };
+    if let Some(address) = now.addresses.iter().find(is_lease) {
+        form.set_text(Id::Addresses, address.clone());
+        if form.text(Id::Gateway).is_empty() {
+            form.set_text(Id::Gateway, now.gateway.clone().unwrap_or_default());
+        }
     }
 }
 
@@ -208,6 +238,33 @@ mod tests {
         assert_eq!(filled.interface.addresses, ["192.0.2.17/24"]);
         assert_eq!(filled.interface.dns, ["192.0.2.53", "192.0.2.54"]);
         assert_eq!((filled.interface.mtu, filled.interface.kind), (Some(1400), Some(Addressing::Static)));
+    }
+
+    #[test]
+    fn a_mask_is_taken_in_both_notations() {
+        assert_eq!(with_prefix("192.0.2.17/255.255.255.0"), "192.0.2.17/24");
+        assert_eq!(with_prefix("192.0.2.17/24"), "192.0.2.17/24");
+        assert_eq!(with_prefix("192.0.2.17/255.0.255.0"), "192.0.2.17/255.0.255.0");
+    }
+
+    #[test]
+    fn a_static_address_begins_with_the_lease() {
+        let now = InterfaceView {
+            name: "enp1s0".into(),
+            kind: edge_model::api::network::InterfaceKind::Physical,
+            mac: String::new(),
+            carrier: true,
+            addresses: vec!["fe80::1/64".into(), "192.0.2.17/24".into()],
+            gateway: Some("192.0.2.1".into()),
+            configured: None,
+        };
+        let mut form = form(&Interface::default(), "Apply");
+        take_lease(&mut form, &now);
+        assert_eq!(form.text(NetworkField::Addresses), "");
+        form.key(Key::Right);
+        take_lease(&mut form, &now);
+        assert_eq!(form.text(NetworkField::Addresses), "192.0.2.17/24");
+        assert_eq!(form.text(NetworkField::Gateway), "192.0.2.1");
     }
 
     #[test]

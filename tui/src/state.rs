@@ -105,6 +105,15 @@ impl State {
         self.screens.last()
     }
 
+    /// What the field is for that somebody stands in.
+    pub fn help(&self) -> Option<String> {
+        match (self.screens.last(), &self.base) {
+            (Some(opened), _) => opened.screen.behaviour().help(),
+            (None, Base::Installer(wizard)) => wizard.help(),
+            (None, Base::Host(_) | Base::Waiting) => None,
+        }
+    }
+
     /// Whether a letter is text now and no command.
     pub fn takes_letters(&self) -> bool {
         match (&self.dialog, self.screens.last(), &self.base) {

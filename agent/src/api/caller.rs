@@ -85,7 +85,7 @@ impl Caller {
             }
             (Access::AtLeast(_) | Access::Session, _) => {
                 Err(Error::new(Class::Unauthenticated, "this takes a login")
-                    .help("POST /v1/users/default/login, or as root: sudo edge-agent …"))
+                    .help("log in first; on the host itself, as root: sudo edge-agent …"))
             }
         }
     }

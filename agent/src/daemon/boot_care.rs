@@ -201,9 +201,9 @@ fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> Trial {
             Look::StillStarting => format!("its boot did not finish in time{}", unfinished()),
             Look::Healthy => "it could not be committed".into(),
         };
-        console::say(&format!(
-            "edge: the new system is not healthy: {reason}. Returning to the previous one."
-        ));
+        let text = format!("the new system is not healthy: {reason}. Returning to the previous one.");
+        console::say(&format!("edge: {text}"));
+        shared.notice(text);
         attempt(shared, "the verdict was not recorded", record_verdict(&reason));
         let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
         attempt(shared, "the restart was not recorded", black_box::intend(ending));

@@ -45,7 +45,7 @@ fn install(shared: &Arc<Shared>) -> Result<()> {
         console::say(
             "edge: installer ready. Nothing says that this machine is to be installed; nothing was changed.",
         );
-        shared.notice("waiting: neither unattended.yaml nor user data has a section `install`".into());
+        // Somebody is asked at the console, and sees that nothing runs.
         return Ok(());
     }
     let status = shared.start(OperationRequest::Install(request(&settings)), "the medium")?;

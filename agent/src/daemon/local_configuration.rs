@@ -6,7 +6,7 @@ use edge_host::files;
 use edge_model::api::{ConfigurationRequest, NetworkState};
 use edge_model::cmdline::Mode;
 use edge_model::document::problem;
-use edge_model::{Error, Result, paths};
+use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{self, Form, Kind, Source, for_the_host};
 
 use super::Shared;
@@ -18,8 +18,8 @@ use crate::report::Report;
 /// Takes a document in place of the one that was told before, and follows a changed network to the end of its trial.
 ///
 /// # Errors
-/// What is wrong with it, why it cannot be used now, or that the new network did not prove itself. Only in the last
-/// case the document is kept; the network that worked is used all the same.
+/// What is wrong with it, why it cannot be used now, or that the new network did not prove itself: then what was told
+/// before is what is wanted again.
 pub(super) fn take(
     shared: &Shared,
     request: &ConfigurationRequest,
@@ -37,20 +37,52 @@ pub(super) fn take(
     report.step("applying the configuration", 0);
     let path = Path::new(paths::OEM_LOCAL);
     let before = files::read_text_if_there(path)?.unwrap_or_default();
+    // A trial may end in another boot.
+    files::write_durably(Path::new(paths::OEM_LOCAL_BEFORE), before.as_bytes(), 0o600)?;
     files::write_durably(path, text.as_bytes(), 0o600)?;
     shared.reload_settings();
     match network_care::apply_now(shared, report, stop) {
-        Ok(Applied::Used(message)) => Ok(message.into()),
+        Ok(Applied::Adjourned(message)) => Ok(message.into()),
+        Ok(Applied::Used(message)) => {
+            keep()?;
+            Ok(message.into())
+        }
         Ok(Applied::Returned) => Err(Error::rejected(
             "the new network did not prove itself: the last one that did is used",
         )
         .help("nothing answered at the gateway or at edge.site.network.peers; edge-agent config confirm keeps a network that only you can reach")),
         Err(error) => {
-            files::write_durably(path, before.as_bytes(), 0o600)?;
-            shared.reload_settings();
+            take_back(shared)?;
             Err(error)
         }
     }
+}
+
+/// The change has proved itself, or needed no proof.
+///
+/// # Errors
+/// When `/oem` cannot be written.
+pub(super) fn keep() -> Result<()> {
+    match std::fs::remove_file(paths::OEM_LOCAL_BEFORE) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("cannot keep the change")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was told before a change is what is wanted again: forms and documents show what is used.
+///
+/// # Errors
+/// When `/oem` cannot be written.
+pub(super) fn take_back(shared: &Shared) -> Result<()> {
+    match std::fs::rename(paths::OEM_LOCAL_BEFORE, paths::OEM_LOCAL) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        result => result.context("cannot take the change back")?,
+    }
+    files::sync_folder(Path::new(paths::OEM_EDGE))?;
+    shared.reload_settings();
+    Ok(())
 }
 
 fn may_change(shared: &Shared) -> Result<()> {

@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod installer;
 mod local_configuration;
 mod network_care;
+mod notices;
 pub(crate) mod register;
 mod shared;
 mod snapshot;

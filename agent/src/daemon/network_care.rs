@@ -10,8 +10,8 @@ use edge_model::api::NetworkState;
 use edge_model::{Result, paths};
 use edge_planner::network_trial::{Choice, Memory, Reach, prove, reject};
 
-use super::Shared;
 use super::register::{Stop, StopSign};
+use super::{Shared, local_configuration};
 use crate::accounts;
 use crate::configuration::Settings;
 use crate::report::Report;
@@ -34,17 +34,19 @@ pub(super) fn watch(shared: &Arc<Shared>) {
     shared.set_network(state);
     match state {
         NetworkState::Returned => {
-            shared.notice(
-                "the last change of the network did not prove itself: the one before it is used".into(),
-            );
+            taken_back(shared, "it was tried in several boots, and none of them kept it")
         }
         NetworkState::Trial { .. } => {
             if let Some(trial) = memory.trial {
                 judge(shared, &trial.reach, &StopSign::default());
             }
         }
-        NetworkState::Kept if memory.proven.is_none() => wait_for_first(shared),
-        NetworkState::Kept => {}
+        NetworkState::Kept => {
+            attempt_to_keep(shared);
+            if memory.proven.is_none() {
+                wait_for_first(shared);
+            }
+        }
     }
 }
 
@@ -90,6 +92,7 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
             if let Err(error) = network_trial::record_state(NetworkState::Kept) {
                 shared.notice(format!("the network's state was not recorded: {error}"));
             }
+            attempt_to_keep(shared);
             console::say("edge: the new network is kept.");
             return Verdict::Kept;
         }
@@ -112,8 +115,33 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
         }
         Err(error) => shared.notice(format!("the last network could not be brought back: {error}")),
     }
-    shared.notice("the last change of the network did not prove itself: the one before it is used".into());
+    taken_back(shared, &why_not(reach));
     Verdict::Returned
+}
+
+fn attempt_to_keep(shared: &Shared) {
+    if let Err(error) = local_configuration::keep() {
+        shared.notice(error.to_string());
+    }
+}
+
+/// The rejected network is told once, and is not what is wanted any more.
+fn taken_back(shared: &Shared, why: &str) {
+    if let Err(error) = local_configuration::take_back(shared) {
+        shared.notice(error.to_string());
+    }
+    shared.notice(format!(
+        "the last change of the network was taken back: {why}; the network before it is used"
+    ));
+}
+
+fn why_not(reach: &Reach) -> String {
+    let peers = edge_planner::network::peers(&reach.network);
+    if peers.is_empty() {
+        "no gateway answered".into()
+    } else {
+        format!("{} did not answer", peers.join(", "))
+    }
 }
 
 /// What became of changed settings.
@@ -121,6 +149,8 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
 pub(super) enum Applied {
     /// They are used; what a person should read.
     Used(&'static str),
+    /// The trial of their network goes on in the next boot; what a person should read.
+    Adjourned(&'static str),
     /// Their network did not prove itself: the last one that did is used.
     Returned,
 }
@@ -133,13 +163,17 @@ pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSig
     // What was said before does not mean this change.
     shared.take_confirmation();
     shared.take_surrender();
+    // Somebody wants it now: the cable may be plugged in that was missing when it failed before.
+    let mut before = network_trial::memory();
+    if before.rejected.take().is_some() {
+        network_trial::remember(&before)?;
+    }
     let settings = shared.settings();
     let identity = host_state::identity(&settings.data)?;
     host_state::write_identity(&host_state::machine_id()?, &identity)?;
-    let before = network_trial::memory();
     let choice = network_trial::apply(&settings.data)?;
     let changed = match &choice {
-        Choice::Proven(_) => before.trial.is_some() || before.rejected.is_some(),
+        Choice::Proven(_) => before.trial.is_some(),
         Choice::First(_) | Choice::Trial(_) | Choice::Returned(_) => true,
     };
     shared.set_network(network_trial::state_of(&choice));
@@ -155,13 +189,13 @@ pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSig
             report.step(&format!("the new network is on trial for {seconds} seconds"), 0);
             Ok(match judge(shared, &reach, stop) {
                 Verdict::Kept => Applied::Used("the new network works and is kept"),
-                Verdict::Adjourned => Applied::Used("the trial of the new network goes on in the next boot"),
+                Verdict::Adjourned => {
+                    Applied::Adjourned("the trial of the new network goes on in the next boot")
+                }
                 Verdict::Returned => Applied::Returned,
             })
         }
-        Choice::Returned(_) => {
-            Ok(Applied::Used("this network did not prove itself before: the last one that did is used"))
-        }
+        Choice::Returned(_) => Ok(Applied::Returned),
         Choice::First(_) | Choice::Proven(_) => Ok(Applied::Used("the configuration is used")),
     }
 }

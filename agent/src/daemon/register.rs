@@ -205,13 +205,13 @@ fn running_before(entries: &VecDeque<Entry>, kind: OperationKind) -> Result<Opti
             status.started_by,
             running.begun.elapsed().as_secs()
         ))
-        .help("wait for its end, or stop it with DELETE /v1/operations/ID; edge-agent status shows it")),
+        .help("wait for its end, or stop it: edge-agent operation cancel ID; edge-agent status shows it")),
     }
 }
 
 fn no_such(id: u64) -> Error {
     Error::new(edge_model::Class::NotFound, format!("there is no operation {id}"))
-        .help("GET /v1/operations lists the last ones")
+        .help("edge-agent operation list shows the last ones")
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ use edge_model::user_data::edge::Unsigned;
 use edge_model::{Error, Result, paths};
 
 use super::events::EventLog;
+use super::notices::Notices;
 use super::register::{Admission, Register, Stop, StopSign};
 use super::{local_configuration, snapshot, support};
 use crate::api::audit::AuditLog;
 use crate::configuration::{Settings, VOLUMES, site};
 use crate::facts::Host;
-use crate::operations::{self, Afterwards, Outcome};
+use crate::operations::{self, ASKED_FOR_RECOVERY, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
 use crate::{black_box, clock, cluster, facts, network_trial};
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     /// An operator wants the last network back.
     surrendered: AtomicBool,
     health: Mutex<Health>,
-    notices: Mutex<Vec<String>>,
+    notices: Notices,
     /// An operation has asked for a restart.
     restarting: AtomicBool,
 }
@@ -58,7 +59,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(super) fn new(host: Host, settings: Settings, audit: AuditLog) -> Self {
-        let mut notices = host.record.reasons.clone();
+        // Whoever asked for recovery knows why it is here.
+        let reasons = host.record.reasons.iter().filter(|reason| *reason != ASKED_FOR_RECOVERY);
+        let mut notices: Vec<String> = reasons.cloned().collect();
         notices.extend(settings.complaints().iter().map(|problem| format!("configuration: {problem}")));
         notices.extend(stages::read_present().iter().flat_map(complaints));
         if settings.edge().upgrade.unsigned == Unsigned::Allow {
@@ -78,7 +81,7 @@ impl Shared {
             confirmed: AtomicBool::new(false),
             surrendered: AtomicBool::new(false),
             health: Mutex::new(Health::Checking),
-            notices: Mutex::new(notices),
+            notices: Notices::new(notices),
             restarting: AtomicBool::new(false),
         };
         shared.refresh();
@@ -191,16 +194,23 @@ impl Shared {
     /// Something that an operator should know, also in the log.
     pub(crate) fn notice(&self, text: String) {
         eprintln!("notice: {text}");
-        let mut notices = lock(&self.notices);
-        if !notices.contains(&text) {
-            notices.push(text);
-            drop(notices);
+        if self.notices.add(text) {
             self.refresh();
         }
     }
 
     pub(super) fn notices(&self) -> Vec<String> {
-        lock(&self.notices).clone()
+        self.notices.shown()
+    }
+
+    /// Somebody has read a notice, or all of them.
+    ///
+    /// # Errors
+    /// As [`Notices::put_away`].
+    pub(crate) fn put_notices_away(&self, which: Option<&str>) -> Result<()> {
+        self.notices.put_away(which)?;
+        self.refresh();
+        Ok(())
     }
 
     /// What was last seen of the host.
@@ -226,10 +236,8 @@ impl Shared {
             Ok(booted) => booted.state(),
             Err(error) => {
                 let text = format!("the boot loader's state cannot be read: {error}");
-                let mut notices = lock(&self.notices);
-                if !notices.contains(&text) {
+                if self.notices.add(text.clone()) {
                     eprintln!("notice: {text}");
-                    notices.push(text);
                 }
                 BootState::Committed
             }

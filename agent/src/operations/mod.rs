@@ -16,6 +16,9 @@ use crate::facts::Host;
 use crate::report::Report;
 use crate::state_file::StateFile;
 
+/// The reason of a recovery that nothing has gone wrong for.
+pub(crate) const ASKED_FOR_RECOVERY: &str = "an operator asked for recovery";
+
 /// What is to happen to the machine when an operation is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Afterwards {

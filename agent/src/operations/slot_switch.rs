@@ -71,6 +71,6 @@ pub(super) fn reboot(host: &Host, recovery: bool) -> Result<Outcome> {
     }
     let variables = host.variables()?;
     firmware::boot_recovery_next(variables, &host.disk()?)?;
-    variables.set_text(edge_host::efivars::Variable::BootReason, "an operator asked for recovery")?;
+    variables.set_text(edge_host::efivars::Variable::BootReason, super::ASKED_FOR_RECOVERY)?;
     Ok(Outcome::restart("restarting into recovery"))
 }

@@ -4,8 +4,8 @@
 use edge_model::Result;
 use edge_model::api::routes::RouteId;
 use edge_model::api::{
-    ConfigurationRequest, HostStatus, OperationRequest, OperationStatus, access, audit, black_box, cluster,
-    diagnostics, host, installer, network,
+    ConfigurationRequest, HostStatus, NoticeChoice, OperationRequest, OperationStatus, access, audit,
+    black_box, cluster, diagnostics, host, installer, network,
 };
 use edge_model::ledger::Ledger;
 use edge_model::stage_log::StageRecord;
@@ -122,6 +122,10 @@ impl Client {
 
     pub fn log_out(&self) -> Result<()> {
         self.tell(RouteId::Logout, Call::default())
+    }
+
+    pub fn put_notices_away(&self, which: &NoticeChoice) -> Result<()> {
+        self.tell(RouteId::PutNoticesAway, Call::default().body(which)?)
     }
 
     pub fn change_password(&self, change: &access::PasswordChange) -> Result<()> {

@@ -3,12 +3,17 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-/// Says one line on all consoles. A console that cannot be written to is passed over: there is nobody else
-/// to tell.
+/// Holds a folder for each terminal that shows the operator's console: the service manager makes it with the program, and
+/// removes it with it.
+const OWNED: &str = "/run/edge-tui";
+
+/// Says one line on all consoles that show no program: that one tells by itself what has happened. A console that cannot
+/// be written to is passed over: there is nobody else to tell.
 pub fn say(message: &str) {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_else(|_| "console".into());
-    for name in active.split_whitespace() {
+    for name in active.split_whitespace().filter(|name| !is_owned(name, Path::new(OWNED))) {
         let opened = OpenOptions::new()
             .write(true)
             .custom_flags((rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK).bits() as i32)
@@ -16,5 +21,46 @@ pub fn say(message: &str) {
         if let Ok(mut console) = opened {
             let _ = writeln!(console, "\r{message}\r");
         }
+    }
+}
+
+/// `tty0` is the virtual terminal that is seen; the console is on the first one.
+fn is_owned(name: &str, owned: &Path) -> bool {
+    owned.join(if name == "tty0" { "tty1" } else { name }).exists()
+}
+
+/// Does something about which the kernel would say a word on the consoles that means nothing to the person there. It is
+/// in the kernel's log all the same.
+pub fn without_kernel_words<T>(work: impl FnOnce() -> T) -> T {
+    const LEVELS: &str = "/proc/sys/kernel/printk";
+    // Only what ends the system: https://docs.kernel.org/core-api/printk-basics.html
+    const EMERGENCIES: &str = "1";
+    let before = fs::read_to_string(LEVELS).unwrap_or_default();
+    let first = before.split_whitespace().next().map(str::to_owned);
+    let set = |level: &str| {
+        // A kernel that does not let itself be asked says its word.
+        let _ = fs::write(LEVELS, level);
+    };
+    if first.is_some() {
+        set(EMERGENCIES);
+    }
+    let result = work();
+    if let Some(level) = first {
+        set(&level);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_screen_of_a_program_is_left_alone() {
+        let owned = tempfile::tempdir().unwrap();
+        assert!(!is_owned("tty0", owned.path()));
+        std::fs::create_dir(owned.path().join("tty1")).unwrap();
+        assert!(is_owned("tty0", owned.path()) && is_owned("tty1", owned.path()));
+        assert!(!is_owned("ttyS0", owned.path()));
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use edge_model::{Context, Error, Result};
 
+use crate::console;
+
 const DEVICE: &str = "/dev/watchdog0";
 /// Why the machine was started, as far as the watchdog knows: flags of its driver.
 const BOOT_STATUS: &str = "/sys/class/watchdog/watchdog0/bootstatus";
@@ -20,7 +22,7 @@ mod ioctl {
 /// An armed watchdog. Closing it without a word leaves it ticking, which is what is wanted: the service
 /// manager opens it again and goes on.
 #[derive(Debug)]
-pub struct Watchdog(File);
+pub struct Watchdog(Option<File>);
 
 impl Watchdog {
     /// Arms the first watchdog of the machine; `None` when it has none.
@@ -32,7 +34,7 @@ impl Watchdog {
             return Ok(None);
         }
         let file = OpenOptions::new().write(true).open(DEVICE).context("cannot open the watchdog")?;
-        let watchdog = Self(file);
+        let watchdog = Self(Some(file));
         watchdog.set_timeout(timeout)?;
         Ok(Some(watchdog))
     }
@@ -40,9 +42,10 @@ impl Watchdog {
     #[allow(unsafe_code)]
     fn set_timeout(&self, timeout: Duration) -> Result<()> {
         use std::os::fd::AsRawFd;
+        let Some(device) = &self.0 else { return Ok(()) };
         let mut seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
         // SAFETY: WDIOC_SETTIMEOUT reads and writes one integer, which lives until the call returns.
-        unsafe { ioctl::set_timeout(self.0.as_raw_fd(), &mut seconds) }
+        unsafe { ioctl::set_timeout(device.as_raw_fd(), &mut seconds) }
             .map_err(|error| Error::environment(format!("cannot set the watchdog's time: {error}")))?;
         Ok(())
     }
@@ -52,7 +55,18 @@ impl Watchdog {
     /// # Errors
     /// When the device is gone.
     pub fn feed(&mut self) -> Result<()> {
-        self.0.write_all(b"\0").context("cannot reach the watchdog")
+        match &mut self.0 {
+            Some(device) => device.write_all(b"\0").context("cannot reach the watchdog"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Watchdog {
+    /// The kernel would warn on every console that it did not stop.
+    fn drop(&mut self) {
+        let device = self.0.take();
+        console::without_kernel_words(|| drop(device));
     }
 }
 

@@ -41,6 +41,8 @@ pub const OEM_USER_DATA: &str = "/oem/90_custom.yaml";
 pub const OEM_UNATTENDED: &str = "/oem/edge/unattended.yaml";
 /// What was told to the agent on the host.
 pub const OEM_LOCAL: &str = "/oem/edge/local.yaml";
+/// What [`OEM_LOCAL`] was before a change whose network is on trial.
+pub const OEM_LOCAL_BEFORE: &str = "/oem/edge/local-before.yaml";
 /// The cluster definition that the medium brought.
 pub const OEM_CLUSTER: &str = "/oem/edge/cluster.yaml";
 /// Documents of the site, as they were found while the host was not claimed: `KIND/LABEL/NAME`.
@@ -69,6 +71,8 @@ pub const PLUG_IN_CONFIG: &str = "/usr/local/cloud-config";
 pub const HOST_ID: &str = "/run/edge/host-id";
 /// Which network this boot was started with: a JSON [`crate::api::NetworkState`].
 pub const NETWORK_STATE: &str = "/run/edge/network.json";
+/// Notices that somebody has put away in this boot: a JSON list of their texts.
+pub const NOTICES_PUT_AWAY: &str = "/run/edge/notices-put-away.json";
 /// What stages did in this boot, one JSON record a line.
 pub const STAGE_LOG: &str = "/run/edge/stages.jsonl";
 /// The same of earlier boots, one file each.

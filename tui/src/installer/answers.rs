@@ -37,6 +37,8 @@ impl Wizard {
         self.networks.retain(|name, form| form.form.any_touched() || Some(name) == editing.as_ref());
         self.before = before;
         self.answers = Some(answers);
+        let offers = self.offers_management();
+        self.summary.show(SummaryField::Management, offers);
     }
 
     /// Everything that was answered, with the secrets that were typed. Without `operator` when nobody touched it: the

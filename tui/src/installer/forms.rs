@@ -139,6 +139,7 @@ pub(super) fn summary(answers: &Unattended) -> Form<SummaryField> {
         Field::button(Id::Install, words::INSTALL),
         Field::button(Id::Export, words::EXPORT).hint(words::EXPORT_HINT),
     ]);
+    form.show(Id::Management, false);
     form.focus(Id::Install);
     form
 }

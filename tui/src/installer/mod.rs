@@ -11,6 +11,7 @@ use edge_model::api::installer::{Answers, InstallDisk};
 use edge_model::api::network::InterfaceView;
 use edge_model::api::{OperationKind, OperationState, OperationStatus};
 use edge_model::unattended::Unattended;
+use edge_model::user_data::edge::ManagementMode;
 use edge_model::user_data::interface::Interface;
 use edge_model::{Class, Error};
 
@@ -170,6 +171,24 @@ impl Wizard {
         use edge_model::api::network::InterfaceKind;
         let interfaces = self.interfaces.iter().flatten();
         interfaces.filter(|interface| interface.kind == InterfaceKind::Physical).collect()
+    }
+
+    /// Nothing acts on a management plane yet: only a medium that names one asks about it.
+    pub fn offers_management(&self) -> bool {
+        let management = &self.before.management;
+        management.mode == Some(ManagementMode::Central) || management.endpoint.is_some()
+    }
+
+    /// The hint of the field that somebody stands in.
+    pub fn help(&self) -> Option<String> {
+        match self.step {
+            Step::Interface => self.interface_form()?.form.help(),
+            Step::Identity => self.identity.help(),
+            Step::Account => self.account.help(),
+            Step::Management => self.management.help(),
+            Step::Summary => self.summary.help(),
+            Step::Welcome | Step::Disks | Step::Network | Step::Installation => None,
+        }
     }
 
     /// Follows an installation, also one that nobody has started here.

@@ -105,7 +105,8 @@ impl Wizard {
             Step::Identity => Step::Network,
             Step::Account => Step::Identity,
             Step::Management => Step::Account,
-            Step::Summary => Step::Management,
+            Step::Summary if self.offers_management() => Step::Management,
+            Step::Summary => Step::Account,
             Step::Installation => Step::Installation,
         });
         Vec::new()
@@ -200,7 +201,14 @@ impl Wizard {
             return Vec::new();
         };
         match edited.form.key(key) {
-            Pressed::Changed(NetworkField::Addressing) => network_form::fit(&mut edited.form),
+            Pressed::Changed(NetworkField::Addressing) => {
+                network_form::fit(&mut edited.form);
+                let plug =
+                    self.interfaces.iter().flatten().find(|view| Some(&view.name) == self.editing.as_ref());
+                if let Some(plug) = plug {
+                    network_form::take_lease(&mut edited.form, plug);
+                }
+            }
             Pressed::Pushed(_) => {
                 let is_read = network_form::read(&mut edited.form, &edited.name, &edited.before).is_some();
                 if is_read && self.step_is_right(Step::Interface) {
@@ -237,6 +245,9 @@ impl Wizard {
             self.account.complain(Id::Name, words::ACCOUNT_NAME_MISSING);
         }
         if !self.account.has_errors() && self.step_is_right(Step::Account) {
+            if !self.offers_management() {
+                return self.summarize();
+            }
             self.go(Step::Management);
         }
         Vec::new()

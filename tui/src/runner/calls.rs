@@ -10,7 +10,7 @@ use std::time::Duration;
 use edge_client::Client;
 use edge_model::api::access::{LoginRequest, PasswordChange, UserChange};
 use edge_model::api::installer::{AnswersRequest, ExportRequest};
-use edge_model::api::{EventKind, OperationRequest};
+use edge_model::api::{EventKind, NoticeChoice, OperationRequest};
 use edge_model::secret::Secret;
 use edge_model::{Class, Context, Result};
 
@@ -176,6 +176,10 @@ fn answer(client: &Client, request: &Request) -> Result<Answer> {
         }
         Request::ConfirmNetwork => Answer::Message(client.confirm_network()?),
         Request::RestoreNetwork => Answer::Message(client.restore_network()?),
+        Request::PutNoticesAway => {
+            client.put_notices_away(&NoticeChoice::default())?;
+            Answer::Done
+        }
         Request::SiteSettings => Answer::SiteSettings(client.site_settings()?),
         Request::ChangeSiteSettings(settings) => Answer::Operation(client.change_site_settings(settings)?),
         Request::CurrentUser => Answer::User(client.current_user()?),

@@ -22,8 +22,6 @@ use crate::view::render;
 use calls::Calls;
 
 /// The name that the kernel has for this host.
-/// The agent speaks on the console within this time.
-const AFTER_NEWS: Duration = Duration::from_millis(1500);
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Process number of the service manager. A shell that it started has another one.
@@ -48,8 +46,6 @@ struct Session {
     began: Instant,
     /// Something else may stand on the screen.
     repaint: bool,
-    /// When the agent has news it says some of them on the console too, across the screen: it is drawn again then.
-    repaint_at: Option<Instant>,
     leave: bool,
 }
 
@@ -71,7 +67,6 @@ pub fn run(options: &Options, look: Look) -> Result<()> {
         shown: None,
         began: Instant::now(),
         repaint: true,
-        repaint_at: None,
         leave: false,
     };
     session.take(Event::Started(started()))?;
@@ -118,10 +113,6 @@ impl Session {
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             self.tell_time()?;
-            if self.repaint_at.is_some_and(|at| Instant::now() >= at) {
-                self.repaint_at = None;
-                self.repaint = true;
-            }
             match incoming {
                 Ok(incoming) => self.receive(incoming)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -138,16 +129,10 @@ impl Session {
 
     /// How long nothing has to be done by itself.
     fn wait(&self) -> Option<Duration> {
-        let wake = self.state.next_wake().map(Duration::from_secs);
-        let repaint = self.repaint_at.map(|at| at.saturating_duration_since(Instant::now()));
-        [wake, repaint].into_iter().flatten().min()
+        self.state.next_wake().map(Duration::from_secs)
     }
 
     fn receive(&mut self, incoming: Incoming) -> Result<()> {
-        if matches!(incoming, Incoming::Event(Event::News(_) | Event::Status(_))) && self.repaint_at.is_none()
-        {
-            self.repaint_at = Some(Instant::now() + AFTER_NEWS);
-        }
         match incoming {
             Incoming::Event(event) => self.take(event),
             Incoming::TerminalGone(error) => Err(error.context("the terminal is gone")),

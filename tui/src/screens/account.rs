@@ -150,6 +150,10 @@ impl Behaviour for Account {
         }
     }
 
+    fn help(&self) -> Option<String> {
+        self.shown.as_ref().and_then(|shown| shown.form.help())
+    }
+
     fn takes_letters(&self) -> bool {
         self.shown.as_ref().is_some_and(|shown| shown.form.takes_letters())
     }

@@ -22,6 +22,8 @@ pub enum DiagnosisField {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnosis {
     pub form: Form<DiagnosisField>,
+    /// What was asked last; its answer stands below it.
+    pub asked: Option<String>,
     pub result: Vec<String>,
     pub scroll: Scroll,
     pub trouble: Option<Error>,
@@ -52,6 +54,7 @@ impl Diagnosis {
                 Field::text(Id::Target, words::TARGET, "").hint(words::TARGET_HINTS[0]),
                 Field::button(Id::Run, words::RUN),
             ]),
+            asked: None,
             result: Vec::new(),
             scroll: Scroll::default(),
             trouble: None,
@@ -60,7 +63,7 @@ impl Diagnosis {
 
     /// The result as it is shown.
     pub fn rows(&self, width: usize) -> Vec<String> {
-        folded(self.result.iter().map(String::as_str), width)
+        folded(self.asked.iter().chain(&self.result).map(String::as_str), width)
     }
 
     fn fit(&mut self) {
@@ -75,14 +78,18 @@ impl Diagnosis {
     fn run(&mut self) -> Vec<Wish> {
         self.form.forgive();
         self.trouble = None;
+        self.asked = None;
         self.result.clear();
         self.scroll.to_start();
-        let (make, needs_target) = CHECKS[self.form.chosen(DiagnosisField::What).min(CHECKS.len() - 1)];
+        let what = self.form.chosen(DiagnosisField::What).min(CHECKS.len() - 1);
+        let (make, needs_target) = CHECKS[what];
         let target = self.form.text(DiagnosisField::Target).to_owned();
         if needs_target && target.is_empty() {
             self.form.complain(DiagnosisField::Target, words::TARGET_MISSING);
             return Vec::new();
         }
+        let of = if needs_target { target.as_str() } else { "" };
+        self.asked = Some(words::asked_for(words::CHECKS[what], of));
         vec![Wish::Ask(Request::Check(make(target)))]
     }
 }
@@ -135,6 +142,10 @@ impl Behaviour for Diagnosis {
         } else {
             self.trouble = Some(error);
         }
+    }
+
+    fn help(&self) -> Option<String> {
+        self.form.help()
     }
 
     fn takes_letters(&self) -> bool {

@@ -34,6 +34,10 @@ pub fn entries(known: &Known) -> Vec<Entry> {
         Some(Mode::Main | Mode::Live) => of_host(known),
         None => Vec::new(),
     };
+    let has_notices = known.status.as_ref().is_some_and(|status| !status.notices.is_empty());
+    if has_notices && known.mode() == Some(Mode::Main) {
+        entries.push(entry(words::NOTICES_READ, Wish::Ask(Request::PutNoticesAway)));
+    }
     if known.status.is_some() && known.mode() != Some(Mode::Live) {
         entries.push(match known.session {
             Some(_) => entry(words::LOG_OUT, Wish::LogOut),

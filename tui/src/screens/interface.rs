@@ -72,7 +72,10 @@ impl InterfaceEditor {
 impl Behaviour for InterfaceEditor {
     fn key(&mut self, key: Key, known: &Known) -> Vec<Wish> {
         match self.form.key(key) {
-            Pressed::Changed(NetworkField::Addressing) => network_form::fit(&mut self.form),
+            Pressed::Changed(NetworkField::Addressing) => {
+                network_form::fit(&mut self.form);
+                network_form::take_lease(&mut self.form, &self.view);
+            }
             Pressed::Pushed(NetworkField::Apply) if known.can(Possibility::Configure) => return self.apply(),
             Pressed::Pushed(NetworkField::Apply) => {
                 self.trouble = Some(Error::rejected(words::NOT_NOW));
@@ -99,6 +102,10 @@ impl Behaviour for InterfaceEditor {
         } else {
             self.blame(findings);
         }
+    }
+
+    fn help(&self) -> Option<String> {
+        self.form.help()
     }
 
     fn takes_letters(&self) -> bool {

@@ -102,6 +102,10 @@ impl Behaviour for Logs {
         self.trouble = Some(error);
     }
 
+    fn help(&self) -> Option<String> {
+        self.form.help()
+    }
+
     fn takes_letters(&self) -> bool {
         self.form.takes_letters()
     }

@@ -88,6 +88,10 @@ pub trait Behaviour {
     fn answer(&mut self, answer: Answer, known: &Known) -> Vec<Wish>;
     /// Something that this screen asked was refused.
     fn trouble(&mut self, error: Error);
+    /// The hint of the field that somebody stands in.
+    fn help(&self) -> Option<String> {
+        None
+    }
     /// Letters are text now, not commands.
     fn takes_letters(&self) -> bool {
         false

@@ -8,7 +8,7 @@ use crate::action::{Answer, Request};
 use crate::event::Key;
 use crate::known::Known;
 use crate::scroll::{Cursor, Moved};
-use crate::strings::progress as words;
+use crate::strings::{network, progress as words};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
@@ -21,6 +21,10 @@ pub struct Progress {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
+    /// The network on trial works.
+    Keep,
+    /// It does not.
+    Return,
     Back,
     Stop,
 }
@@ -31,6 +35,8 @@ impl Choice {
             Choice::Back if is_running => words::LEAVE,
             Choice::Back => words::BACK,
             Choice::Stop => words::STOP,
+            Choice::Keep => network::KEEP,
+            Choice::Return => network::GO_BACK,
         }
     }
 }
@@ -49,7 +55,17 @@ impl Progress {
         is_same
     }
 
-    pub fn choices(&self) -> Vec<Choice> {
+    /// Whether this work waits for a network to prove itself.
+    pub fn is_network_trial(&self, known: &Known) -> bool {
+        self.operation.is_running()
+            && self.operation.operation == OperationKind::Configure
+            && known.network_seconds_left().is_some()
+    }
+
+    pub fn choices(&self, known: &Known) -> Vec<Choice> {
+        if self.is_network_trial(known) {
+            return vec![Choice::Keep, Choice::Return, Choice::Back];
+        }
         // A restart that has begun is not taken back.
         let can_stop = self.operation.is_running()
             && !self.is_cancelled
@@ -63,8 +79,8 @@ impl Behaviour for Progress {
         vec![Request::Operation(self.operation.id)]
     }
 
-    fn key(&mut self, key: Key, _: &Known) -> Vec<Wish> {
-        let choices = self.choices();
+    fn key(&mut self, key: Key, known: &Known) -> Vec<Wish> {
+        let choices = self.choices(known);
         let Moved::Chosen(at) = self.cursor.key(key, choices.len()) else { return Vec::new() };
         match choices.get(at) {
             Some(Choice::Stop) => {
@@ -73,6 +89,8 @@ impl Behaviour for Progress {
                 vec![Wish::Ask(Request::Cancel(self.operation.id))]
             }
             Some(Choice::Back) => vec![Wish::Close],
+            Some(Choice::Keep) => vec![Wish::Ask(Request::ConfirmNetwork)],
+            Some(Choice::Return) => vec![Wish::Ask(Request::RestoreNetwork)],
             None => Vec::new(),
         }
     }

@@ -187,6 +187,10 @@ impl Behaviour for Site {
         }
     }
 
+    fn help(&self) -> Option<String> {
+        self.form.help()
+    }
+
     fn takes_letters(&self) -> bool {
         self.form.takes_letters()
     }

@@ -140,6 +140,10 @@ impl Behaviour for System {
         self.trouble = Some(error);
     }
 
+    fn help(&self) -> Option<String> {
+        self.form.help()
+    }
+
     fn takes_letters(&self) -> bool {
         self.form.takes_letters()
     }

@@ -18,7 +18,7 @@ pub fn image(name: &str, version: &str) -> String {
     format!("On this medium: {name} {version}")
 }
 
-pub const DISKS_TITLE: &str = "1 of 5: Disk";
+pub const DISKS_TITLE: &str = "1 of 4: Disk";
 pub const DISKS_INTRO: &str = "Choose the disk to install on.";
 pub const NO_DISKS: &str = "No disk was found. Check the cables; F5 looks again.";
 pub const NO_DISK_CHOSEN: &str = "No disk was chosen.";
@@ -34,17 +34,23 @@ pub fn content(content: DiskContent) -> &'static str {
         DiskContent::Data => "DATA",
     }
 }
+pub fn disk(model: &str, serial: &str) -> String {
+    let model = if model.is_empty() { "unknown model" } else { model };
+    let serial =
+        if serial.is_empty() { "no serial number".to_owned() } else { format!("serial number {serial}") };
+    format!("{model}, {serial}")
+}
 pub const ROTATING: &str = "hard disk";
 pub const FLASH: &str = "flash";
 
-pub const NETWORK_TITLE: &str = "2 of 5: Network";
+pub const NETWORK_TITLE: &str = "2 of 4: Network";
 pub const NETWORK_INTRO: &str =
     "Choose an interface to change it. Without a change it asks for an address (DHCP).";
 pub const NETWORK_CONTINUE: &str = "Continue";
 pub const ACCEPT: &str = "Accept";
 pub const NOT_CHANGED: &str = "automatic (DHCP)";
 
-pub const IDENTITY_TITLE: &str = "3 of 5: Names and time";
+pub const IDENTITY_TITLE: &str = "3 of 4: Names and time";
 pub const HOST_NAME: &str = "Host name";
 pub const HOST_NAME_HINT: &str = "Letters, digits and hyphens; empty: by the machine";
 pub const DEVICE_ID: &str = "Host ID";
@@ -60,7 +66,7 @@ pub const NO_PROXY: &str = "Without proxy";
 pub const NO_PROXY_HINT: &str = "Hosts, domains and networks, with commas";
 pub const CONTINUE: &str = "Continue";
 
-pub const ACCOUNT_TITLE: &str = "4 of 5: Account";
+pub const ACCOUNT_TITLE: &str = "4 of 4: Account";
 pub const ACCOUNT_INTRO: &str = "Who looks after this host. Without a password or key nobody can log in.";
 pub const ACCOUNT_NAME: &str = "Name";
 pub const ACCOUNT_NAME_HINT: &str = "Small letters, like site";
@@ -73,7 +79,7 @@ pub const DIFFERENT: &str = "The two passwords differ.";
 pub const SSH_KEY: &str = "SSH key";
 pub const SSH_KEY_HINT: &str = "The public key: ssh-ed25519 AAAA... somebody";
 
-pub const MANAGEMENT_TITLE: &str = "5 of 5: Management";
+pub const MANAGEMENT_TITLE: &str = "Management plane";
 pub const MANAGEMENT: &str = "Management";
 pub const MANAGEMENTS: [&str; 2] = ["standalone", "by a management plane"];
 pub const MANAGEMENT_HINT: &str = "SPACE or arrows change it.";

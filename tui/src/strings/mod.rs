@@ -80,6 +80,7 @@ pub mod home {
     pub const CODES: &str = "Host ID, addresses";
     pub const POWER: &str = "Power";
     pub const SHELL: &str = "Shell";
+    pub const NOTICES_READ: &str = "Put notices away";
     pub const LOG_IN: &str = "Log in";
     pub const LOG_OUT: &str = "Log out";
     pub const START_MAIN: &str = "Start the system";
@@ -110,6 +111,7 @@ pub mod status {
     pub const NO_CLUSTER: &str = "none";
     pub const PODS: &str = "Pods";
     pub const NO_ADDRESS: &str = "none: check the network cable";
+    pub const NO_ADDRESS_YET: &str = "not yet: the network is coming up";
     pub const STANDALONE: &str = "standalone";
     pub const EMPTY: &str = "empty";
     pub const CHECKING: &str = "being checked";
@@ -121,13 +123,16 @@ pub mod status {
     pub const UNSIGNED: &str = "not signed";
     pub const TIME_SET: &str = "set by a time server";
     pub const TIME_NOT_SET: &str = "not yet set by a time server";
-    pub const RETURNED: &str = "the last change did not work and was taken back";
     pub const RECOVERY_TITLE: &str = "Why this host is in recovery";
     pub const RECOVERY_INTRO: &str =
         "The normal system did not come up, so the built-in rescue system was started. Nothing was erased.";
     pub const RECOVERY_START: &str = "First try \"Start the system\".";
+    pub const RECOVERY_LEAVE: &str = "\"Start the system\" goes back to it.";
     pub const RECOVERY_AGAIN: &str = "If recovery comes back, make a support bundle and call support.";
-    pub const RECOVERY_NO_REASON: &str = "Somebody has asked for it.";
+    /// Where nobody can log in at the console, nobody can make one there.
+    pub const RECOVERY_CALL: &str = "If recovery comes back, call support and read these lines out.";
+    pub const RECOVERY_NO_REASON: &str =
+        "Somebody has asked for it. Nothing is wrong with the normal system.";
     pub fn not_healthy(reasons: &str) -> String {
         format!("not healthy: {reasons}")
     }
@@ -148,7 +153,15 @@ pub mod status {
     }
     pub fn load(load: f64, processors: u32) -> String {
         let percent = if processors == 0 { 0.0 } else { 100.0 * load / f64::from(processors) };
-        format!("{percent:.0} %, {processors} processors")
+        let word = match percent {
+            ..30.0 => "low",
+            ..80.0 => "normal",
+            ..150.0 => "high",
+            _ => "TOO HIGH",
+        };
+        let processors =
+            if processors == 1 { "1 processor".to_owned() } else { format!("{processors} processors") };
+        format!("{word} ({percent:.0} % of {processors})")
     }
     pub fn temperature(degrees: f64) -> String {
         format!(", {degrees:.0} C")
@@ -299,7 +312,7 @@ pub mod network {
     pub const ADDRESSINGS: [&str; 3] = ["automatic (DHCP)", "static", "none"];
     pub const ADDRESSING_HINT: &str = "SPACE or arrows change it. None: only carries VLANs.";
     pub const ADDRESS: &str = "Address";
-    pub const ADDRESS_HINT: &str = "With the length of the network: 192.0.2.17/24";
+    pub const ADDRESS_HINT: &str = "With the network's mask: 192.0.2.17/24 or 192.0.2.17/255.255.255.0";
     pub const ADDRESS_MISSING: &str = "An address is needed, like 192.0.2.17/24.";
     pub const GATEWAY: &str = "Gateway";
     pub const GATEWAY_HINT: &str = "The router, like 192.0.2.1";
@@ -324,7 +337,7 @@ pub mod network {
     }
     pub fn now(addresses: &str, gateway: Option<&str>, mac: &str) -> String {
         let gateway = gateway.map_or_else(String::new, |gateway| format!(", gateway {gateway}"));
-        let mac = if mac.is_empty() { String::new() } else { format!(", plug {mac}") };
+        let mac = if mac.is_empty() { String::new() } else { format!(", MAC {mac}") };
         format!("Now: {addresses}{gateway}{mac}")
     }
     pub const NO_ADDRESS: &str = "no address";
@@ -425,6 +438,9 @@ pub mod diagnosis {
         "temperatures, fans, voltages",
     ];
     pub const WHAT_HINT: &str = "SPACE or arrows change it.";
+    pub fn asked_for(what: &str, of: &str) -> String {
+        if of.is_empty() { format!("Asked: {what}") } else { format!("Asked: {what} - {of}") }
+    }
     pub const TARGET: &str = "Of";
     pub const TARGET_HINTS: [&str; 5] = [
         "Like gateway.example or 10.0.0.1",

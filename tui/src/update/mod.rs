@@ -268,6 +268,11 @@ fn ask(state: &mut State, by: Asker, request: Request, actions: &mut Vec<Action>
     if state.asked.values().any(|other| *other == asked) {
         return;
     }
+    // Somebody who asks something else does not wait for the older answer any more.
+    if asked.request.is_a_question_of_the_moment() {
+        let kind = std::mem::discriminant(&asked.request);
+        state.asked.retain(|_, other| other.by != by || std::mem::discriminant(&other.request) != kind);
+    }
     let ticket = Ticket(number(state));
     actions.push(Action::Ask { ticket, request: asked.request.clone() });
     state.asked.insert(ticket, asked);

@@ -17,6 +17,8 @@ use crate::units::{duration, size};
 
 const MENU: u16 = 25;
 const LABEL: usize = 13;
+/// Seconds after a start in which a network without an address is one that is not there yet.
+const NETWORK_COMES_WITHIN: u64 = 120;
 
 pub(super) fn draw(home: &Home, status: &HostStatus, known: &Known, canvas: &mut Canvas<'_>) {
     let area = canvas.area;
@@ -30,7 +32,7 @@ pub(super) fn draw(home: &Home, status: &HostStatus, known: &Known, canvas: &mut
     let inner = widgets::frame(right, canvas.buffer, words::TITLE);
     // What is wrong comes first: the end of a long list is not seen.
     let is_recovery = status.mode == Mode::Recovery;
-    let lines = if is_recovery { reasons(status, inner.width) } else { notices(status, inner.width) };
+    let lines = if is_recovery { reasons(status, known, inner.width) } else { notices(status, inner.width) };
     let mut rows = Rows { lines, width: usize::from(inner.width) };
     identity(status, known, &mut rows);
     if !is_recovery {
@@ -66,18 +68,17 @@ fn identity(status: &HostStatus, known: &Known, rows: &mut Rows) {
     }
     rows.push(words::SYSTEM, format!("{} {}", status.image.name, status.image.version));
     if status.addresses.is_empty() {
-        rows.push(words::ADDRESS, words::NO_ADDRESS.fg(Color::Yellow));
+        let up = known.metrics.as_ref().map_or(0, |metrics| metrics.up_time_seconds);
+        let text = if up < NETWORK_COMES_WITHIN { words::NO_ADDRESS_YET } else { words::NO_ADDRESS };
+        rows.push(words::ADDRESS, text.fg(Color::Yellow));
     }
     for (index, address) in status.addresses.iter().take(3).enumerate() {
         let label = if index == 0 { words::ADDRESS } else { "" };
         rows.push(label, format!("{}  {}", address.address, address.interface));
     }
-    match (status.network, known.network_seconds_left()) {
-        (NetworkState::Trial { .. }, Some(left)) => {
-            rows.push(words::NETWORK, words::network_trial(&duration(left)).fg(Color::Yellow));
-        }
-        (NetworkState::Returned, _) => rows.push(words::NETWORK, words::RETURNED.fg(Color::Red)),
-        _ => {}
+    // What was taken back is a notice, which can be put away.
+    if let (NetworkState::Trial { .. }, Some(left)) = (status.network, known.network_seconds_left()) {
+        rows.push(words::NETWORK, words::network_trial(&duration(left)).fg(Color::Yellow));
     }
 }
 
@@ -165,16 +166,19 @@ pub(super) fn notices(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
 }
 
 /// In recovery, the notices say why.
-fn reasons(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
+fn reasons(status: &HostStatus, known: &Known, width: u16) -> Vec<Line<'static>> {
     let mut lines = vec![Line::from(words::RECOVERY_TITLE.bold())];
     let can_start = status.possible.contains(&Possibility::Reboot);
     let start = if can_start { words::RECOVERY_START } else { "" };
     if status.notices.is_empty() {
-        lines.extend(widgets::text(&format!("{} {start}", words::RECOVERY_NO_REASON), width));
+        let leave = if can_start { words::RECOVERY_LEAVE } else { "" };
+        lines.extend(widgets::text(&format!("{} {leave}", words::RECOVERY_NO_REASON), width));
     } else {
         lines.extend(notices(status, width));
         lines.push(Line::default());
-        let advice = format!("{} {start} {}", words::RECOVERY_INTRO, words::RECOVERY_AGAIN);
+        let again =
+            if known.rules().somebody_can_log_in { words::RECOVERY_AGAIN } else { words::RECOVERY_CALL };
+        let advice = format!("{} {start} {again}", words::RECOVERY_INTRO);
         lines.extend(widgets::text(&advice, width));
     }
     lines.push(Line::default());

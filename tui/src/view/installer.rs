@@ -81,6 +81,9 @@ fn draw_disks(wizard: &Wizard, canvas: &mut Canvas<'_>) {
             let at = wizard.disk_cursor.at(items.len());
             let rest = widgets::list(rest, canvas.buffer, &items, at);
             let mut lines = vec![Line::default()];
+            if let Some(disk) = disks.get(at) {
+                lines.extend(widgets::text(&words::disk(&disk.model, &disk.serial), inner.width));
+            }
             if let Some((path, why)) =
                 disks.get(at).and_then(|disk| disk.unsuitable.as_ref().map(|why| (&disk.path, why)))
             {

@@ -120,14 +120,19 @@ fn draw_screen(state: &State, screen: &Screen, canvas: &mut Canvas<'_>) {
         Screen::Codes(screen) => codes::draw(screen, known, canvas),
         Screen::Power(screen) => system::draw_power(screen, known, canvas),
         Screen::Export(screen) => sticks::draw_export(screen, canvas),
-        Screen::Progress(screen) => progress::draw(screen, canvas),
+        Screen::Progress(screen) => progress::draw(screen, known, canvas),
     }
 }
 
 fn draw_dialog(state: &State, dialog: &Dialog, canvas: &mut Canvas<'_>) {
     match dialog {
         Dialog::Help => {
-            let lines: Vec<Line<'_>> = strings::help::LINES.iter().copied().map(Line::from).collect();
+            let mut lines: Vec<Line<'_>> = Vec::new();
+            if let Some(help) = state.help() {
+                lines.extend(widgets::text(&help, canvas.area.width - 14));
+                lines.push(Line::default());
+            }
+            lines.extend(strings::help::LINES.iter().copied().map(Line::from));
             message(strings::help::TITLE, lines, canvas);
         }
         Dialog::Message(said) => {

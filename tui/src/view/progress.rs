@@ -6,16 +6,25 @@ use ratatui::style::{Color, Stylize};
 use ratatui::text::Line;
 
 use super::{Canvas, widgets};
+use crate::known::Known;
 use crate::screens::progress::Progress;
-use crate::strings::progress as words;
+use crate::strings::{network, progress as words};
 use crate::units::{duration, size};
 
-pub(super) fn draw(screen: &Progress, canvas: &mut Canvas<'_>) {
+pub(super) fn draw(screen: &Progress, known: &Known, canvas: &mut Canvas<'_>) {
     let title = words::title(screen.operation.operation);
     let inner = widgets::frame(canvas.area, canvas.buffer, title);
     let rest = draw_operation(screen, inner, canvas);
     let is_running = screen.operation.is_running();
-    let choices = screen.choices();
+    let choices = screen.choices(known);
+    let rest = match known.network_seconds_left().filter(|_| screen.is_network_trial(known)) {
+        Some(left) => {
+            let mut lines = widgets::text(&network::on_trial(&duration(left)), rest.width);
+            lines.push(Line::default());
+            widgets::lines(rest, canvas.buffer, &lines)
+        }
+        None => rest,
+    };
     let items: Vec<Line<'_>> = choices.iter().map(|choice| Line::from(choice.label(is_running))).collect();
     widgets::list(rest, canvas.buffer, &items, screen.cursor.at(items.len()));
 }

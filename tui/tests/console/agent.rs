@@ -93,6 +93,7 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
         Request::LogOut | Request::ChangePassword { .. } => Answer::Done,
         Request::Metrics => metrics(),
         Request::Interfaces => interfaces(),
+        Request::PutNoticesAway => Answer::Done,
         Request::ConfirmNetwork => message("The network is kept."),
         Request::RestoreNetwork => message("The last network that worked is used again."),
         Request::SiteSettings => site_settings(),

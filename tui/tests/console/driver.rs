@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use edge_model::Error;
+use edge_model::api::installer::Answers;
 use edge_model::api::{EventKind, HostStatus, OperationStatus};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Action, Answer, Request, Ticket};
@@ -26,6 +27,8 @@ pub(crate) struct Console {
     /// What the agent says instead of the usual, in order, to requests that change something.
     scripted: VecDeque<Result<Answer, Trouble>>,
     unanswered: Vec<(Ticket, Request)>,
+    /// What the medium says, instead of the usual.
+    pub(crate) medium: Option<Answers>,
     /// The agent takes its time.
     pub(crate) holds_back: bool,
     pub(crate) recording: Vec<String>,
@@ -90,7 +93,12 @@ impl Console {
                 Some(answer) if !reads => answer,
                 other => {
                     other.into_iter().for_each(|answer| self.scripted.push_front(answer));
-                    agent::answer(&request)
+                    match (&request, &self.medium) {
+                        (Request::InstallAnswers, Some(answers)) => {
+                            Ok(Answer::InstallAnswers(answers.clone()))
+                        }
+                        _ => agent::answer(&request),
+                    }
                 }
             };
             self.event(Event::Answered { ticket, answer: answer.map(Box::new) });

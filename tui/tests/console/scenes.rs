@@ -2,6 +2,7 @@
 
 use edge_model::Error;
 use edge_model::api::cluster::ClusterStatus;
+use edge_model::api::installer::Answers;
 use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
 use edge_model::cmdline::Mode;
 use edge_tui::action::Answer;
@@ -430,7 +431,20 @@ fn reading() -> Vec<(&'static str, Console)> {
 }
 
 /// From the first screen to the summary, on an empty disk.
-pub(crate) const TO_SUMMARY: &str = "<enter><down><enter><end><enter><up><enter><up><enter><up><enter>";
+pub(crate) const TO_SUMMARY: &str = "<enter><down><enter><end><enter><up><enter><up><enter>";
+/// The same on a medium that names a management plane.
+const TO_MANAGEMENT: &str = "<enter><down><enter><end><enter><up><enter><up><enter>";
+
+fn names_a_plane() -> Console {
+    scene(Console::of(Mode::Live), |console| {
+        console.medium = Some(Answers {
+            text: "hostName: shop-17\noperator:\n  name: site\nmanagement:\n  mode: central\n  endpoint: manage.example\n".into(),
+            hidden: vec!["operator.password".into()],
+            findings: Vec::new(),
+        });
+        console.keys("<f5>");
+    })
+}
 
 fn installers() -> Vec<(&'static str, Console)> {
     let live = || Console::of(Mode::Live);
@@ -478,19 +492,19 @@ fn later_questions() -> Vec<(&'static str, Console)> {
             "installer-account-no-name",
             typed(live(), "<enter><down><enter><end><enter><up><enter><^u><tab>one<tab>one<tab><tab><enter>"),
         ),
-        ("installer-management", typed(live(), "<enter><down><enter><end><enter><up><enter><up><enter>")),
+        ("installer-management", typed(names_a_plane(), &format!("{TO_MANAGEMENT}<left>"))),
         (
             "installer-management-central",
-            scene(live(), |console| {
+            scene(names_a_plane(), |console| {
                 console.status(|status| {
                     status.management.registration_url = Some("https://manage.example/register".into())
                 });
-                console.keys("<enter><down><enter><end><enter><up><enter><up><enter><right>");
+                console.keys(TO_MANAGEMENT);
             }),
         ),
         (
             "installer-management-no-endpoint",
-            typed(live(), "<enter><down><enter><end><enter><up><enter><up><enter><right><up><enter>"),
+            typed(names_a_plane(), &format!("{TO_MANAGEMENT}<tab><^u><up><up><up><enter>")),
         ),
         ("installer-summary", typed(live(), TO_SUMMARY)),
         (

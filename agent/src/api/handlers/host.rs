@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use edge_host::{block, system_info};
@@ -12,13 +13,13 @@ use edge_model::api::host::{
 };
 use edge_model::api::installer::Message;
 use edge_model::api::routes::RouteId;
-use edge_model::api::{Health, HostStatus};
+use edge_model::api::{Health, HostStatus, NoticeChoice};
 use edge_model::user_data::edge::ManagementMode;
 use edge_model::{Error, paths};
 
-use super::{Asked, blocking};
+use super::{Asked, blocking, parse};
 use crate::api::Door;
-use crate::api::answer::{Answer, AuditDetail, ok, with_detail};
+use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
 use crate::api::audit::AuditQuery;
 use crate::api::caller::Caller;
 use crate::journal::{self, JournalQuery};
@@ -48,6 +49,12 @@ pub(super) async fn lifecycle() -> Answer {
 
 pub(super) async fn black_box() -> Answer {
     ok(blocking(|| Ok(recorder::load())).await?)
+}
+
+pub(super) async fn put_notices_away(State(door): State<Arc<Door>>, body: Bytes) -> Answer {
+    let choice: NoticeChoice = parse(&body)?;
+    blocking(move || door.shared.put_notices_away(choice.notice.as_deref())).await?;
+    nothing()
 }
 
 pub(super) async fn stages() -> Answer {

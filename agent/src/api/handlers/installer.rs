@@ -87,7 +87,7 @@ pub(super) async fn export(State(door): State<Arc<Door>>, body: Bytes) -> Answer
         let volumes = sticks::removable(&door.shared.host.record.disk)?;
         let volume = volumes.into_iter().find(|volume| volume.device == request.device).ok_or_else(|| {
             Error::new(Class::NotFound, format!("there is no stick {:?}", request.device))
-                .help("plug a stick with FAT32, exFAT or ext4 in; GET /v1/volumes lists them")
+                .help("plug a stick with FAT32, exFAT or ext4 in")
         })?;
         let text = print::to_yaml(&edit::answers(&door.shared.settings().configuration.tree));
         sticks::use_volume(&volume, |folder| {

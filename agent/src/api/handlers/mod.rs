@@ -40,6 +40,7 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::EventStream => get(operations::events),
         RouteId::Ledger => get(host::ledger),
         RouteId::BlackBox => get(host::black_box),
+        RouteId::PutNoticesAway => post(host::put_notices_away),
         RouteId::StageLog => get(host::stages),
         RouteId::Logs => get(host::logs),
 

@@ -61,7 +61,7 @@ pub(super) async fn one(State(door): State<Arc<Door>>, Path(name): Path<String>)
 
 fn no_such(name: &str) -> Error {
     Error::new(Class::NotFound, format!("there is no such interface: {name:?}"))
-        .help("GET /v1/edge-mgmt/network/interfaces lists them")
+        .help("the list of interfaces has their names")
 }
 
 /// Whether an interface is of a kind, or is configured to become one.

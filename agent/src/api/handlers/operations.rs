@@ -115,7 +115,7 @@ pub(super) async fn generate_logs_status(State(door): State<Arc<Door>>) -> Answe
 pub(super) async fn download_logs() -> Answer {
     let file = tokio::fs::File::open(paths::SUPPORT_BUNDLE).await.map_err(|_| {
         Error::new(Class::NotFound, "there is no support bundle")
-            .help("POST /v1/edge-mgmt/edgehosts/current/generate-logs makes one")
+            .help("make one first: edge-agent support-bundle")
     })?;
     let pieces = futures_util::stream::unfold(file, |mut file| async move {
         let mut piece = vec![0; CHUNK];

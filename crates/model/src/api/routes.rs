@@ -16,7 +16,7 @@ use super::host::{
 };
 use super::installer::{Answers, AnswersRequest, ExportRequest, InstallDisk, Message, Volume};
 use super::network::{InterfaceView, ManagementInterface};
-use super::{ConfigurationRequest, Event, HostStatus, OperationRequest, OperationStatus};
+use super::{ConfigurationRequest, Event, HostStatus, NoticeChoice, OperationRequest, OperationStatus};
 use crate::ledger::{HistoryEntry, Ledger};
 use crate::stage_log::StageRecord;
 use crate::user_data::interface::Interface;
@@ -167,6 +167,7 @@ routes! {
     Metrics Get "/v1/metrics" AtLeast(Viewer), "Memory, disks, load and temperature", Nothing => Json(json::<Metrics>);
     EventStream Get "/v1/events" AtLeast(Viewer), "News as server-sent events; the header Last-Event-ID resumes", Nothing => Events(json::<Event>);
     Ledger Get "/v1/ledger" AtLeast(Viewer), "What was installed, tried and kept", Nothing => Json(json::<Ledger>);
+    PutNoticesAway Post "/v1/notices/put-away" AtLeast(Operator), "One notice was read, or all", Json(json::<NoticeChoice>) => Nothing, status 204;
     BlackBox Get "/v1/black-box" AtLeast(Viewer), "How the last boots ended", Nothing => Json(json::<BlackBox>);
     StageLog Get "/v1/stages" AtLeast(Admin), "What stages did in this boot", Nothing => Json(json::<Vec<StageRecord>>);
     Logs Get "/v1/logs" AtLeast(Operator), "Lines of the journal", Nothing => Json(json::<LogLines>), query LOG_QUERY;

@@ -146,6 +146,15 @@ pub enum Possibility {
     DeleteCluster,
 }
 
+/// Which notice is put away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeChoice {
+    /// Its text; all notices without one.
+    #[serde(default)]
+    pub notice: Option<String>,
+}
+
 /// How far the present network is trusted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "state")]
