@@ -7,6 +7,7 @@ mod by_hand;
 mod canvos;
 mod cluster;
 mod configuration;
+mod documentation;
 mod installation;
 mod netboot;
 mod outputs;
@@ -104,6 +105,8 @@ pub(crate) const ALL: &[Scenario] = &[
     without_machine("image-from-a-registry", bases::image_from_a_registry),
     without_machine("outputs-hold-against-other-tools", outputs::hold_against_other_tools),
     without_machine("builds-are-reproducible", reproducibility::two_builds_are_equal),
+    without_machine("docs-run-with-the-builder", documentation::commands_of_the_builder),
+    short("docs-run-on-a-host", documentation::commands_of_a_host),
     short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
     short("raw-disk-grows", installation::raw_disk_grows),
     short("wrong-answers-stop", configuration::wrong_answers_stop),
