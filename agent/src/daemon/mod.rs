@@ -20,7 +20,7 @@ use std::time::Duration;
 use edge_model::cmdline::Mode;
 use edge_model::{Context, Result, paths};
 
-use edge_host::mount;
+use edge_host::{mount, resources};
 use edge_model::api::BootState;
 
 use crate::api::audit::AuditLog;
@@ -69,9 +69,25 @@ pub(crate) fn serve() -> Result<()> {
 fn observe(shared: &Shared) {
     loop {
         let on_trial = shared.status().boot_state == BootState::Trial;
+        for (about, folder) in [("/oem", paths::OEM), ("the data partition", paths::PERSISTENT)] {
+            shared.notice_while(about, full(about, folder));
+        }
         sleep(if on_trial { BETWEEN_LOOKS_ON_TRIAL } else { BETWEEN_LOOKS });
         shared.refresh();
     }
+}
+
+/// Why nothing can be kept any more, before it comes to that.
+fn full(about: &str, folder: &str) -> Option<String> {
+    const LITTLE: u64 = 1 << 20;
+    let space = resources::file_system(folder)?;
+    let is_full = space.free_bytes < LITTLE.max(space.total_bytes / 50);
+    let free = space.free_bytes >> 20;
+    is_full.then(|| {
+        format!(
+            "{about} is full: {free} MiB are left ({folder}). Changes may be lost; remove what is not needed"
+        )
+    })
 }
 
 /// Tells the service manager that the socket is there.

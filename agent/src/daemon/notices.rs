@@ -1,7 +1,7 @@
 //! What an operator should know, until somebody has put it away or this boot ends. What is still true after a restart of
 //! the host is said again then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,13 +16,15 @@ pub(super) struct Notices(Mutex<Board>);
 #[derive(Debug, Default)]
 struct Board {
     all: Vec<String>,
+    /// What is looked at again and again, by what it is about: told while it lasts.
+    conditions: BTreeMap<&'static str, String>,
     /// Also for an agent that is started again in this boot.
     put_away: BTreeSet<String>,
 }
 
 impl Notices {
     pub(super) fn new(all: Vec<String>) -> Self {
-        Self(Mutex::new(Board { all, put_away: load() }))
+        Self(Mutex::new(Board { all, put_away: load(), ..Board::default() }))
     }
 
     /// Whether it is news.
@@ -37,10 +39,29 @@ impl Notices {
         is_new
     }
 
+    /// Tells a condition as long as it lasts; whether that is news.
+    pub(super) fn while_it_lasts(&self, about: &'static str, text: Option<String>) -> bool {
+        let mut board = self.board();
+        let before = match text.clone() {
+            Some(text) => board.conditions.insert(about, text),
+            None => board.conditions.remove(about),
+        };
+        if let Some(over) = before.as_ref().filter(|before| Some(*before) != text.as_ref()) {
+            board.put_away.remove(over);
+        }
+        before != text
+    }
+
     /// What is to be shown.
     pub(super) fn shown(&self) -> Vec<String> {
         let board = self.board();
-        board.all.iter().filter(|text| !board.put_away.contains(*text)).cloned().collect()
+        board
+            .all
+            .iter()
+            .chain(board.conditions.values())
+            .filter(|text| !board.put_away.contains(*text))
+            .cloned()
+            .collect()
     }
 
     /// Somebody has read one of them, or all.
@@ -82,6 +103,11 @@ mod tests {
         notices.board().put_away.insert("a".into());
         assert_eq!(notices.shown(), ["b"]);
         assert!(!notices.add("a".into()) && notices.add("c".into()));
+        assert_eq!(notices.shown(), ["b", "c"]);
+        assert!(notices.while_it_lasts("disk", Some("full".into())));
+        assert!(!notices.while_it_lasts("disk", Some("full".into())));
+        assert_eq!(notices.shown(), ["b", "c", "full"]);
+        assert!(notices.while_it_lasts("disk", None));
         assert_eq!(notices.shown(), ["b", "c"]);
         assert_eq!(notices.put_away(Some("x")).unwrap_err().class, Class::NotFound);
     }

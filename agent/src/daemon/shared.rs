@@ -199,6 +199,14 @@ impl Shared {
         }
     }
 
+    /// Tells a condition as long as it lasts.
+    pub(super) fn notice_while(&self, about: &'static str, text: Option<String>) {
+        let is_new = self.notices.while_it_lasts(about, text.clone());
+        if let (true, Some(text)) = (is_new, text) {
+            eprintln!("notice: {text}");
+        }
+    }
+
     pub(super) fn notices(&self) -> Vec<String> {
         self.notices.shown()
     }

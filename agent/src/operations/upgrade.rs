@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use edge_host::buffer::PageBuffer;
-use edge_host::efivars::Variable;
+use edge_host::efivars::{EfiVars, Variable};
 use edge_host::esp::Esp;
+use edge_host::files;
 use edge_host::slot::{ImageWriter, TreeOnDisk};
 use edge_model::api::UpgradeRequest;
 use edge_model::cmdline::Mode;
@@ -120,6 +121,8 @@ fn decide(
         ledger,
         slot_size: disk.partition(role).map_or(0, |partition| partition.length),
         esp_free: free,
+        oem_free: files::free_bytes(Path::new(paths::OEM))?,
+        firmware_has_room: host.variables.as_ref().is_none_or(EfiVars::has_room),
         unsigned: settings.edge().upgrade.unsigned,
         cluster: cluster.as_ref(),
     };

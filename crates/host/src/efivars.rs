@@ -44,6 +44,8 @@ pub enum Variable {
     FallbackEntry,
     /// Why the next boot is what it is, for the person in front of it.
     BootReason,
+    /// Written and removed again, to see whether there is room.
+    RoomProbe,
 }
 
 impl Variable {
@@ -59,6 +61,7 @@ impl Variable {
             Variable::BootCount => ("EdgeBootCount", EDGE),
             Variable::FallbackEntry => ("EdgeFallbackEntry", EDGE),
             Variable::BootReason => ("EdgeBootReason", EDGE),
+            Variable::RoomProbe => ("EdgeRoomProbe", EDGE),
         };
         format!("{name}-{vendor}")
     }
@@ -102,6 +105,14 @@ impl EfiVars {
     /// When it exists and cannot be removed.
     pub fn remove(&self, variable: Variable) -> Result<()> {
         self.remove_raw(&variable.file_name())
+    }
+
+    /// Whether the firmware takes as much as an upgrade will write: the loader's next and usual image, and the one to fall
+    /// back to. Its memory may be full, or worn out.
+    pub fn has_room(&self) -> bool {
+        const NEEDED: usize = 1024;
+        let took = self.set(Variable::RoomProbe, &[0; NEEDED]);
+        took.and(self.remove(Variable::RoomProbe)).is_ok()
     }
 
     /// Like [`EfiVars::get`], for a variable that holds text.
@@ -244,6 +255,7 @@ mod tests {
         assert_eq!(fs::read(file).unwrap()[..4], ATTRIBUTES.to_le_bytes());
         variables.set_boot_entry(0x1a, b"option").unwrap();
         assert_eq!(variables.boot_entries().unwrap(), [0x1a]);
+        assert!(variables.has_room() && variables.get(Variable::RoomProbe).unwrap().is_none());
         variables.remove(Variable::LoaderEntryDefault).unwrap();
         assert_eq!(variables.get(Variable::LoaderEntryDefault).unwrap(), None);
     }

@@ -15,6 +15,8 @@ use crate::cluster::gate;
 
 /// Kept free on the ESP, for loader configuration and directories.
 const ESP_RESERVE: u64 = 1 << 20;
+/// For the ledger, twice, with room to spare.
+const OEM_RESERVE: u64 = 1 << 20;
 
 /// What is true on the host before an upgrade.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub struct UpgradeFacts<'a> {
     pub slot_size: u64,
     /// Bytes that are free on the ESP.
     pub esp_free: u64,
+    /// Bytes that are free on `/oem`, where the host remembers what it does.
+    pub oem_free: u64,
+    /// The firmware takes what says which image is started next. A machine without such memory needs none.
+    pub firmware_has_room: bool,
     pub unsigned: Unsigned,
     /// Versions that the host's cluster was opened with; none where there is no cluster.
     pub cluster: Option<&'a KubernetesVersions>,
@@ -205,6 +211,14 @@ fn check_space(facts: &UpgradeFacts<'_>, manifest: &ImageManifest) -> Result<()>
             mebibytes(facts.esp_free)
         )));
     }
+    if facts.oem_free < OEM_RESERVE {
+        return Err(Error::rejected("/oem is full, and an upgrade has to be written down there")
+            .help("remove what you have put there; edge-agent support-bundle shows what there is"));
+    }
+    if !facts.firmware_has_room {
+        return Err(Error::rejected("the firmware's memory takes no more settings")
+            .help("remove old boot entries in the firmware's setup, or reset it there to its defaults"));
+    }
     Ok(())
 }
 
@@ -293,6 +307,8 @@ mod tests {
             ledger,
             slot_size: 1 << 30,
             esp_free: 1 << 30,
+            oem_free: 1 << 30,
+            firmware_has_room: true,
             unsigned: Unsigned::Refuse,
             cluster: None,
         }
@@ -346,6 +362,10 @@ mod tests {
         assert!(refusal(&on_trial, &good, SIGNED).contains("trial"));
         let small = UpgradeFacts { slot_size: 1 << 20, ..facts.clone() };
         assert!(refusal(&small, &good, SIGNED).contains("slot"));
+        let full = UpgradeFacts { oem_free: 1 << 10, ..facts.clone() };
+        assert!(refusal(&full, &good, SIGNED).contains("/oem is full"));
+        let full = UpgradeFacts { firmware_has_room: false, ..facts.clone() };
+        assert!(refusal(&full, &good, SIGNED).contains("firmware's memory"));
         let full = UpgradeFacts { esp_free: 1 << 20, ..facts };
         assert!(refusal(&full, &good, SIGNED).contains("efi"));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use edge_model::document::tree::{Entry, Node, Place};
+use edge_model::document::tree::{Entry, Node, Place, Value};
 use edge_model::document::{self, Document, Problem};
 use edge_model::user_data::UserData;
 use edge_model::user_data::interface::{
@@ -18,6 +18,10 @@ struct MetaData {
     #[serde(rename = "local-hostname")]
     #[schemars(extend("format" = "host-name-of-kernel"))]
     local_hostname: Option<String>,
+    /// A list of keys, or keys by their names, as `public-keys` of clouds has them.
+    #[serde(rename = "public-keys")]
+    #[schemars(extend("x-other-names" = ["public_keys", "public-ssh-keys"]))]
+    public_keys: Option<Json>,
 }
 
 edge_model::document!(MetaData);
@@ -28,7 +32,24 @@ pub(super) fn meta_data(name: &str, text: &str) -> (Node, Vec<Problem>) {
     if let Some(entry) = node.take("local-hostname") {
         user_data.put(&["edge", "site", "hostName"], entry);
     }
+    let keys = ["public-keys", "public_keys", "public-ssh-keys"].into_iter().find_map(|key| node.take(key));
+    if let Some(mut entry) = keys {
+        let place = entry.value.place.clone();
+        let found = keys_in(&entry.value).into_iter().map(|key| Node::text(place.clone(), key)).collect();
+        entry.value = Node { place, value: Value::List(found) };
+        user_data.put(&["edge", "operator", "sshKeys"], entry);
+    }
     (user_data, problems)
+}
+
+/// A key, a list of keys, keys by name, or `{0: {openssh-key: KEY}}`.
+fn keys_in(node: &Node) -> Vec<String> {
+    match &node.value {
+        Value::Scalar { text, .. } if node.is_null() || text.is_empty() => Vec::new(),
+        Value::Scalar { text, .. } => vec![text.trim().to_owned()],
+        Value::List(items) => items.iter().flat_map(keys_in).collect(),
+        Value::Map(entries) => entries.iter().flat_map(|entry| keys_in(&entry.value)).collect(),
+    }
 }
 
 /// Either version; a document may stand below a key `network`.

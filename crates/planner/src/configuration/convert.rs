@@ -85,6 +85,9 @@ fn rename_old(node: &Node, part: edge_model::document::schema::Part<'_>, edits: 
     }
 }
 
+/// Names under which accounts have a password.
+const PASSWORDS: [&str; 2] = ["passwd", "password_hash"];
+
 /// Removes the steps that run from the medium only.
 pub(super) fn drop_steps_not_copied(node: &mut Node) {
     let Value::Map(sections) = &mut node.value else { return };
@@ -123,6 +126,52 @@ pub(super) fn hash_password(
     }
 }
 
+/// Replaces plain passwords of accounts by their hashes, wherever user data makes accounts: `users` of the document and of
+/// each step.
+pub(super) fn hash_passwords_of_accounts(
+    node: &mut Node,
+    hash: &mut dyn FnMut(&str) -> Result<String>,
+) -> Result<()> {
+    match &mut node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                if entry.key == "users" {
+                    hash_in_users(&mut entry.value, hash)?;
+                } else {
+                    hash_passwords_of_accounts(&mut entry.value, hash)?;
+                }
+            }
+            Ok(())
+        }
+        Value::List(items) => items.iter_mut().try_for_each(|item| hash_passwords_of_accounts(item, hash)),
+        Value::Scalar { .. } => Ok(()),
+    }
+}
+
+/// A list of accounts, or accounts by their names.
+fn hash_in_users(users: &mut Node, hash: &mut dyn FnMut(&str) -> Result<String>) -> Result<()> {
+    let accounts: Vec<&mut Node> = match &mut users.value {
+        Value::List(items) => items.iter_mut().collect(),
+        Value::Map(entries) => entries.iter_mut().map(|entry| &mut entry.value).collect(),
+        Value::Scalar { .. } => Vec::new(),
+    };
+    for account in accounts {
+        let Value::Map(fields) = &mut account.value else { continue };
+        for field in fields.iter_mut().filter(|field| PASSWORDS.contains(&field.key.as_str())) {
+            let plain = field.value.scalar().filter(|plain| is_plain(plain) && !field.value.is_null());
+            if let Some(plain) = plain.map(str::to_owned) {
+                field.value = Node::text(field.value.place.clone(), hash(&plain)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Neither a hash, nor what locks an account, nor a template that is filled in later, nor nothing at all.
+fn is_plain(password: &str) -> bool {
+    !password.is_empty() && !password.starts_with(['$', '!', '*']) && !password.contains("{{")
+}
+
 /// The hash to write into the host's accounts.
 ///
 /// # Errors
@@ -135,5 +184,22 @@ pub fn password_of(
         (Some(hashed), _) => Ok(Some(hashed.reveal().to_owned())),
         (None, Some(plain)) if !plain.reveal().is_empty() => hash(plain.reveal()).map(Some),
         (None, Some(_) | None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::configuration::{Form, for_the_host};
+
+    #[test]
+    fn no_plain_password_of_an_account_is_kept() {
+        let text = "#cloud-config\nusers:\n- {name: a, passwd: one}\n- {name: b, passwd: '$6$x$y'}\n\
+                    stages:\n  boot:\n  - users:\n      c: {passwd: two}\n      d: {passwd: '!'}\n      e: {passwd: '{{ .Values.x }}'}\n";
+        let kept = for_the_host(Form::UserData, "f", text, &mut |plain| Ok(format!("$6$s${}", plain.len())))
+            .unwrap();
+        assert!(!kept.contains("one") && !kept.contains("two"), "{kept}");
+        assert_eq!(kept.matches("$6$s$3").count(), 2, "{kept}");
+        assert!(kept.contains("$6$x$y") && kept.contains("'!'") || kept.contains("\"!\""), "{kept}");
+        assert!(kept.contains(".Values.x"), "{kept}");
     }
 }

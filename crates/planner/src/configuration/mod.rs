@@ -154,9 +154,25 @@ pub fn combine(sources: &[Source], trust: Trust) -> Configuration {
         }
         merge::merge(&mut tree, node, Some(UserData::schema().root()), "", &mut problems);
     }
+    keys_without_an_account(&mut tree, &ordered, &mut problems);
     values::check(&tree, trust.now, &mut problems);
     let sources = ordered.iter().map(|source| source.name.clone()).collect();
     Configuration { tree, problems, sources }
+}
+
+/// Keys of `meta-data` are for the operator. Where there is none, somebody is told.
+fn keys_without_an_account(tree: &mut Node, sources: &[&Source], problems: &mut Vec<Problem>) {
+    let brings_keys = sources.iter().any(|source| source.form == Form::MetaData);
+    let has_name = tree.find("edge.operator").is_none_or(|operator| operator.get("name").is_some());
+    if brings_keys
+        && !has_name
+        && let Some(place) = remove(tree, &["edge", "operator"])
+    {
+        problems.push(
+            Problem::warning(place, "public-keys", "no account gets these keys")
+                .help("name one: `operator: {name: site}` in unattended.yaml, or `edge.operator.name`"),
+        );
+    }
 }
 
 /// One source in the spelling of user data, without what is wrong in it.
@@ -284,6 +300,7 @@ pub fn for_the_host(
     convert::hash_password(&mut node, operator, hash)?;
     if form == Form::UserData {
         convert::hash_password(&mut node, &["stylus", "operator"], hash)?;
+        convert::hash_passwords_of_accounts(&mut node, hash)?;
     }
     if node == original {
         return Ok(text.to_owned());
