@@ -163,6 +163,9 @@ pub fn build_in(
     if let Some(reference) = push {
         command = command.args(["--push", reference, "--plain-http"]);
     }
+    if lab.shows_builds {
+        command = command.shows_errors();
+    }
     let answer: serde_json::Value =
         serde_json::from_slice(&command.run()?).context("edgeforge's answer cannot be read")?;
     let root_hash = answer["root_hash"].as_str().unwrap_or_default().to_owned();

@@ -18,6 +18,8 @@ pub struct Lab {
     root: PathBuf,
     /// Folder for disks, logs and sockets.
     work: PathBuf,
+    /// Somebody waits for each build, and sees how far it is.
+    pub(crate) shows_builds: bool,
 }
 
 impl Lab {
@@ -33,12 +35,20 @@ impl Lab {
         std::fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
         let work = work.canonicalize().with_context(|| format!("cannot open {}", work.display()))?;
         let tree = |arguments: &[&str]| -> Result<Sandbox> {
-            let answer = Child::new(&edgeforge).args(arguments).deadline(TOOLS_DEADLINE).run()?;
+            let tools = Child::new(&edgeforge).args(arguments).deadline(TOOLS_DEADLINE).shows_errors();
+            let answer = tools.run()?;
             let tree = PathBuf::from(String::from_utf8_lossy(&answer).trim());
             Ok(Sandbox::new(&tree).share(&work).share(root))
         };
         let (tools, builder_tools) = (tree(&["tools", "--lab"])?, tree(&["tools"])?);
-        Ok(Self { tools, builder_tools, root: root.to_owned(), work })
+        Ok(Self { tools, builder_tools, root: root.to_owned(), work, shows_builds: false })
+    }
+
+    /// For a person who waits.
+    #[must_use]
+    pub fn showing_builds(mut self) -> Self {
+        self.shows_builds = true;
+        self
     }
 
     pub fn work(&self) -> &Path {

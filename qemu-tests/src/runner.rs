@@ -128,9 +128,10 @@ fn read(summary: &Mutex<Tally>) -> Tally {
     *summary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Disks of machines that did well are not kept: there are many. A scenario's machines begin with its name.
-fn forget_machines(work: &Path, scenario: &str) {
-    let Ok(entries) = std::fs::read_dir(work) else { return };
+/// Disks and images of what did well are not kept: there are many. All of a scenario begins with its name.
+fn forget(work: &Path, scenario: &str) {
+    let folders = [work.to_owned(), work.join("projects")];
+    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(scenario)
             && let Err(error) = remove(&entry.path())
@@ -152,7 +153,7 @@ fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>) -> bool
     match result {
         Ok(()) => {
             println!("ok {} ({seconds} s)", scenario.name);
-            forget_machines(ground.lab.work(), scenario.name);
+            forget(ground.lab.work(), scenario.name);
             summary.passed += 1;
             true
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -74,12 +75,12 @@ impl Ssh<'_> {
         format!("{OPERATOR}@127.0.0.1")
     }
 
-    /// A shell for the person at our terminal.
+    /// A shell for the person at our terminal; how it ended is theirs to know.
     ///
     /// # Errors
     /// When the machine cannot be reached.
-    pub fn shell(&self) -> Result<()> {
-        self.client("ssh", "-p")?.arg("-t").arg(Self::address()).run_on_terminal()
+    pub fn shell(&self) -> Result<ExitStatus> {
+        self.client("ssh", "-p")?.arg("-t").arg(Self::address()).status_on_terminal()
     }
 
     /// Runs a shell command once; returns how it ended. To reach the machine may take some tries while it starts.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
@@ -45,7 +46,7 @@ fn state_file() -> PathBuf {
 }
 
 fn open_lab() -> Result<Lab> {
-    Lab::open(&root(), &folder())
+    Ok(Lab::open(&root(), &folder())?.showing_builds())
 }
 
 fn site(key: &Key) -> Site {
@@ -131,15 +132,16 @@ fn print_what_next(machine: &Machine, built: &Built, page: Option<u16>) {
     println!("  its serial line: {}", machine.folder().join("serial.log").display());
 }
 
-/// A shell on the machine.
+/// A shell on the machine; gives its status.
 ///
 /// # Errors
 /// When no demo runs.
-pub(crate) fn console() -> Result<()> {
+pub(crate) fn console() -> Result<ExitCode> {
     let running = running()?;
     let lab = open_lab()?;
     let key = Key::prepare(&lab)?;
-    Ssh { lab: &lab, key: &key, port: running.ssh_port }.shell()
+    let ended = Ssh { lab: &lab, key: &key, port: running.ssh_port }.shell()?;
+    Ok(ended.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Writes a picture of the machine's screen, and says where it is.

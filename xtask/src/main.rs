@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         Command::Check => check::check(),
         Command::Demo => demo::demo(),
         Command::DemoCluster => demo::cluster(),
-        Command::DemoConsole => demo::console(),
+        Command::DemoConsole => return demo::console().unwrap_or_else(|error| finish(Err(error))),
         Command::DemoScreen => demo::screen(),
         Command::DemoUpgrade => demo::upgrade(),
         Command::DemoBreak => demo::break_it(),

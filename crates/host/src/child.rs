@@ -35,6 +35,7 @@ pub struct Child {
     input: Option<Vec<u8>>,
     /// How much of its standard output is kept, in bytes.
     output_limit: u64,
+    shows_errors: bool,
 }
 
 /// How a child ended.
@@ -68,6 +69,7 @@ impl Child {
             bound: true,
             input: None,
             output_limit: OUTPUT_LIMIT,
+            shows_errors: false,
         }
     }
 
@@ -116,6 +118,13 @@ impl Child {
     #[must_use]
     pub fn output_limit(mut self, bytes: u64) -> Self {
         self.output_limit = bytes;
+        self
+    }
+
+    /// What the child says of its work goes to our error output at once, for a person who waits.
+    #[must_use]
+    pub fn shows_errors(mut self) -> Self {
+        self.shows_errors = true;
         self
     }
 
@@ -183,7 +192,8 @@ impl Child {
     pub fn outcome(mut self) -> Result<Outcome> {
         let shown = self.shown();
         let deadline = self.deadline;
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.stdout(Stdio::piped());
+        self.command.stderr(if self.shows_errors { Stdio::inherit() } else { Stdio::piped() });
         let mut child = self.start()?;
         if let (Some(bytes), Some(mut pipe)) = (self.input.take(), child.stdin.take()) {
             // A child that does not read all of it says so by its exit status.
@@ -221,14 +231,23 @@ impl Child {
     ///
     /// # Errors
     /// [`edge_model::Class::Environment`] when it cannot start or fails.
-    pub fn run_on_terminal(mut self) -> Result<()> {
+    pub fn run_on_terminal(self) -> Result<()> {
         let shown = self.shown();
-        self.command.stdin(Stdio::inherit()).process_group(rustix::process::getpgrp().as_raw_nonzero().get());
-        let status = self.start()?.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
+        let status = self.status_on_terminal()?;
         if status.success() {
             return Ok(());
         }
         Err(Error::environment(format!("`{shown}` failed: {}", describe(status))))
+    }
+
+    /// Like [`Child::run_on_terminal`], where how it ends is the person's own doing.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when it cannot start.
+    pub fn status_on_terminal(mut self) -> Result<ExitStatus> {
+        let shown = self.shown();
+        self.command.stdin(Stdio::inherit()).process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+        self.start()?.wait().with_context(|| format!("cannot wait for `{shown}`"))
     }
 
     /// Starts the child beside us, with all its output in `log`.
