@@ -6,7 +6,7 @@ use edge_host::child::Child;
 use edge_host::efivars::{EfiVars, Variable};
 use edge_host::pstore::Crashes;
 use edge_host::watchdog;
-use edge_host::{files, kernel, mount, resources, system_info};
+use edge_host::{console, files, kernel, mount, resources, system_info};
 use edge_model::api::BootRecord;
 use edge_model::api::black_box::{BlackBox, Boot, Ending};
 use edge_model::{Context, Result, paths};
@@ -118,8 +118,21 @@ pub(crate) fn ended() -> Result<()> {
         .run()
         .context("cannot ask the service manager how this boot ends")?;
     match black_box::ending_of_jobs(&String::from_utf8_lossy(&jobs)) {
-        Some(ending) => end_now(ending),
+        Some(ending) => {
+            tell(&ending);
+            end_now(ending)
+        }
         None => Ok(()),
+    }
+}
+
+/// The console has ended before, and left its last screen.
+fn tell(ending: &Ending) {
+    let Ok(host) = Host::observe() else { return };
+    let what = format!("{} {}", host.image.name, host.image.version);
+    match ending {
+        Ending::SwitchedOff { .. } => console::say_alone(&format!("edge: {what} is being switched off.")),
+        _ => console::say_alone(&format!("edge: {what} is stopping, and the machine restarts.")),
     }
 }
 

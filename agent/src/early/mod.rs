@@ -20,13 +20,14 @@ use edge_host::disk::{self, PartitionedDisk};
 use edge_host::efivars::{EfiVars, Variable};
 use edge_host::watchdog::Watchdog;
 use edge_host::{child, console, files, firmware, power, settle};
-use edge_model::api::BootRecord;
 use edge_model::api::black_box::Ending;
+use edge_model::api::{BootRecord, BootState};
 use edge_model::cmdline::Mode;
 use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, error, paths};
 
 use crate::configuration::{Settings, site};
+use crate::facts::Host;
 use crate::stages::{self, Moment, plug_ins};
 use crate::{accounts, black_box};
 
@@ -65,6 +66,7 @@ fn start() -> Result<Infallible> {
     if let Some(reason) = take_reason() {
         record.reasons.push(reason);
     }
+    tell_what_starts();
     state::publish_layout()?;
     write_sentinels(record.mode)?;
     match record.mode {
@@ -76,6 +78,22 @@ fn start() -> Result<Infallible> {
     write_boot_record(&record)?;
     drop(guard); // keeps ticking until the service manager takes it
     Err(child::become_program(SERVICE_MANAGER, &[]))
+}
+
+/// On an empty screen, until the console comes.
+fn tell_what_starts() {
+    let Ok(host) = Host::observe() else { return };
+    let what = format!("{} {}", host.image.name, host.image.version);
+    let on_trial = || host.booted().is_ok_and(|booted| booted.state() == BootState::Trial);
+    match host.record.mode {
+        Mode::Main if on_trial() => console::say_alone(&format!(
+            "edge: trying {what}. The version before returns by itself if this one does not prove healthy."
+        )),
+        Mode::Main => console::say_alone(&format!("edge: starting {what}.")),
+        Mode::Recovery => console::say_alone(&format!("edge: starting recovery of {what}.")),
+        // Init has said what comes.
+        Mode::Live => {}
+    }
 }
 
 fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {

@@ -12,6 +12,15 @@ const OWNED: &str = "/run/edge-tui";
 /// Says one line on all consoles that show no program: that one tells by itself what has happened. A console that cannot
 /// be written to is passed over: there is nobody else to tell.
 pub fn say(message: &str) {
+    write_everywhere(message, false);
+}
+
+/// Like [`say`], on a screen that shows nothing else any more: a program that has ended leaves what it showed.
+pub fn say_alone(message: &str) {
+    write_everywhere(message, true);
+}
+
+fn write_everywhere(message: &str, alone: bool) {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_else(|_| "console".into());
     for name in active.split_whitespace().filter(|name| !is_owned(name, Path::new(OWNED))) {
         let opened = OpenOptions::new()
@@ -19,9 +28,16 @@ pub fn say(message: &str) {
             .custom_flags((rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK).bits() as i32)
             .open(format!("/dev/{name}"));
         if let Ok(mut console) = opened {
-            let _ = writeln!(console, "\r{message}\r");
+            // Clear, and go to the top: https://man7.org/linux/man-pages/man4/console_codes.4.html
+            let clear = if alone && is_screen(name) { "\x1b[2J\x1b[H" } else { "" };
+            let _ = writeln!(console, "{clear}\r{message}\r");
         }
     }
+}
+
+/// A virtual terminal, not a line.
+fn is_screen(name: &str) -> bool {
+    name.strip_prefix("tty").is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// `tty0` is the virtual terminal that is seen; the console is on the first one.
@@ -62,5 +78,6 @@ mod tests {
         std::fs::create_dir(owned.path().join("tty1")).unwrap();
         assert!(is_owned("tty0", owned.path()) && is_owned("tty1", owned.path()));
         assert!(!is_owned("ttyS0", owned.path()));
+        assert!(is_screen("tty0") && !is_screen("ttyS0") && !is_screen("hvc0"));
     }
 }
