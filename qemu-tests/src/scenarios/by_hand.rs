@@ -52,7 +52,31 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
     powered.serial.expect("a new network is on trial", ground.patience(60))?;
     powered.serial.expect("the last one that did returns", ground.patience(120))?;
     let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
-    console.expect("did not prove itself", ground.patience(60)).map(drop)
+    console.expect("did not prove itself", ground.patience(60))?;
+    shows_what_is_used(ground, &console)?;
+    three_keys_do_nothing(ground, &console)
+}
+
+/// What was rejected stands in a notice, and not in the form.
+fn shows_what_is_used(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    let within = ground.patience(60);
+    console.press(&["ret"])?;
+    console.expect("Choose an interface", within)?;
+    console.press(&["ret"])?;
+    let form = console.expect("[ Try these settings ]", within)?;
+    ensure(form.contains("10.0.2.2 ") && !form.contains("10.0.2.99"), || format!("the form shows:\n{form}"))?;
+    console.press(&["esc", "esc"])?;
+    console.expect("was taken back", within).map(drop)
+}
+
+/// Nobody restarts a host by an old habit.
+fn three_keys_do_nothing(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    let boot = "cat /proc/sys/kernel/random/boot_id; systemctl list-jobs --no-legend | grep -c reboot || true";
+    let before = console.ssh.run(boot, ground.patience(60))?;
+    console.press(&["ctrl-alt-delete"])?;
+    console.expect("till-4", ground.patience(60))?;
+    let after = console.ssh.run(boot, ground.patience(60))?;
+    ensure(before == after && after.ends_with('0'), || format!("Ctrl-Alt-Del: {before:?}, then {after:?}"))
 }
 
 /// The line with the cursor.
@@ -69,7 +93,7 @@ fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
         console.press(&["down"])?;
     }
     console.press(&["ret"])?;
-    console.expect("2 of 5: Network", within)?;
+    console.expect("2 of 4: Network", within)?;
     console.press(&["ret"])?;
     console.expect("[ Accept ]", within)?;
     console.press(&["spc", "tab"])?;
@@ -79,18 +103,16 @@ fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
     console.press(&["tab", "tab", "tab", "tab", "tab", "ret"])?;
     console.expect("10.0.2.15/24", within)?;
     console.press(&["down", "ret"])?;
-    console.expect("3 of 5", within)?;
+    console.expect("3 of 4", within)?;
     console.fill("till-4")?;
     console.press(&["tab"; 7])?;
     console.press(&["ret"])?;
-    console.expect("4 of 5", within)?;
+    console.expect("4 of 4", within)?;
     console.press(&["tab"])?;
     console.type_text(PASSWORD)?;
     console.press(&["tab"])?;
     console.type_text(PASSWORD)?;
     console.press(&["tab", "tab", "ret"])?;
-    console.expect("5 of 5", within)?;
-    console.press(&["tab", "ret"])?;
     console.expect("All answers are complete", within).map(drop)
 }
 
