@@ -178,8 +178,9 @@ impl Child {
         if outcome.status.success() {
             return Ok(outcome.stdout);
         }
-        let said = outcome.stderr.trim();
-        let said = if said.is_empty() { String::from_utf8_lossy(&outcome.stdout) } else { said.into() };
+        // The answer may say what is wrong, too: a program that was asked for JSON tells its errors there.
+        let said = format!("{}\n{}", outcome.stderr.trim(), String::from_utf8_lossy(&outcome.stdout).trim());
+        let said = said.trim();
         let tail = said.char_indices().rev().nth(ERROR_TAIL).map_or(0, |(at, _)| at);
         Err(Error::environment(format!("{}: {}", describe(outcome.status), said[tail..].trim()))
             .context(format!("`{shown}` failed")))
