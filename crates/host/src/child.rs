@@ -178,8 +178,12 @@ impl Child {
         if outcome.status.success() {
             return Ok(outcome.stdout);
         }
-        // The answer may say what is wrong, too: a program that was asked for JSON tells its errors there.
-        let said = format!("{}\n{}", outcome.stderr.trim(), String::from_utf8_lossy(&outcome.stdout).trim());
+        let (stderr, stdout) = (outcome.stderr.trim(), String::from_utf8_lossy(&outcome.stdout));
+        // Our own programs tell their errors in the answer when they are asked for JSON.
+        let said = match stdout.trim() {
+            answer if stderr.is_empty() || answer.starts_with("{\"error\":") => format!("{stderr}\n{answer}"),
+            _ => stderr.to_owned(),
+        };
         let said = said.trim();
         let tail = said.char_indices().rev().nth(ERROR_TAIL).map_or(0, |(at, _)| at);
         Err(Error::environment(format!("{}: {}", describe(outcome.status), said[tail..].trim()))
