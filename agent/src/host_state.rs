@@ -7,13 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use edge_host::child::Child;
+use edge_host::keyboard::Keymap;
 use edge_host::{accounts, files, gpt, kernel};
 use edge_model::document::format::pem_of;
 use edge_model::ids::to_hex;
 use edge_model::unattended::Operator;
 use edge_model::user_data::UserData;
 use edge_model::user_data::edge::Site;
-use edge_model::{Context, Error, Result, paths};
+use edge_model::{Context, Error, Result, keyboard, paths};
 use edge_planner::accounts::{Account, Files};
 use edge_planner::configuration::convert::password_of;
 use edge_planner::identity::{self, DEFAULT_DEVICE_FILE, Facts, Identity};
@@ -140,6 +141,19 @@ pub(crate) fn write_run_files(site: &Site) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Puts the keyboard layout of a site to use at the console. An image without layouts keeps the kernel's own.
+///
+/// # Errors
+/// When the image's table is damaged, or the kernel refuses it.
+pub(crate) fn set_keyboard(site: &Site) -> Result<()> {
+    let layout = keyboard::choose(site.keyboard.as_deref(), site.time_zone.as_deref());
+    let path = Path::new(paths::IMAGE_KEYMAPS).join(format!("{}.bkeymap", layout.name));
+    if !path.exists() {
+        return Ok(());
+    }
+    Keymap::parse(&files::read(&path, 1 << 20)?)?.apply()
 }
 
 /// # Errors

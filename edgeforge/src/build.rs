@@ -32,7 +32,9 @@ use crate::recipe::{KairosTable, Recipe};
 use crate::root_image::{self, BuiltRoot};
 use crate::tools::{self, Purpose};
 use crate::tree::{Content, Tree};
-use crate::{adapt, clock, component, envelopes, erofs, initrd, inputs, lint, packages, push, sbom, uki};
+use crate::{
+    adapt, clock, component, envelopes, erofs, initrd, inputs, keymaps, lint, packages, push, sbom, uki,
+};
 
 const LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 /// Beside a root image: what was found out while it was made.
@@ -249,6 +251,9 @@ impl Builder<'_> {
         let scratch = tempfile::tempdir_in(self.cache.root()).context("cannot create a temporary folder")?;
         let kubernetes = inputs.kubernetes.as_ref().map(|(_, path)| path.as_path());
         let kubernetes = kubernetes.zip(inputs.lock.kubernetes.as_ref());
+        let key = self.with_tools(Key::of("keymaps-1")).with(&keymaps::list());
+        let make = |output: &Path| keymaps::build(&self.tools, output);
+        let keymaps = self.step("keyboard layouts", "keymaps", key, make)?;
         let parts = normalise::Inputs {
             project: self.project,
             recipe: &self.recipe,
@@ -257,6 +262,7 @@ impl Builder<'_> {
             kernel: &kernel,
             kubernetes,
             images: None,
+            keymaps: &keymaps.path,
             licences: &licences,
             kairos: matches!(&inputs.base, FoundBase::Root(root) if root.origin.kairos),
             scratch: scratch.path(),
@@ -445,7 +451,8 @@ impl Builder<'_> {
         Ok(self
             .with_tools(base_key.clone())
             .with_file(&self.tools.root().join(LOADER))?
-            .with(b"image-5")
+            .with(b"image-6")
+            .with(&keymaps::list())
             .with(&forge)
             .with(&lock.bytes()?)
             .with(&created.to_le_bytes()))

@@ -18,6 +18,7 @@ mod initrd;
 mod inputs;
 mod inspect;
 mod kernel;
+mod keymaps;
 mod lint;
 mod lock;
 mod normalise;

@@ -14,7 +14,7 @@ use crate::programs::{self, Programs};
 use crate::project::{PUBLIC_KEY, Project};
 use crate::recipe::{self, Account, Recipe};
 use crate::tree::{Content, Tree, path_matches};
-use crate::{component, contents, sbom};
+use crate::{component, contents, keymaps, sbom};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -31,6 +31,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) kubernetes: Option<(&'a Path, &'a LockedComponent)>,
     /// The container images that it brings, when it starts from images.
     pub(crate) images: Option<&'a Carried>,
+    /// A folder with tables of keys.
+    pub(crate) keymaps: &'a Path,
     /// Of the base's packages.
     pub(crate) licences: &'a Licences,
     /// The base follows the Kairos contract.
@@ -80,6 +82,7 @@ pub(crate) fn normalise(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> R
         tree.put(path, 0o755, Content::File(inputs.programs.path(name)));
     }
     tree.put(&paths::IMAGE_SYSTEMD_BOOT[1..], 0o644, Content::File(inputs.loader.clone()));
+    keymaps::place(tree, inputs.keymaps);
     if let Some(key) = inputs.project.trusted_key() {
         tree.put_file(&format!("{}/{PUBLIC_KEY}", &paths::IMAGE_KEYS[1..]), 0o644, key.to_text());
     }

@@ -19,6 +19,29 @@ const LOOK: Duration = Duration::from_secs(60);
 pub struct Console<'a> {
     pub powered: &'a Powered,
     pub ssh: Ssh<'a>,
+    pub keyboard: Keyboard,
+}
+
+/// What is printed on the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyboard {
+    American,
+    German,
+}
+
+impl Keyboard {
+    /// QEMU's name of the key, by what stands there on an American one.
+    fn key_of(self, character: char) -> Result<String> {
+        match (self, character) {
+            (Self::German, 'y') => Ok("z".into()),
+            (Self::German, 'z') => Ok("y".into()),
+            (Self::German, '-') => Ok("slash".into()),
+            (Self::German, '/') => Ok("shift-7".into()),
+            (Self::German, ':') => Ok("shift-dot".into()),
+            (Self::German, '_') => Ok("shift-slash".into()),
+            (_, character) => key_of(character),
+        }
+    }
 }
 
 impl Console<'_> {
@@ -36,12 +59,13 @@ impl Console<'_> {
         Ok(())
     }
 
-    /// Types a text on an American keyboard.
+    /// Types a text.
     ///
     /// # Errors
     /// As [`Console::press`], or when there is no key for a character.
     pub fn type_text(&self, text: &str) -> Result<()> {
-        let keys: Vec<String> = text.chars().map(key_of).collect::<Result<_>>()?;
+        let keys = text.chars().map(|character| self.keyboard.key_of(character));
+        let keys: Vec<String> = keys.collect::<Result<_>>()?;
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         self.press(&keys)
     }

@@ -11,6 +11,7 @@ use edge_model::api::installer::{Answers, InstallDisk, Message, Volume};
 use edge_model::api::network::InterfaceView;
 use edge_model::api::routes::{Access, ROUTES, RouteId};
 use edge_model::api::{OperationRequest, OperationStatus, UpgradeRequest};
+use edge_model::keyboard::KeyboardChoice;
 use edge_model::secret::Secret;
 use edge_model::user_data::interface::Interface;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,7 @@ pub enum Request {
     ConfirmNetwork,
     RestoreNetwork,
     PutNoticesAway,
+    ChangeKeyboard(KeyboardChoice),
     SiteSettings,
     ChangeSiteSettings(Box<SiteSettings>),
     CurrentUser,
@@ -166,6 +168,7 @@ impl Request {
             Request::ConfirmNetwork => RouteId::ConfirmNetwork,
             Request::RestoreNetwork => RouteId::RestoreNetwork,
             Request::PutNoticesAway => RouteId::PutNoticesAway,
+            Request::ChangeKeyboard(_) => RouteId::ChangeKeyboard,
             Request::SiteSettings => RouteId::SiteSettings,
             Request::ChangeSiteSettings(_) => RouteId::ChangeSiteSettings,
             Request::CurrentUser => RouteId::CurrentUser,

@@ -15,10 +15,22 @@ pub(crate) const LABEL: &str = "console";
 /// # Errors
 /// When `/run` cannot be written.
 pub(crate) fn store(text: &str) -> Result<()> {
+    store_as(LABEL, text)
+}
+
+/// The keyboard, which is chosen before everything else, and stays whatever is answered later.
+///
+/// # Errors
+/// When `/run` cannot be written.
+pub(crate) fn store_keyboard(layout: &str) -> Result<()> {
+    store_as(&format!("{LABEL}-keyboard"), &format!("keyboard: {layout}\n"))
+}
+
+fn store_as(label: &str, text: &str) -> Result<()> {
     let source = Source {
         kind: Kind::Unattended,
         form: Form::Unattended,
-        name: format!("{LABEL}:unattended.yaml"),
+        name: format!("{label}:unattended.yaml"),
         text: text.to_owned(),
     };
     site::store(&[source], Path::new(sources::FETCHED))

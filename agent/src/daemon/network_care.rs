@@ -214,6 +214,7 @@ fn apply_the_rest(shared: &Shared, settings: &Settings) {
         attempt("changed accounts not restored", accounts::restore(configured.as_ref()));
     }
     attempt("certificates not trusted", host_state::trust_certificates(&site.ca_certs));
+    attempt("keyboard not set", host_state::set_keyboard(site));
     if let Some(zone) = &site.time_zone {
         attempt("time zone not set", host_state::set_time_zone(zone));
     }

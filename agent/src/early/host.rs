@@ -35,6 +35,7 @@ pub(super) fn apply(settings: &Settings, reasons: &mut Vec<String>) -> Result<()
     if let Some(zone) = &site.time_zone {
         attempt("time zone not set", host_state::set_time_zone(zone));
     }
+    attempt("keyboard not set", host_state::set_keyboard(site));
     if settings.edge().console_is_off() {
         attempt("the console was not switched off", mask_console());
     }
@@ -60,6 +61,9 @@ pub(super) fn apply_to_installer(reasons: &mut Vec<String>) -> Result<()> {
         && let Err(error) = host_state::create_operator(operator)
     {
         reasons.push(format!("operator's account not made: {error}"));
+    }
+    if let Err(error) = host_state::set_keyboard(&settings.edge().site) {
+        reasons.push(format!("keyboard not set: {error}"));
     }
     host_state::write_run_files(&settings.edge().site)
 }

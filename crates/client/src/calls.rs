@@ -7,6 +7,7 @@ use edge_model::api::{
     ConfigurationRequest, HostStatus, NoticeChoice, OperationRequest, OperationStatus, access, audit,
     black_box, cluster, diagnostics, host, installer, network,
 };
+use edge_model::keyboard::KeyboardChoice;
 use edge_model::ledger::Ledger;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::interface::Interface;
@@ -68,6 +69,7 @@ calls! {
     change_site_settings ChangeSiteSettings (host::SiteSettings) -> OperationStatus;
     change_install_answers ChangeInstallAnswers (installer::AnswersRequest) -> installer::Answers;
     export_answers ExportAnswers (installer::ExportRequest) -> installer::Message;
+    change_keyboard ChangeKeyboard (KeyboardChoice) -> installer::Message;
     create_cluster CreateCluster (cluster::ClusterRequest) -> cluster::ClusterView;
     delete_cluster DeleteCluster (cluster::ClusterName) -> cluster::ClusterView;
     change_user ChangeUser (access::UserChange) -> access::CurrentUser;

@@ -15,6 +15,7 @@ pub mod firmware;
 pub mod gpt;
 pub mod install_record;
 pub mod kernel;
+pub mod keyboard;
 pub mod modules;
 pub mod mount;
 pub mod network;

@@ -13,6 +13,7 @@ pub mod error;
 pub mod forge;
 pub mod ids;
 pub mod initrd;
+pub mod keyboard;
 pub mod layout;
 pub mod ledger;
 pub mod manifest;

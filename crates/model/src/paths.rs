@@ -30,6 +30,8 @@ pub const IMAGE_KUBERNETES: &str = "/usr/lib/edge/kubernetes.json";
 pub const IMAGE_CONTENT: &str = "/usr/lib/edge/content";
 /// Layers as EROFS, `sha256/XX/DIFFID.erofs`: where containerd's snapshotter looks before it asks for an archive.
 pub const IMAGE_LAYERS: &str = "/usr/lib/edge/content/layers";
+/// Tables of keys, `NAME.bkeymap`.
+pub const IMAGE_KEYMAPS: &str = "/usr/lib/edge/keymaps";
 /// Kubernetes' networking plug-ins in the image.
 pub const IMAGE_CNI: &str = "/usr/lib/cni";
 

@@ -30,6 +30,10 @@ pub struct Unattended {
     pub ntp_servers: Vec<String>,
     #[schemars(extend("format" = "time-zone"))]
     pub time_zone: Option<String>,
+    /// Layout of the keyboard at the console: `us`, `gb`, `de`, `ch`, `fr` and others; by default the usual one of the time
+    /// zone.
+    #[schemars(extend("format" = "keyboard-layout"))]
+    pub keyboard: Option<String>,
     /// Certificates to trust: PEM, or base64 of PEM.
     #[schemars(extend("x-item-format" = "certificate"))]
     pub ca_certificates: Vec<String>,
@@ -45,7 +49,7 @@ pub struct Unattended {
 crate::document!(Unattended);
 
 /// Where each answer stands in user data.
-pub const PLACES: [(&str, &[&str]); 18] = [
+pub const PLACES: [(&str, &[&str]); 19] = [
     ("interactive", &["edge", "interactive"]),
     ("install", &["edge", "install"]),
     ("hostName", &["edge", "site", "hostName"]),
@@ -57,6 +61,7 @@ pub const PLACES: [(&str, &[&str]); 18] = [
     ("proxy.noProxy", &["edge", "site", "network", "noProxy"]),
     ("ntpServers", &["edge", "site", "ntpServers"]),
     ("timeZone", &["edge", "site", "timeZone"]),
+    ("keyboard", &["edge", "site", "keyboard"]),
     ("caCertificates", &["edge", "site", "caCerts"]),
     ("management.mode", &["edge", "managementMode"]),
     ("management.endpoint", &["edge", "site", "paletteEndpoint"]),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use edge_model::paths;
 
+use crate::keymaps;
 use crate::programs;
 use crate::project::{PUBLIC_KEY, Project};
 use crate::recipe::{self, Fate, KairosTable, Recipe};
@@ -77,7 +78,13 @@ impl OurPaths {
                 .collect(),
             project: BTreeSet::new(),
             commands: BTreeSet::new(),
-            generated: GENERATED.map(str::to_owned).into_iter().chain(own).chain([key]).collect(),
+            generated: GENERATED
+                .map(str::to_owned)
+                .into_iter()
+                .chain(own)
+                .chain([key])
+                .chain(keymaps::paths().map(|(path, _)| path))
+                .collect(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use edge_model::Result;
 use qemu_tests::bench_ground::{DISK_GIB, Ground};
-use qemu_tests::console::Console;
+use qemu_tests::console::{Console, Keyboard};
 use qemu_tests::images::{self, Recipe, Site};
-use qemu_tests::machine::{Bus, Machine, Medium};
+use qemu_tests::machine::{Bus, Machine, Medium, Powered};
 use qemu_tests::ssh::OPERATOR;
 use qemu_tests::stick;
 
@@ -29,11 +29,11 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
         .with_stick(&stick);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: installer ready", ground.patience(120))?;
-    let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
+    let console = german(ground, &machine, &powered);
     give_answers(ground, &console)?;
     export(ground, &console)?;
     let (_, answers) = stick::read(&ground.lab, &stick, "unattended.yaml")?;
-    for expected in ["hostName: till-4", "path: /dev/vda", "10.0.2.15/24", "name: site"] {
+    for expected in ["hostName: till-4", "keyboard: de", "path: /dev/vda", "10.0.2.15/24", "name: site"] {
         ensure(answers.contains(expected), || format!("the exported answers lack {expected:?}: {answers}"))?;
     }
     console.press(&["esc"])?;
@@ -47,11 +47,11 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
         console.press(&["right", "ret"])?;
     }
     ground.expect_healthy(&mut powered, "a", &medium)?;
-    let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
+    let console = german(ground, &machine, &powered);
     try_wrong_gateway(ground, &console)?;
     powered.serial.expect("a new network is on trial", ground.patience(60))?;
     powered.serial.expect("the last one that did returns", ground.patience(120))?;
-    let console = Console { powered: &powered, ssh: ground.ssh(&machine) };
+    let console = german(ground, &machine, &powered);
     console.expect("did not prove itself", ground.patience(60))?;
     shows_what_is_used(ground, &console)?;
     three_keys_do_nothing(ground, &console)
@@ -71,12 +71,18 @@ fn shows_what_is_used(ground: &Ground, console: &Console<'_>) -> Result<()> {
 
 /// Nobody restarts a host by an old habit.
 fn three_keys_do_nothing(ground: &Ground, console: &Console<'_>) -> Result<()> {
-    let boot = "cat /proc/sys/kernel/random/boot_id; systemctl list-jobs --no-legend | grep -c reboot || true";
+    let boot =
+        "cat /proc/sys/kernel/random/boot_id; systemctl list-jobs --no-legend | grep -c reboot || true";
     let before = console.ssh.run(boot, ground.patience(60))?;
     console.press(&["ctrl-alt-delete"])?;
     console.expect("till-4", ground.patience(60))?;
     let after = console.ssh.run(boot, ground.patience(60))?;
     ensure(before == after && after.ends_with('0'), || format!("Ctrl-Alt-Del: {before:?}, then {after:?}"))
+}
+
+/// The person has a German keyboard.
+fn german<'a>(ground: &'a Ground, machine: &Machine, powered: &'a Powered) -> Console<'a> {
+    Console { powered, ssh: ground.ssh(machine), keyboard: Keyboard::German }
 }
 
 /// The line with the cursor.
@@ -86,6 +92,12 @@ fn chosen(screen: &str) -> &str {
 
 fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
     let within = ground.patience(60);
+    console.expect("> Install this machine", within)?;
+    console.press(&["down", "ret"])?;
+    console.expect("Which keyboard is plugged in?", within)?;
+    console.press(&["down", "down", "ret"])?;
+    console.expect("the keyboard is German", within)?;
+    console.press(&["esc", "up"])?;
     console.expect("> Install this machine", within)?;
     console.press(&["ret"])?;
     let screen = console.expect("/dev/vda", within)?;

@@ -27,6 +27,7 @@ pub(super) fn installation_on(disk: &InstallDisk) -> Destructive {
 pub fn welcome_entries(known: &Known) -> Vec<(&'static str, Option<Place>)> {
     let mut entries = vec![
         (words::BEGIN, None),
+        (crate::strings::home::KEYBOARD, Some(Place::Keyboard)),
         (words::DIAGNOSIS, Some(Place::Diagnosis)),
         (words::LOGS, Some(Place::Logs)),
         (words::CODES, Some(Place::Codes)),

@@ -9,6 +9,7 @@ pub mod diagnosis;
 pub mod export;
 pub mod home;
 pub mod interface;
+pub mod keyboard;
 pub mod logs;
 pub mod network;
 pub mod power;
@@ -42,6 +43,7 @@ pub enum Place {
     BlackBox,
     Codes,
     Power,
+    Keyboard,
     Export,
     Progress(Box<OperationStatus>),
 }
@@ -73,6 +75,7 @@ pub enum Screen {
     BlackBox(black_box::Boots),
     Codes(codes::Codes),
     Power(power::Power),
+    Keyboard(keyboard::Keyboard),
     Export(export::Export),
     Progress(progress::Progress),
 }
@@ -128,6 +131,7 @@ impl Place {
             Place::BlackBox => Screen::BlackBox(black_box::Boots::default()),
             Place::Codes => Screen::Codes(codes::Codes::default()),
             Place::Power => Screen::Power(power::Power::default()),
+            Place::Keyboard => Screen::Keyboard(keyboard::Keyboard::default()),
             Place::Export => Screen::Export(export::Export::default()),
             Place::Progress(operation) => Screen::Progress(progress::Progress::new(*operation)),
         }
@@ -149,6 +153,7 @@ impl Screen {
             Screen::BlackBox(screen) => screen,
             Screen::Codes(screen) => screen,
             Screen::Power(screen) => screen,
+            Screen::Keyboard(screen) => screen,
             Screen::Export(screen) => screen,
             Screen::Progress(screen) => screen,
         }
@@ -168,6 +173,7 @@ impl Screen {
             Screen::BlackBox(screen) => screen,
             Screen::Codes(screen) => screen,
             Screen::Power(screen) => screen,
+            Screen::Keyboard(screen) => screen,
             Screen::Export(screen) => screen,
             Screen::Progress(screen) => screen,
         }

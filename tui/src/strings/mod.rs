@@ -1,6 +1,7 @@
 //! Every word that the console shows. Short, without paths and error numbers, and with the next step: they are read
 //! over the telephone by people who do not know Linux. Letters beyond ASCII are left out, so that every console has them.
 
+pub mod cluster;
 pub mod installer;
 
 pub const PRODUCT: &str = "edge appliance";
@@ -70,6 +71,7 @@ pub mod home {
     pub const NETWORK: &str = "Network";
     pub const NAMES: &str = "Names and time";
     pub const PROXY: &str = "Proxy, certificates";
+    pub const KEYBOARD: &str = "Keyboard";
     pub const ACCOUNT: &str = "Account";
     pub const SYSTEM: &str = "System, upgrade";
     pub const CLUSTER: &str = "Cluster";
@@ -184,35 +186,9 @@ pub mod status {
     pub const ROLLED_BACK: &str = "went back";
 }
 
-pub mod cluster {
-    pub const TITLE: &str = "Cluster";
-    pub const NAME: &str = "Name";
-    pub const STATE: &str = "State";
-    pub const KUBERNETES: &str = "Kubernetes";
-    pub const ETCD: &str = "Its store";
-    pub const NODE: &str = "Node";
-    pub const PODS: &str = "Pods";
-    pub const WAITS: &str = "Waits for";
-    pub const WHY: &str = "Why";
-    pub const NONE: [&str; 3] = [
-        "This host has no cluster.",
-        "",
-        "One is made of a definition on the installation medium, or with: edge-agent cluster create",
-    ];
-    pub const TROUBLED: &str = "These do not run:";
-    pub fn since(what: &str, time: &str) -> String {
-        format!("{what}, since {time}")
-    }
-    pub fn etcd(version: &str) -> String {
-        format!("etcd {version}")
-    }
-    pub fn restarts(count: u64) -> String {
-        match count {
-            0 => String::new(),
-            1 => ", restarted once".into(),
-            times => format!(", restarted {times} times"),
-        }
-    }
+pub mod keyboard {
+    pub const TITLE: &str = "Keyboard";
+    pub const INTRO: &str = "Which keyboard is plugged in? ENTER takes it at once; ESC goes back.";
 }
 
 pub mod login {

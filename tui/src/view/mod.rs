@@ -8,6 +8,7 @@ mod confirm;
 mod diagnosis;
 mod home;
 mod installer;
+mod keyboard;
 mod login;
 mod logs;
 pub mod look;
@@ -119,6 +120,7 @@ fn draw_screen(state: &State, screen: &Screen, canvas: &mut Canvas<'_>) {
         Screen::BlackBox(screen) => black_box::draw(screen, canvas),
         Screen::Codes(screen) => codes::draw(screen, known, canvas),
         Screen::Power(screen) => system::draw_power(screen, known, canvas),
+        Screen::Keyboard(screen) => keyboard::draw(screen, canvas),
         Screen::Export(screen) => sticks::draw_export(screen, canvas),
         Screen::Progress(screen) => progress::draw(screen, known, canvas),
     }

@@ -94,6 +94,7 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
         Request::Metrics => metrics(),
         Request::Interfaces => interfaces(),
         Request::PutNoticesAway => Answer::Done,
+        Request::ChangeKeyboard(choice) => message(&format!("the keyboard is {}", choice.layout)),
         Request::ConfirmNetwork => message("The network is kept."),
         Request::RestoreNetwork => message("The last network that worked is used again."),
         Request::SiteSettings => site_settings(),

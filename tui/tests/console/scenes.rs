@@ -113,14 +113,14 @@ fn dashboards() -> Vec<(&'static str, Console)> {
                 console.status(|status| status.possible = vec![Possibility::PowerOff]);
             }),
         ),
-        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(12)))),
+        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(13)))),
         (
             "shell-refused",
             scene(Console::logged_in(), |console| {
                 console.will_refuse(
                     Error::rejected("this image allows no shell").help("ask for an image with one"),
                 );
-                console.keys(&menu(12));
+                console.keys(&menu(13));
             }),
         ),
     ]
@@ -155,7 +155,7 @@ fn logins() -> Vec<(&'static str, Console)> {
         ),
         (
             "login-needed",
-            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(4), menu(7))),
+            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(5), menu(8))),
         ),
         (
             "login-nobody",
@@ -263,29 +263,29 @@ fn settings() -> Vec<(&'static str, Console)> {
         ("names-unchanged", typed(in_menu(1), "<up><enter>")),
         ("proxy", in_menu(2)),
         ("proxy-wrong", typed(in_menu(2), "<^u>proxy<up><enter>")),
-        ("account", in_menu(3)),
-        ("account-different", typed(in_menu(3), "old<tab>new<tab>other<tab><enter>")),
+        ("account", in_menu(4)),
+        ("account-different", typed(in_menu(4), "old<tab>new<tab>other<tab><enter>")),
         (
             "account-refused",
-            scene(in_menu(3), |console| {
+            scene(in_menu(4), |console| {
                 console.will_refuse(Error::rejected("the old password is wrong"));
                 console.keys("old<tab>new<tab>new<tab><enter>");
             }),
         ),
-        ("account-password-changed", typed(in_menu(3), "old<tab>new<tab>new<tab><enter>")),
-        ("account-no-key", typed(in_menu(3), "<up><up>nonsense<down><enter>")),
+        ("account-password-changed", typed(in_menu(4), "old<tab>new<tab>new<tab><enter>")),
+        ("account-no-key", typed(in_menu(4), "<up><up>nonsense<down><enter>")),
     ]
 }
 
 fn systems() -> Vec<(&'static str, Console)> {
-    let upgrading = || typed(in_menu(4), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
+    let upgrading = || typed(in_menu(5), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
     vec![
-        ("system", in_menu(4)),
-        ("system-stick", typed(in_menu(4), "<right><right>")),
-        ("system-without-address", typed(in_menu(4), "<tab><tab><tab><tab><tab><tab><enter>")),
+        ("system", in_menu(5)),
+        ("system-stick", typed(in_menu(5), "<right><right>")),
+        ("system-without-address", typed(in_menu(5), "<tab><tab><tab><tab><tab><tab><enter>")),
         (
             "system-on-trial",
-            scene(in_menu(4), |console| {
+            scene(in_menu(5), |console| {
                 console.status(|status| {
                     status.boot_state = BootState::Trial;
                     status.trial_seconds_left = Some(432);
@@ -296,14 +296,14 @@ fn systems() -> Vec<(&'static str, Console)> {
         ),
         (
             "system-refused",
-            scene(in_menu(4), |console| {
+            scene(in_menu(5), |console| {
                 console.will_refuse(
                     Error::rejected("version 1.1.0 is older than 1.2.0").help("allow an older one"),
                 );
                 console.keys("<tab>registry.example/edge/shop:1.1.0<up><up><up><up><enter>");
             }),
         ),
-        ("upgrade-restart", typed(in_menu(4), "<right><right><tab><tab><tab><right><tab><enter>")),
+        ("upgrade-restart", typed(in_menu(5), "<right><right><tab><tab><tab><right><tab><enter>")),
         ("upgrade", scene(upgrading(), |console| console.news(operation("upgrade", &STEPS)))),
         ("upgrade-stopping", typed(upgrading(), "<down><enter>")),
         (
@@ -326,26 +326,26 @@ fn systems() -> Vec<(&'static str, Console)> {
 
 fn powers() -> Vec<(&'static str, Console)> {
     vec![
-        ("power", in_menu(11)),
-        ("power-restart", typed(in_menu(11), "<enter>")),
-        ("power-recovery", typed(in_menu(11), "<down><enter>rec")),
-        ("power-off", typed(in_menu(11), "<down><down><enter>")),
-        ("power-off-wrong-word", typed(in_menu(11), "<down><down><enter>on<enter>")),
+        ("power", in_menu(12)),
+        ("power-restart", typed(in_menu(12), "<enter>")),
+        ("power-recovery", typed(in_menu(12), "<down><enter>rec")),
+        ("power-off", typed(in_menu(12), "<down><down><enter>")),
+        ("power-off-wrong-word", typed(in_menu(12), "<down><down><enter>on<enter>")),
         (
             "power-refused",
-            scene(in_menu(11), |console| {
+            scene(in_menu(12), |console| {
                 console.will_refuse(
                     Error::rejected("an upgrade is running").help("wait until it has ended, or stop it"),
                 );
                 console.keys("<enter><right><enter>");
             }),
         ),
-        ("rollback", typed(in_menu(4), "<up><up><enter>")),
+        ("rollback", typed(in_menu(5), "<up><up><enter>")),
     ]
 }
 
 fn clusters() -> Vec<(&'static str, Console)> {
-    let with = |cluster: ClusterStatus| typed(host(|status| status.cluster = Some(cluster)), &menu(5));
+    let with = |cluster: ClusterStatus| typed(host(|status| status.cluster = Some(cluster)), &menu(6));
     let waits =
         json!({ "what": "the API", "since": 1_772_366_400, "reason": "etcd: cannot open its database" });
     let troubled = [
@@ -354,7 +354,7 @@ fn clusters() -> Vec<(&'static str, Console)> {
         json!({ "namespace": "default", "name": "page-66c8", "state": { "is": "waiting", "reason": "is being created" } }),
     ];
     vec![
-        ("cluster-none", in_menu(5)),
+        ("cluster-none", in_menu(6)),
         ("cluster", with(cluster("running", 5, &json!(null), &[]))),
         ("cluster-waits", with(cluster("making", 0, &waits, &[]))),
         ("cluster-troubled", with(cluster("running", 3, &json!(null), &troubled))),
@@ -365,19 +365,19 @@ fn finding_out() -> Vec<(&'static str, Console)> {
     let diagnosis = |kind: usize, target: &str| {
         let kind = "<right>".repeat(kind);
         let target = if target.is_empty() { String::new() } else { format!("<tab>{target}") };
-        typed(in_menu(6), &format!("{kind}{target}<tab><enter>"))
+        typed(in_menu(7), &format!("{kind}{target}<tab><enter>"))
     };
     vec![
-        ("diagnosis", in_menu(6)),
+        ("diagnosis", in_menu(7)),
         ("diagnosis-ping", diagnosis(0, "gateway.example")),
         ("diagnosis-route", diagnosis(1, "registry.example")),
         ("diagnosis-web", diagnosis(4, "https://registry.example/v2/")),
         ("diagnosis-time", diagnosis(5, "")),
         ("diagnosis-disks", diagnosis(6, "")),
-        ("diagnosis-of-nothing", typed(in_menu(6), "<tab><tab><enter>")),
+        ("diagnosis-of-nothing", typed(in_menu(7), "<tab><tab><enter>")),
         (
             "diagnosis-failed",
-            scene(in_menu(6), |console| {
+            scene(in_menu(7), |console| {
                 console.will_refuse(
                     Error::environment("no such name: nowhere.example").help("check the name servers"),
                 );
@@ -389,37 +389,37 @@ fn finding_out() -> Vec<(&'static str, Console)> {
 
 fn reading() -> Vec<(&'static str, Console)> {
     vec![
-        ("logs", in_menu(7)),
+        ("logs", in_menu(8)),
         (
             "logs-filtered",
-            scene(in_menu(7), |console| {
+            scene(in_menu(8), |console| {
                 console.will_say(
                     serde_json::from_value(json!({ "answer": "logs", "with": { "lines": [] } })).unwrap(),
                 );
                 console.keys("<tab>nothing<back-tab><enter>");
             }),
         ),
-        ("bundle", in_menu(8)),
+        ("bundle", in_menu(9)),
         (
             "bundle-no-stick",
             scene(Console::logged_in(), |console| {
                 console.will_say(Answer::Volumes(Vec::new()));
-                console.keys(&menu(8));
+                console.keys(&menu(9));
             }),
         ),
-        ("bundle-writing", typed(in_menu(8), "<enter>")),
-        ("black-box", in_menu(9)),
+        ("bundle-writing", typed(in_menu(9), "<enter>")),
+        ("black-box", in_menu(10)),
         (
             "black-box-empty",
             scene(Console::logged_in(), |console| {
                 console.will_say(Answer::BlackBox(Default::default()));
-                console.keys(&menu(9));
+                console.keys(&menu(10));
             }),
         ),
-        ("codes", in_menu(10)),
+        ("codes", in_menu(11)),
         (
             "codes-registration",
-            scene(in_menu(10), |console| {
+            scene(in_menu(11), |console| {
                 console.status(|status| {
                     status.management.registration_url = Some("https://manage.example/register".into());
                     status.web_ui = Some("https://192.0.2.17:5080".into());

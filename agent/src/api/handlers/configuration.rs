@@ -16,7 +16,9 @@ use edge_model::api::installer::Message;
 use edge_model::api::{
     ConfigurationRequest, OperationKind, OperationRequest, OperationState, OperationStatus,
 };
+use edge_model::cmdline::Mode;
 use edge_model::document::{print, problem, tree};
+use edge_model::keyboard::{self, KeyboardChoice};
 use edge_model::{Class, Error, Result, paths};
 use edge_planner::configuration::edit::{self, Change};
 use edge_planner::configuration::{self, Form, origin};
@@ -27,7 +29,8 @@ use super::{blocking, parse};
 use crate::api::Door;
 use crate::api::answer::{Answer, AuditDetail, accepted, ok, with_detail};
 use crate::api::caller::Caller;
-use crate::configuration::Settings;
+use crate::configuration::{Settings, console_answers};
+use crate::host_state;
 
 /// How the document is called in messages.
 const NAME: &str = "local.yaml";
@@ -89,6 +92,33 @@ pub(super) async fn confirm(State(door): State<Arc<Door>>) -> Answer {
 pub(super) async fn restore(State(door): State<Arc<Door>>) -> Answer {
     door.shared.give_network_up()?;
     ok(Message { message: "the last network that worked returns".into(), findings: Vec::new() })
+}
+
+/// At once, because whoever chooses it types next; and from now on.
+pub(super) async fn change_keyboard(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Answer {
+    let choice: KeyboardChoice = parse(&body)?;
+    let layout = keyboard::find(&choice.layout).ok_or_else(|| {
+        let all: Vec<&str> = keyboard::LAYOUTS.iter().map(|layout| layout.name).collect();
+        Error::invalid(format!("{:?} is no keyboard layout", choice.layout))
+            .help(format!("there are {}", all.join(", ")))
+    })?;
+    let name = layout.name;
+    blocking(move || {
+        if door.shared.host.record.mode == Mode::Live {
+            console_answers::store_keyboard(name)?;
+            door.shared.reload_settings();
+            return host_state::set_keyboard(&door.shared.settings().edge().site);
+        }
+        let before = door.shared.settings().edge().site.keyboard.clone().unwrap_or_default();
+        let changes = [Change::set(&["edge", "site", "keyboard"], name)];
+        change(&door, &caller, &changes, before).map(drop)
+    })
+    .await?;
+    ok(Message { message: format!("the keyboard is {}", layout.label), findings: Vec::new() })
 }
 
 /// Changes single values of the document that was told to this host.

@@ -17,6 +17,7 @@ use super::host::{
 use super::installer::{Answers, AnswersRequest, ExportRequest, InstallDisk, Message, Volume};
 use super::network::{InterfaceView, ManagementInterface};
 use super::{ConfigurationRequest, Event, HostStatus, NoticeChoice, OperationRequest, OperationStatus};
+use crate::keyboard::KeyboardChoice;
 use crate::ledger::{HistoryEntry, Ledger};
 use crate::stage_log::StageRecord;
 use crate::user_data::interface::Interface;
@@ -183,6 +184,7 @@ routes! {
     RestoreNetwork Post "/v1/configuration/restore" AtLeast(Operator), "Give up the network on trial for the last one that worked", Nothing => Json(json::<Message>);
     SiteSettings Get "/v1/configuration/site" AtLeast(Viewer), "Names, time and proxies in use", Nothing => Json(json::<SiteSettings>);
     ChangeSiteSettings Patch "/v1/configuration/site" AtLeast(Operator), "Change names, time or proxies", Json(json::<SiteSettings>) => Json(json::<OperationStatus>), status 202;
+    ChangeKeyboard Put "/v1/keyboard" AtLeast(Operator), "Use another keyboard layout at the console, now and from now on", Json(json::<KeyboardChoice>) => Json(json::<Message>);
     OpenShell Post "/v1/shell" AtLeast(Admin), "A shell on another console, if the image allows it", Nothing => Json(json::<Message>);
 
     Cluster Get "/v1/cluster" AtLeast(Viewer), "The cluster of this host and its pods", Nothing => Json(json::<ClusterView>);

@@ -135,6 +135,9 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
         }),
         "certificate" => certificate(text),
         "time-zone" => is(is_time_zone(text), text, "a time zone, like Europe/Zurich"),
+        "keyboard-layout" => {
+            is(crate::keyboard::find(text).is_some(), text, "a keyboard layout, like us, gb, de, ch or fr")
+        }
         "url" => is(is_url(text), text, "a URL that begins with http:// or https://"),
         "proxy" => is(
             is_url(text)

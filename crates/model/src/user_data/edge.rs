@@ -118,6 +118,10 @@ pub struct Site {
     pub ntp_servers: Vec<String>,
     #[schemars(extend("format" = "time-zone"))]
     pub time_zone: Option<String>,
+    /// Layout of the keyboard at the console: `us`, `gb`, `de`, `ch`, `fr` and others; by default the usual one of the time
+    /// zone.
+    #[schemars(extend("format" = "keyboard-layout"))]
+    pub keyboard: Option<String>,
     /// Certificates to trust: PEM, or base64 of PEM.
     #[schemars(extend("x-item-format" = "certificate"))]
     pub ca_certs: Vec<String>,
