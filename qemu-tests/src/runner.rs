@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use edge_model::Result;
 use qemu_tests::bench_ground::Ground;
@@ -13,6 +13,10 @@ use crate::scenarios::{self, Scenario};
 
 /// Machines that run at the same time: one for each core of the smallest machine that this must pass on.
 const PARALLEL: usize = 2;
+
+/// Bytes that the largest scenario needs on the disk for its machines and images. The next one waits for another to end
+/// where there is less.
+const ROOM: u64 = 8 << 30;
 
 /// Runs the scenarios with these names, or all of them.
 ///
@@ -35,12 +39,15 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         waiting: Mutex::new(can_run.into()),
         base: Mutex::new(if reuse || nobody_needs_it { Base::Stands } else { Base::Missing }),
         changed: Condvar::new(),
+        running: Mutex::new(0),
+        ended: Condvar::new(),
     };
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL {
             scope.spawn(|| {
                 while let Some(scenario) = queue.next() {
                     let is_base = scenario.name == scenarios::BASE.name;
+                    let _running = queue.wait_for_room(ground.lab.work());
                     // Nobody waits for a base that will never stand, also when its scenario panics.
                     let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
                     let well = run_one(&ground, scenario, &summary);
@@ -94,6 +101,19 @@ struct Queue<'a> {
     waiting: Mutex<VecDeque<&'a Scenario>>,
     base: Mutex<Base>,
     changed: Condvar,
+    /// Scenarios that run now.
+    running: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// Counts as long as a scenario runs, however it ends.
+struct Running<'q, 'a>(&'q Queue<'a>);
+
+impl Drop for Running<'_, '_> {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 impl<'a> Queue<'a> {
@@ -116,6 +136,18 @@ impl<'a> Queue<'a> {
             drop(waiting);
             base = self.changed.wait(base).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Counts a scenario as running once there is room for it, or nobody else is left who could make some.
+    fn wait_for_room(&self, work: &Path) -> Running<'_, 'a> {
+        const LOOK_AGAIN: Duration = Duration::from_secs(5);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while *running > 0 && edge_host::files::free_bytes(work).is_ok_and(|free| free < ROOM) {
+            let waited = self.ended.wait_timeout(running, LOOK_AGAIN);
+            running = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *running += 1;
+        Running(self)
     }
 
     fn base_is(&self, now: Base) {

@@ -22,7 +22,8 @@ pub(super) fn commands_of_the_builder(ground: &Ground) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
-    let blocks = docs::blocks(&ground.root)?;
+    let mut blocks = docs::blocks(&ground.root)?;
+    blocks.retain(|block| matches!(block.place, Place::Builder { .. }));
     let mut shop = None;
     for page in pages(&blocks) {
         let own = folder.join(page.display().to_string().replace('/', "-"));
@@ -50,7 +51,8 @@ fn prepare(ground: &Ground, own: &Path, page: &Path, shop: Option<&Path>) -> Res
     symlink(ground.root.join("dist"), own.join("dist")).context(context)?;
     let starts_anew = ["README.md", "docs/build.md"].iter().any(|name| page == Path::new(name));
     let Some(shop) = shop.filter(|_| !starts_anew) else { return Ok(()) };
-    Child::new("cp").arg("-r").arg(shop).arg(own.join("shop")).run()?;
+    // Only looked at: a copy of its outputs would take gigabytes for each page.
+    symlink(shop, own.join("shop")).context(context)?;
     let name = "shop-1.0.0-amd64.iso";
     symlink(own.join("shop/build").join(name), own.join(name)).context(context)?;
     fs::copy(shop.join("user-data"), own.join("user-data")).context(context)?;
