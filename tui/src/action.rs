@@ -126,10 +126,30 @@ impl Work {
     }
 }
 
+/// A link of the way out of this host, and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub what: String,
+    pub is_good: bool,
+    pub said: String,
+}
+
+impl Link {
+    pub fn good(what: &str, said: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), is_good: true, said: said.into() }
+    }
+
+    pub fn bad(what: &str, said: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), is_good: false, said: said.into() }
+    }
+}
+
 /// What a person wants to find out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "check", content = "of")]
 pub enum Check {
+    /// Every link of the way out.
+    Network,
     Ping(String),
     Route(String),
     Name(String),
@@ -204,7 +224,7 @@ impl Request {
 impl Check {
     fn route(&self) -> RouteId {
         match self {
-            Check::Ping(_) => RouteId::PingEndpoint,
+            Check::Network | Check::Ping(_) => RouteId::PingEndpoint,
             Check::Route(_) => RouteId::TraceEndpoint,
             Check::Name(_) => RouteId::ResolveName,
             Check::Port(_) => RouteId::ConnectEndpoint,
@@ -236,6 +256,7 @@ pub enum Answer {
     Interfaces(Vec<InterfaceView>),
     SiteSettings(SiteSettings),
     User(CurrentUser),
+    Network(Vec<Link>),
     Ping(Ping),
     Route(TraceRoute),
     Name(Resolution),

@@ -136,7 +136,7 @@ fn tell_next_steps(project: &Project, summary: &Summary, pushed: bool) {
         eprintln!("  {goal:<18} {command}");
     }
     eprintln!(
-        "  a virtual machine  qemu-system-x86_64 -m 4096 -bios /usr/share/ovmf/OVMF.fd -cdrom {iso} -drive file=DISK,if=virtio"
+        "  a virtual machine  truncate -s 8G disk.img && qemu-system-x86_64 -m 4096 -bios /usr/share/ovmf/OVMF.fd -cdrom {iso} -drive file=disk.img,format=raw,if=virtio"
     );
     if !pushed {
         let (forge, directory) = (&project.forge, project.directory.display());

@@ -38,8 +38,10 @@ const KINDS: [Kind; 12] = [
         "virt-install --import --boot uefi --memory 4096 --osinfo linux2024 --disk {},bus=virtio",
     ),
     kind(".vmdk", "the same disk for VMware").then("VMware", "govc import.vmdk {} FOLDER"),
-    kind(".oci.tar", "provider image, for upgrades without a registry")
-        .then("an installed host", "copy {} to it, then: sudo edge-agent upgrade file:PATH --reboot"),
+    kind(".oci.tar", "provider image, for upgrades without a registry").then(
+        "an installed host",
+        "scp {} HOST:image.oci.tar && ssh HOST sudo edge-agent upgrade file:image.oci.tar --reboot",
+    ),
     kind("oci", "provider image as an OCI layout"),
     kind(".container.tar", "container image, for docker load").then("a scanner", "docker load --input {}"),
     kind("container", "container image as an OCI layout"),

@@ -75,7 +75,7 @@ fn access(page: &mut Page, report: &Report) {
         "accounts",
         accounts.map(|account| {
             let password = match account.password {
-                Password::None => "no password",
+                Password::None => "locked",
                 Password::Empty => "EMPTY PASSWORD",
                 Password::Set => "A PASSWORD IS SET",
             };

@@ -4,12 +4,12 @@ use edge_model::Error;
 use edge_model::api::diagnostics::{DiskHealth, DiskVerdict, HttpCheck, Ping, Sensor, TimeState, TraceRoute};
 
 use super::{Behaviour, Wish};
-use crate::action::{Answer, Check, Request};
+use crate::action::{Answer, Check, Link, Request};
 use crate::event::Key;
 use crate::form::{Field, Form, Pressed};
 use crate::known::Known;
 use crate::scroll::{Scroll, folded};
-use crate::strings::diagnosis as words;
+use crate::strings::{diagnosis as words, network_check as links_words};
 use crate::units::size;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,10 @@ pub struct Diagnosis {
 /// Lines above the result: the form and a rule.
 pub const FORM_LINES: usize = 4;
 
-/// Makes a check of what was typed; the first five need it.
+/// Makes a check of what was typed, and whether it needs that.
 type Make = fn(String) -> Check;
-const CHECKS: [(Make, bool); 8] = [
+const CHECKS: [(Make, bool); 9] = [
+    (|_| Check::Network, false),
     (Check::Ping, true),
     (Check::Route, true),
     (Check::Name, true),
@@ -48,7 +49,7 @@ const CHECKS: [(Make, bool); 8] = [
 impl Diagnosis {
     pub fn new() -> Self {
         use DiagnosisField as Id;
-        Self {
+        let mut screen = Self {
             form: Form::new(vec![
                 Field::choice(Id::What, words::WHAT, &words::CHECKS, 0).hint(words::WHAT_HINT),
                 Field::text(Id::Target, words::TARGET, "").hint(words::TARGET_HINTS[0]),
@@ -58,7 +59,11 @@ impl Diagnosis {
             result: Vec::new(),
             scroll: Scroll::default(),
             trouble: None,
-        }
+        };
+        screen.fit();
+        // The most frequent question costs one key.
+        screen.form.focus(DiagnosisField::Run);
+        screen
     }
 
     /// The result as it is shown.
@@ -117,6 +122,7 @@ impl Behaviour for Diagnosis {
 
     fn answer(&mut self, answer: Answer, _: &Known) -> Vec<Wish> {
         self.result = match answer {
+            Answer::Network(links) => link_lines(&links),
             Answer::Ping(ping) => ping_lines(&ping),
             Answer::Route(route) => route_lines(&route),
             Answer::Name(found) => {
@@ -151,6 +157,20 @@ impl Behaviour for Diagnosis {
     fn takes_letters(&self) -> bool {
         self.form.takes_letters()
     }
+}
+
+/// Behind the first link that fails the others mean little.
+fn link_lines(links: &[Link]) -> Vec<String> {
+    let line = |link: &Link| {
+        let mark = if link.is_good { links_words::GOOD } else { links_words::BAD };
+        format!("{mark}  {:<12} {}", link.what, link.said)
+    };
+    let mut lines: Vec<String> = links.iter().map(line).collect();
+    if links.iter().all(|link| link.is_good) {
+        lines.push(String::new());
+        lines.push(links_words::ALL_GOOD.to_owned());
+    }
+    lines
 }
 
 fn ping_lines(ping: &Ping) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod installer;
+pub mod network_check;
 
 pub const PRODUCT: &str = "edge appliance";
 pub const DONE: &str = "Done";
@@ -403,7 +404,8 @@ pub mod system {
 pub mod diagnosis {
     pub const TITLE: &str = "Diagnosis";
     pub const WHAT: &str = "Find out";
-    pub const CHECKS: [&str; 8] = [
+    pub const CHECKS: [&str; 9] = [
+        "what is wrong with the network",
         "does a host answer (ping)",
         "the way to a host",
         "what a name stands for (DNS)",
@@ -418,7 +420,8 @@ pub mod diagnosis {
         if of.is_empty() { format!("Asked: {what}") } else { format!("Asked: {what} - {of}") }
     }
     pub const TARGET: &str = "Of";
-    pub const TARGET_HINTS: [&str; 5] = [
+    pub const TARGET_HINTS: [&str; 6] = [
+        "",
         "Like gateway.example or 10.0.0.1",
         "Like gateway.example or 10.0.0.1",
         "Like registry.example",

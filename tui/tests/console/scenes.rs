@@ -364,24 +364,27 @@ fn clusters() -> Vec<(&'static str, Console)> {
 fn finding_out() -> Vec<(&'static str, Console)> {
     let diagnosis = |kind: usize, target: &str| {
         let kind = "<right>".repeat(kind);
+        // To the choice: another question than the first.
+        let kind = format!("<up>{kind}");
         let target = if target.is_empty() { String::new() } else { format!("<tab>{target}") };
         typed(in_menu(7), &format!("{kind}{target}<tab><enter>"))
     };
     vec![
         ("diagnosis", in_menu(7)),
-        ("diagnosis-ping", diagnosis(0, "gateway.example")),
-        ("diagnosis-route", diagnosis(1, "registry.example")),
-        ("diagnosis-web", diagnosis(4, "https://registry.example/v2/")),
-        ("diagnosis-time", diagnosis(5, "")),
-        ("diagnosis-disks", diagnosis(6, "")),
-        ("diagnosis-of-nothing", typed(in_menu(7), "<tab><tab><enter>")),
+        ("diagnosis-network", typed(in_menu(7), "<enter>")),
+        ("diagnosis-ping", diagnosis(1, "gateway.example")),
+        ("diagnosis-route", diagnosis(2, "registry.example")),
+        ("diagnosis-web", diagnosis(5, "https://registry.example/v2/")),
+        ("diagnosis-time", diagnosis(6, "")),
+        ("diagnosis-disks", diagnosis(7, "")),
+        ("diagnosis-of-nothing", typed(in_menu(7), "<up><right><tab><tab><enter>")),
         (
             "diagnosis-failed",
             scene(in_menu(7), |console| {
                 console.will_refuse(
                     Error::environment("no such name: nowhere.example").help("check the name servers"),
                 );
-                console.keys("<right><right><tab>nowhere.example<tab><enter>");
+                console.keys("<up><right><right><right><tab>nowhere.example<tab><enter>");
             }),
         ),
     ]
