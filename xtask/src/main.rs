@@ -56,6 +56,8 @@ enum Command {
     TestLong,
     /// Make the Kubernetes of tests and demo from Go modules, or from what KUBE_COMPONENT names
     Kubernetes,
+    /// Ask a real host anew for what the pictures of the console are made from
+    Record,
     /// Write what follows from the types: schemas and reference pages
     Generate,
     /// Sizes, times and memory against their marks
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Test { scenarios } => test::test(&scenarios, false),
         Command::TestLong => test::test(&[], true),
         Command::Kubernetes => build::build(false).and_then(|()| kubernetes::command()),
+        Command::Record => test::record(),
         Command::Generate => generate::generate(),
         Command::Bench { part } => bench::bench(part),
     };

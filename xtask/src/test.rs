@@ -16,6 +16,18 @@ const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 const COMPILE_AFTER_AT_MOST: Duration = Duration::from_secs(25 * 60);
 const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
+/// Writes what a real host says, for the pictures of the console.
+///
+/// # Errors
+/// When the host does not come up.
+pub(crate) fn record() -> Result<()> {
+    packages::for_builder()?;
+    build(false)?;
+    let runner = Child::new(program("qemu-tests", false)).arg("docs-run-on-a-host").env("EDGE_RECORD", "1");
+    let outcome = runner.directory(&root()).deadline(MACHINES_DEADLINE).outcome_shown()?;
+    if outcome.status.success() { Ok(()) } else { Err(Error::rejected("nothing was recorded")) }
+}
+
 /// A stage without counts of its own counts as one test.
 fn add_stage(tally: &mut Tally, name: &str, result: Result<()>) {
     match result {

@@ -1,5 +1,6 @@
 //! The documentation, typed in as it stands.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ use edge_host::child::Child;
 use edge_model::{Context, Result};
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::docs::{self, Block, Place};
+use qemu_tests::ssh::Ssh;
+use qemu_tests::tunnel::Tunnel;
+use serde_json::Value as Json;
 
 use super::ensure;
 
@@ -99,5 +103,53 @@ pub(super) fn commands_of_a_host(ground: &Ground) -> Result<()> {
             ssh.run(command, ground.patience(120)).with_context(place)?;
         }
     }
+    pictures_are_of_a_real_host(ground, &ssh)
+}
+
+/// Where the console's tests have what a real host says; `cargo xtask record` writes it anew.
+const RECORDS: &str = "tui/tests/console/records";
+/// Set by that command.
+const RECORD: &str = "EDGE_RECORD";
+
+/// What the pictures are made from has the form that a host gives today.
+fn pictures_are_of_a_real_host(ground: &Ground, ssh: &Ssh<'_>) -> Result<()> {
+    let tunnel = Tunnel::open(ssh, ground.patience(60))?;
+    for (name, path) in [("status", "/v1/status"), ("metrics", "/v1/metrics")] {
+        let answer = tunnel.call("GET", path, None, None)?;
+        let now: Json =
+            serde_json::from_str(&answer.text).with_context(|| format!("{path} gives no JSON"))?;
+        let file = ground.root.join(RECORDS).join(format!("{name}.json"));
+        if std::env::var_os(RECORD).is_some() {
+            let text = serde_json::to_string_pretty(&now).context("cannot write a record")?;
+            fs::create_dir_all(ground.root.join(RECORDS)).context("cannot write a record")?;
+            fs::write(&file, text + "\n").context("cannot write a record")?;
+        }
+        let recorded: Json = serde_json::from_str(&edge_host::files::read_text(&file)?)
+            .with_context(|| format!("{} is damaged", file.display()))?;
+        let (now, recorded) = (form_of(&now), form_of(&recorded));
+        let different: Vec<_> = now.symmetric_difference(&recorded).collect();
+        ensure(different.is_empty(), || {
+            format!("{} is stale (cargo xtask record writes it anew): {different:?}", file.display())
+        })?;
+    }
     Ok(())
+}
+
+/// Paths of all values that are there.
+fn form_of(value: &Json) -> BTreeSet<String> {
+    fn walk(value: &Json, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            Json::Object(fields) => {
+                fields.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), found))
+            }
+            Json::Array(items) => items.iter().for_each(|item| walk(item, &format!("{path}[]"), found)),
+            Json::Null => {}
+            _ => {
+                found.insert(path.to_owned());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(value, "", &mut found);
+    found
 }
