@@ -115,9 +115,7 @@ const RECORD: &str = "EDGE_RECORD";
 fn pictures_are_of_a_real_host(ground: &Ground, ssh: &Ssh<'_>) -> Result<()> {
     let tunnel = Tunnel::open(ssh, ground.patience(60))?;
     for (name, path) in [("status", "/v1/status"), ("metrics", "/v1/metrics")] {
-        let answer = tunnel.call("GET", path, None, None)?;
-        let now: Json =
-            serde_json::from_str(&answer.text).with_context(|| format!("{path} gives no JSON"))?;
+        let now = tunnel.call("GET", path, None, None)?.json()?;
         let file = ground.root.join(RECORDS).join(format!("{name}.json"));
         if std::env::var_os(RECORD).is_some() {
             let text = serde_json::to_string_pretty(&now).context("cannot write a record")?;
