@@ -76,6 +76,7 @@ pub enum Request {
     GiveAnswers(Secret),
     ExportAnswers {
         device: String,
+        this_machine: bool,
     },
     OpenShell,
     Destroy(Confirmed<Destructive>),

@@ -31,7 +31,14 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
     powered.serial.expect("edge: installer ready", ground.patience(120))?;
     let console = german(ground, &machine, &powered);
     give_answers(ground, &console)?;
-    export(ground, &console)?;
+    export(ground, &console, &[])?;
+    let (_, template) = stick::read(&ground.lab, &stick, "unattended.yaml")?;
+    for of_one in ["till-4", "10.0.2.15"] {
+        ensure(!template.contains(of_one), || format!("the template names {of_one:?}: {template}"))?;
+    }
+    console.press(&["esc"])?;
+    console.expect("All answers are complete", ground.patience(60))?;
+    export(ground, &console, &["spc"])?;
     let (_, answers) = stick::read(&ground.lab, &stick, "unattended.yaml")?;
     for expected in ["hostName: till-4", "keyboard: de", "path: /dev/vda", "10.0.2.15/24", "name: site"] {
         ensure(answers.contains(expected), || format!("the exported answers lack {expected:?}: {answers}"))?;
@@ -128,10 +135,11 @@ fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
     console.expect("All answers are complete", within).map(drop)
 }
 
-fn export(ground: &Ground, console: &Console<'_>) -> Result<()> {
+fn export(ground: &Ground, console: &Console<'_>, choice: &[&str]) -> Result<()> {
     let within = ground.patience(60);
     console.press(&["down", "ret"])?;
     console.expect("EDGEDATA", within)?;
+    console.press(choice)?;
     console.press(&["ret"])?;
     console.expect("is on the stick", within).map(drop)
 }

@@ -205,8 +205,9 @@ fn answer(client: &Client, request: &Request) -> Result<Answer> {
             let request = AnswersRequest { text: document.reveal().to_owned() };
             Answer::InstallAnswers(client.change_install_answers(&request)?)
         }
-        Request::ExportAnswers { device } => {
-            Answer::Message(client.export_answers(&ExportRequest { device: device.clone() })?)
+        Request::ExportAnswers { device, this_machine } => {
+            let request = ExportRequest { device: device.clone(), this_machine: *this_machine };
+            Answer::Message(client.export_answers(&request)?)
         }
         Request::OpenShell => Answer::Message(client.open_shell()?),
         Request::Destroy(confirmed) => destroy(client, confirmed.get())?,

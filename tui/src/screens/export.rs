@@ -16,6 +16,8 @@ pub struct Export {
     pub cursor: Cursor,
     pub trouble: Option<Error>,
     pub said: Option<Message>,
+    /// Also what only this machine has: its name and its addresses.
+    pub this_machine: bool,
 }
 
 impl Behaviour for Export {
@@ -24,12 +26,17 @@ impl Behaviour for Export {
     }
 
     fn key(&mut self, key: Key, _: &Known) -> Vec<Wish> {
+        if matches!(key, Key::Letter(' ') | Key::Left | Key::Right) {
+            self.this_machine = !self.this_machine;
+            return Vec::new();
+        }
         let volumes = self.volumes.as_deref().unwrap_or_default();
         let Moved::Chosen(at) = self.cursor.key(key, volumes.len()) else { return Vec::new() };
         let device = volumes.get(at).map(|volume| volume.device.clone());
         self.trouble = None;
         self.said = None;
-        device.map(|device| Wish::Ask(Request::ExportAnswers { device })).into_iter().collect()
+        let this_machine = self.this_machine;
+        device.map(|device| Wish::Ask(Request::ExportAnswers { device, this_machine })).into_iter().collect()
     }
 
     fn answer(&mut self, answer: Answer, _: &Known) -> Vec<Wish> {

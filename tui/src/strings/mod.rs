@@ -514,6 +514,13 @@ pub mod export {
         "Put a USB stick in and choose it. F5 looks for sticks again.",
     ];
     pub const NO_STICK: &str = "No stick was found.";
+    pub fn for_whom(this_machine: bool) -> &'static str {
+        if this_machine {
+            "For  < this very machine: with its name and its fixed addresses >   SPACE changes it"
+        } else {
+            "For  < other machines: without name and fixed addresses >   SPACE changes it"
+        }
+    }
 }
 
 pub mod black_box {

@@ -41,6 +41,8 @@ pub(super) fn draw_export(screen: &Export, canvas: &mut Canvas<'_>) {
     let inner = widgets::frame(canvas.area, canvas.buffer, export::TITLE);
     let mut above: Vec<Line<'_>> = export::INTRO.iter().copied().map(Line::from).collect();
     above.push(Line::default());
+    above.push(Line::from(export::for_whom(screen.this_machine)));
+    above.push(Line::default());
     let rest = widgets::lines(inner, canvas.buffer, &above);
     let volumes = screen.volumes.as_deref().unwrap_or_default();
     let items: Vec<Line<'_>> = volumes.iter().map(|one| Line::from(volume(one))).collect();

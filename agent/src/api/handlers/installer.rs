@@ -89,7 +89,9 @@ pub(super) async fn export(State(door): State<Arc<Door>>, body: Bytes) -> Answer
             Error::new(Class::NotFound, format!("there is no stick {:?}", request.device))
                 .help("plug a stick with FAT32, exFAT or ext4 in")
         })?;
-        let text = print::to_yaml(&edit::answers(&door.shared.settings().configuration.tree));
+        let answers = edit::answers(&door.shared.settings().configuration.tree);
+        let answers = if request.this_machine { answers } else { edit::template(&answers) };
+        let text = print::to_yaml(&answers);
         sticks::use_volume(&volume, |folder| {
             files::write_durably(&folder.join(FILE), text.as_bytes(), 0o600)
                 .with_context(|| format!("{FILE} cannot be written to {}", volume.device))
@@ -99,7 +101,8 @@ pub(super) async fn export(State(door): State<Arc<Door>>, body: Bytes) -> Answer
         } else {
             "; name the stick EDGEDATA and the next medium finds it".into()
         };
-        Ok(format!("{FILE} is on the stick {}{help}", volume.device))
+        let what = if request.this_machine { "for this machine" } else { "a template for others" };
+        Ok(format!("{FILE} is on the stick {}, {what}{help}", volume.device))
     })
     .await?;
     let detail = AuditDetail { resource_name: device, ..AuditDetail::default() };

@@ -63,6 +63,10 @@ pub struct Volume {
 pub struct ExportRequest {
     /// Device of a volume that `GET /v1/volumes` lists.
     pub device: String,
+    /// For this very machine again: with its name, its identifier and its fixed addresses. Otherwise the file is a
+    /// template for others.
+    #[serde(default)]
+    pub this_machine: bool,
 }
 
 /// What became of a request that is done at once.

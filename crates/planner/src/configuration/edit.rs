@@ -131,6 +131,32 @@ pub fn answers(merged: &Node) -> Node {
     answers
 }
 
+/// Answers without what only one machine can have: name, identifier, fixed addresses. An interface that had one asks for an
+/// address, on the VLAN that it was on.
+pub fn template(answers: &Node) -> Node {
+    const OF_ONE_MACHINE: [&str; 2] = ["hostName", "deviceId"];
+    const OF_AN_ADDRESS: [&str; 5] = ["type", "addresses", "ipAddress", "mask", "gateway"];
+    let mut template = answers.clone();
+    for key in OF_ONE_MACHINE {
+        template.take(key);
+    }
+    let Some(mut network) = template.take("network") else { return template };
+    if let Value::Map(interfaces) = &mut network.value.value {
+        for interface in interfaces.iter_mut() {
+            let is_fixed = ["addresses", "ipAddress"].iter().any(|key| interface.value.get(key).is_some());
+            for key in OF_AN_ADDRESS.iter().filter(|_| is_fixed) {
+                interface.value.take(key);
+            }
+        }
+        // Without a word about it an interface asks for an address.
+        interfaces.retain(|interface| !interface.value.entries().is_empty());
+        if !interfaces.is_empty() {
+            template.put(&["network"], network);
+        }
+    }
+    template
+}
+
 /// Answers with the secrets that are known and were not given again: whoever fills in a form is not shown them.
 ///
 /// # Errors
@@ -174,6 +200,15 @@ pub fn hide_secrets(answers: &mut Node) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_fits_other_machines() {
+        let text = "hostName: till-4\nkeyboard: de\nnetwork:\n  enp1s0: {type: static, addresses: [192.0.2.17/24], gateway: 192.0.2.1}\n  \
+                    shop: {vlan: {id: 42, parent: enp2s0}, addresses: [192.0.2.18/24]}\n";
+        let kept = edge_model::document::print::to_yaml(&template(&tree::read("a", text).unwrap()));
+        assert!(!kept.contains("till-4") && !kept.contains("192.0.2"), "{kept}");
+        assert!(kept.contains("keyboard: de") && kept.contains("42") && !kept.contains("enp1s0"), "{kept}");
+    }
     use serde_json::json;
 
     #[test]
