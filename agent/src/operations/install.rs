@@ -232,7 +232,7 @@ fn execute(
     report: &mut dyn Report,
 ) -> Result<()> {
     run_stages(&["kairos-install.pre", "before-install"]);
-    report.step("partitioning", 0);
+    report.step(&format!("partitioning {}", disk.path), 0);
     let record = |state| InstallRecord { state, id: medium.id.clone() };
     let disk = partition(disk, plan, &record(InstallState::Installing))?;
     report.step("making file systems", 0);

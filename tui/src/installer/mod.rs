@@ -192,8 +192,8 @@ impl Wizard {
     }
 
     /// Follows an installation, also one that nobody has started here.
-    pub fn take_operation(&mut self, operation: &OperationStatus) {
-        let is_followed = self.progress.as_mut().is_some_and(|progress| progress.update(operation));
+    pub fn take_operation(&mut self, operation: &OperationStatus, now: u64) {
+        let is_followed = self.progress.as_mut().is_some_and(|progress| progress.update(operation, now));
         let is_new = operation.operation == OperationKind::Install && operation.is_running();
         if !is_followed && is_new {
             self.progress = Some(Progress::new(operation.clone()));
@@ -213,14 +213,14 @@ impl Wizard {
         vec![Wish::Ask(Request::Destroy(confirmed))]
     }
 
-    pub fn answer(&mut self, request: &Request, answer: Answer) -> Vec<Wish> {
+    pub fn answer(&mut self, request: &Request, answer: Answer, now: u64) -> Vec<Wish> {
         match answer {
             Answer::InstallDisks(disks) => self.take_disks(disks),
             Answer::Interfaces(interfaces) => self.interfaces = Some(interfaces),
             Answer::InstallAnswers(answers) => return self.take_answers(request, answers),
             Answer::Operation(operation) if operation.operation == OperationKind::Install => {
                 let progress = self.progress.get_or_insert_with(|| Progress::new(operation.clone()));
-                if !progress.update(&operation) {
+                if !progress.update(&operation, now) {
                     *progress = Progress::new(operation);
                 }
                 self.step = Step::Installation;

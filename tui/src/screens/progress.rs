@@ -10,6 +10,9 @@ use crate::known::Known;
 use crate::scroll::{Cursor, Moved};
 use crate::strings::{network, progress as words};
 
+/// Seconds.
+const SPEED_IS_KNOWN_AFTER: u64 = 3;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     pub operation: OperationStatus,
@@ -17,6 +20,8 @@ pub struct Progress {
     pub trouble: Option<Error>,
     /// Somebody wants it to stop; it does at its next safe point.
     pub is_cancelled: bool,
+    /// When the present step was first seen, and how far it was then.
+    began: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +48,28 @@ impl Choice {
 
 impl Progress {
     pub fn new(operation: OperationStatus) -> Self {
-        Self { operation, cursor: Cursor::default(), trouble: None, is_cancelled: false }
+        Self { operation, cursor: Cursor::default(), trouble: None, is_cancelled: false, began: None }
     }
 
     /// Takes news of the same work; tells whether they were.
-    pub fn update(&mut self, operation: &OperationStatus) -> bool {
+    pub fn update(&mut self, operation: &OperationStatus, now: u64) -> bool {
         let is_same = operation.id == self.operation.id;
         if is_same {
+            if self.began.is_none() || operation.step != self.operation.step {
+                self.began = Some((now, operation.done));
+            }
             self.operation = operation.clone();
         }
         is_same
+    }
+
+    /// How long the present step still takes, by how fast it was so far.
+    pub fn seconds_left(&self, now: u64) -> Option<u64> {
+        let (began, at_first) = self.began?;
+        let done = self.operation.done.checked_sub(at_first).filter(|done| *done > 0)?;
+        let left = self.operation.total.saturating_sub(self.operation.done);
+        let took = now.checked_sub(began).filter(|took| *took >= SPEED_IS_KNOWN_AFTER)?;
+        u64::try_from(u128::from(took) * u128::from(left) / u128::from(done)).ok()
     }
 
     /// Whether this work waits for a network to prove itself.
@@ -95,9 +112,9 @@ impl Behaviour for Progress {
         }
     }
 
-    fn answer(&mut self, answer: Answer, _: &Known) -> Vec<Wish> {
+    fn answer(&mut self, answer: Answer, known: &Known) -> Vec<Wish> {
         if let Answer::Operation(operation) = answer {
-            self.update(&operation);
+            self.update(&operation, known.now);
         }
         Vec::new()
     }
@@ -105,5 +122,28 @@ impl Behaviour for Progress {
     fn trouble(&mut self, error: Error) {
         self.is_cancelled = false;
         self.trouble = Some(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_the_speed_so_far() {
+        let at = |done: u64, step: &str| -> OperationStatus {
+            serde_json::from_value(serde_json::json!({
+                "id": 1, "operation": "install", "started_by": "a", "started_at": 0, "state": { "state": "running" },
+                "step": step, "done": done, "total": 1000, "steps": [],
+            }))
+            .unwrap()
+        };
+        let mut progress = Progress::new(at(0, "write"));
+        progress.update(&at(100, "write"), 10);
+        assert_eq!(progress.seconds_left(11), None);
+        progress.update(&at(300, "write"), 20);
+        assert_eq!(progress.seconds_left(20), Some(35));
+        progress.update(&at(0, "check"), 30);
+        assert_eq!(progress.seconds_left(40), None, "another step has another speed");
     }
 }

@@ -128,6 +128,9 @@ pub fn central(endpoint: &str) -> String {
 }
 
 pub const INSTALLATION_TITLE: &str = "Installation";
+pub fn being_installed(name: &str, version: &str) -> String {
+    format!("{name} {version} is being installed. Do not switch this machine off.")
+}
 pub const GO_ON: &str = "Go on";
 pub const STOP: &str = "Stop at the next safe point";
 pub const RESTART: &str = "Restart";

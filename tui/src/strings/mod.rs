@@ -563,6 +563,9 @@ pub mod power {
 }
 
 pub mod progress {
+    pub fn left(time: &str) -> String {
+        format!(", about {time} left")
+    }
     use edge_model::api::OperationKind;
 
     pub const LEAVE: &str = "Go on, and leave this screen";

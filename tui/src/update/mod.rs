@@ -112,11 +112,11 @@ fn take_news(state: &mut State, news: EventKind, actions: &mut Vec<Action>) {
 
 fn take_operation(state: &mut State, operation: &OperationStatus, actions: &mut Vec<Action>) {
     if let Base::Installer(wizard) = &mut state.base {
-        wizard.take_operation(operation);
+        wizard.take_operation(operation, state.known.now);
     }
     for opened in &mut state.screens {
         if let Screen::Progress(progress) = &mut opened.screen {
-            progress.update(operation);
+            progress.update(operation, state.known.now);
         }
     }
     look_after_work(state, Some(operation.id), actions);
@@ -340,7 +340,7 @@ fn deliver(state: &mut State, by: Asker, request: &Request, answer: Answer, acti
             let opened = state.screens.iter_mut().find(|opened| opened.id == id);
             opened.map(|opened| opened.screen.behaviour_mut().answer(answer, known)).unwrap_or_default()
         }
-        (Asker::Base, Base::Installer(wizard)) => wizard.answer(request, answer),
+        (Asker::Base, Base::Installer(wizard)) => wizard.answer(request, answer, state.known.now),
         (Asker::Base, _) => match answer {
             Answer::Operation(operation) => vec![Wish::Open(Place::Progress(Box::new(operation)))],
             Answer::Message(message) => {

@@ -182,7 +182,14 @@ fn draw_summary(wizard: &Wizard, canvas: &mut Canvas<'_>) {
 fn draw_installation(wizard: &Wizard, known: &Known, canvas: &mut Canvas<'_>) {
     let inner = widgets::frame(canvas.area, canvas.buffer, words::INSTALLATION_TITLE);
     let Some(screen) = &wizard.progress else { return };
-    let mut rest = progress::draw_operation(screen, inner, canvas);
+    let mut inner = inner;
+    if screen.operation.is_running() {
+        let what = known.status.as_ref().map_or_else(String::new, |status| {
+            words::being_installed(&status.image.name, &status.image.version)
+        });
+        inner = widgets::lines(inner, canvas.buffer, &[Line::from(what.bold()), Line::default()]);
+    }
+    let mut rest = progress::draw_operation(screen, known, inner, canvas);
     if matches!(screen.operation.state, OperationState::Done { .. }) {
         let mut next: Vec<Line<'_>> = words::NEXT_STEPS.iter().copied().map(Line::from).collect();
         next.push(Line::default());

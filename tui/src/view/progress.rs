@@ -14,7 +14,7 @@ use crate::units::{duration, size};
 pub(super) fn draw(screen: &Progress, known: &Known, canvas: &mut Canvas<'_>) {
     let title = words::title(screen.operation.operation);
     let inner = widgets::frame(canvas.area, canvas.buffer, title);
-    let rest = draw_operation(screen, inner, canvas);
+    let rest = draw_operation(screen, known, inner, canvas);
     let is_running = screen.operation.is_running();
     let choices = screen.choices(known);
     let rest = match known.network_seconds_left().filter(|_| screen.is_network_trial(known)) {
@@ -30,13 +30,15 @@ pub(super) fn draw(screen: &Progress, known: &Known, canvas: &mut Canvas<'_>) {
 }
 
 /// Everything but the choices; returns the area below.
-pub(super) fn draw_operation(screen: &Progress, area: Rect, canvas: &mut Canvas<'_>) -> Rect {
+pub(super) fn draw_operation(screen: &Progress, known: &Known, area: Rect, canvas: &mut Canvas<'_>) -> Rect {
     let operation = &screen.operation;
     let mut lines = vec![Line::from(words::started_by(&operation.started_by)), Line::default()];
     lines.extend(steps(operation, area.height));
     lines.push(Line::default());
     match &operation.state {
-        OperationState::Running => lines.extend(present(operation, area.width)),
+        OperationState::Running => {
+            lines.extend(present(operation, screen.seconds_left(known.now), area.width))
+        }
         OperationState::Done { message } => {
             lines.push(Line::from(words::DONE.fg(Color::Green).bold()));
             lines.extend(widgets::text(message, area.width));
@@ -77,11 +79,12 @@ fn steps(operation: &OperationStatus, height: u16) -> Vec<Line<'static>> {
         .collect()
 }
 
-fn present(operation: &OperationStatus, width: u16) -> Vec<Line<'static>> {
+fn present(operation: &OperationStatus, left: Option<u64>, width: u16) -> Vec<Line<'static>> {
     let mut lines = widgets::text(&operation.step, width);
     if operation.total > 0 {
         lines.push(widgets::bar(operation.done, operation.total, width));
-        lines.push(Line::from(format!("{} of {}", size(operation.done), size(operation.total))));
+        let left = left.map_or_else(String::new, |left| words::left(&duration(left)));
+        lines.push(Line::from(format!("{} of {}{left}", size(operation.done), size(operation.total))));
     }
     lines
 }
