@@ -97,13 +97,14 @@ fn run(block: &Block, exit: i32, folder: &Path, ground: &Ground) -> Result<()> {
 pub(super) fn commands_of_a_host(ground: &Ground) -> Result<()> {
     let (machine, _powered) = ground.healthy_copy("docs-run-on-a-host")?;
     let ssh = ground.ssh(&machine);
+    pictures_are_of_a_real_host(ground, &ssh)?;
     for block in docs::blocks(&ground.root)?.iter().filter(|block| block.place == Place::Host) {
         for command in &block.commands {
             let place = || format!("{}:{}", block.page.display(), block.line);
             ssh.run(command, ground.patience(120)).with_context(place)?;
         }
     }
-    pictures_are_of_a_real_host(ground, &ssh)
+    Ok(())
 }
 
 /// Where the console's tests have what a real host says; `cargo xtask record` writes it anew.

@@ -154,13 +154,15 @@ pub mod status {
     pub fn memory(free: &str, total: &str) -> String {
         format!("{free} of {total} free")
     }
-    pub fn load(load: f64, processors: u32) -> String {
+    /// A machine that starts has much to do, which says nothing yet.
+    pub fn load(load: f64, processors: u32, starts: bool) -> String {
         let percent = if processors == 0 { 0.0 } else { 100.0 * load / f64::from(processors) };
         let word = match percent {
+            _ if starts => "it starts",
             ..30.0 => "low",
             ..80.0 => "normal",
             ..150.0 => "high",
-            _ => "TOO HIGH",
+            _ => "very high",
         };
         let processors =
             if processors == 1 { "1 processor".to_owned() } else { format!("{processors} processors") };

@@ -19,6 +19,8 @@ const MENU: u16 = 25;
 const LABEL: usize = 13;
 /// Seconds after a start in which a network without an address is one that is not there yet.
 const NETWORK_COMES_WITHIN: u64 = 120;
+/// Seconds after a start in which its load is that of the start.
+const STARTS_FOR: u64 = 300;
 
 pub(super) fn draw(home: &Home, status: &HostStatus, known: &Known, canvas: &mut Canvas<'_>) {
     let area = canvas.area;
@@ -127,7 +129,7 @@ fn surroundings(status: &HostStatus, known: &Known, rows: &mut Rows) {
     let memory = words::memory(&size(metrics.memory_available_bytes), &size(metrics.memory_total_bytes));
     rows.push(words::MEMORY, memory);
     let temperature = metrics.temperature_celsius.map(words::temperature).unwrap_or_default();
-    let load = words::load(metrics.load_one_minute, metrics.processors);
+    let load = words::load(metrics.load_one_minute, metrics.processors, metrics.up_time_seconds < STARTS_FOR);
     rows.push(words::LOAD, format!("{load}{temperature}"));
     rows.push(words::TIME, if metrics.time_synchronized { words::TIME_SET } else { words::TIME_NOT_SET });
     // Minutes are enough, and do not draw anew every half minute.

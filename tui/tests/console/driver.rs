@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use edge_model::Error;
+use edge_model::api::diagnostics::Metrics;
 use edge_model::api::installer::Answers;
 use edge_model::api::{EventKind, HostStatus, OperationStatus};
 use edge_model::cmdline::Mode;
@@ -29,6 +30,8 @@ pub(crate) struct Console {
     unanswered: Vec<(Ticket, Request)>,
     /// What the medium says, instead of the usual.
     pub(crate) medium: Option<Answers>,
+    /// What the host measures, instead of the usual.
+    metrics: Option<Metrics>,
     /// The agent takes its time.
     pub(crate) holds_back: bool,
     pub(crate) recording: Vec<String>,
@@ -49,6 +52,15 @@ impl Console {
 
     pub(crate) fn with(status: HostStatus) -> Self {
         let mut console = Self::starting();
+        console.event(Event::Status(Box::new(status)));
+        console
+    }
+
+    /// As a host of the scenarios was: `cargo xtask record` asks it anew.
+    pub(crate) fn recorded() -> Self {
+        let mut console = Self::starting();
+        console.metrics = Some(serde_json::from_str(include_str!("records/metrics.json")).unwrap());
+        let status = serde_json::from_str(include_str!("records/status.json")).unwrap();
         console.event(Event::Status(Box::new(status)));
         console
     }
@@ -94,6 +106,9 @@ impl Console {
                 other => {
                     other.into_iter().for_each(|answer| self.scripted.push_front(answer));
                     match (&request, &self.medium) {
+                        (Request::Metrics, _) if self.metrics.is_some() => {
+                            Ok(Answer::Metrics(self.metrics.clone().unwrap()))
+                        }
                         (Request::InstallAnswers, Some(answers)) => {
                             Ok(Answer::InstallAnswers(answers.clone()))
                         }

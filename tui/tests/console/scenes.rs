@@ -73,6 +73,7 @@ fn frames() -> Vec<(&'static str, Console)> {
 
 fn dashboards() -> Vec<(&'static str, Console)> {
     vec![
+        ("home-of-a-real-host", Console::recorded()),
         ("home", Console::of(Mode::Main)),
         ("home-logged-in", Console::logged_in()),
         ("home-cluster", host(|status| status.cluster = Some(cluster("running", 5, &json!(null), &[])))),

@@ -62,3 +62,15 @@ fn plain_terminals_get_ascii_and_no_colours() {
         assert!(buffer.content.iter().all(|cell| cell.fg == plain && cell.bg == plain), "{name}");
     }
 }
+
+/// Nothing is red, yellow or cut off on a host that is well.
+#[test]
+fn a_healthy_host_looks_healthy() {
+    let frame = Console::recorded().frame(SMALL);
+    for expected in ["healthy", "/usr/local", "Memory", "Load"] {
+        assert!(frame.contains(expected), "{expected:?} is not on the screen:\n{frame}");
+    }
+    for unexpected in ["(/)", "0 B of", "not healthy", "UNSIGNED"] {
+        assert!(!frame.contains(unexpected), "{unexpected:?} is on the screen:\n{frame}");
+    }
+}
