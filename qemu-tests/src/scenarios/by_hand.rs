@@ -29,7 +29,7 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
         .with_stick(&stick);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: installer ready", ground.patience(120))?;
-    let console = german(ground, &machine, &powered);
+    let console = on_a_keyboard(ground, &machine, &powered, Keyboard::German);
     give_answers(ground, &console)?;
     export(ground, &console, &[])?;
     let (_, template) = stick::read(&ground.lab, &stick, "unattended.yaml")?;
@@ -54,11 +54,11 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
         console.press(&["right", "ret"])?;
     }
     ground.expect_healthy(&mut powered, "a", &medium)?;
-    let console = german(ground, &machine, &powered);
+    let console = on_a_keyboard(ground, &machine, &powered, Keyboard::German);
     try_wrong_gateway(ground, &console)?;
     powered.serial.expect("a new network is on trial", ground.patience(60))?;
     powered.serial.expect("the last one that did returns", ground.patience(120))?;
-    let console = german(ground, &machine, &powered);
+    let console = on_a_keyboard(ground, &machine, &powered, Keyboard::German);
     console.expect("did not prove itself", ground.patience(60))?;
     shows_what_is_used(ground, &console)?;
     three_keys_do_nothing(ground, &console)
@@ -87,9 +87,13 @@ fn three_keys_do_nothing(ground: &Ground, console: &Console<'_>) -> Result<()> {
     ensure(before == after && after.ends_with('0'), || format!("Ctrl-Alt-Del: {before:?}, then {after:?}"))
 }
 
-/// The person has a German keyboard.
-fn german<'a>(ground: &'a Ground, machine: &Machine, powered: &'a Powered) -> Console<'a> {
-    Console { powered, ssh: ground.ssh(machine), keyboard: Keyboard::German }
+fn on_a_keyboard<'a>(
+    ground: &'a Ground,
+    machine: &Machine,
+    powered: &'a Powered,
+    keyboard: Keyboard,
+) -> Console<'a> {
+    Console { powered, ssh: ground.ssh(machine), keyboard }
 }
 
 /// The line with the cursor.
@@ -158,7 +162,57 @@ fn try_wrong_gateway(ground: &Ground, console: &Console<'_>) -> Result<()> {
     console.press(&["tab", "tab"])?;
     console.fill("10.0.2.99")?;
     console.press(&["tab", "tab", "tab", "tab", "tab", "ret"])?;
-    console.expect("Log in", within)?;
+    log_in(ground, console)
+}
+
+/// With an American keyboard: a new version from a registry, and into the rescue system and back.
+pub(super) fn upgrade_and_recovery(ground: &Ground) -> Result<()> {
+    let second = ground.publish("by-hand-second", &Recipe::version("2.0.0"))?;
+    let (machine, mut powered) = ground.healthy_copy("by-hand-upgrade-and-recovery")?;
+    let with_password =
+        format!("#cloud-config\\nedge: {{operator: {{name: {OPERATOR}, password: {PASSWORD}}}}}\\n");
+    let give = format!("printf '{with_password}' > new.yaml && sudo edge-agent config apply new.yaml");
+    ground.ssh(&machine).run(&give, ground.patience(120))?;
+    upgrade(ground, &on_a_keyboard(ground, &machine, &powered, Keyboard::American))?;
+    ground.expect_healthy(&mut powered, "b", &second)?;
+    let console = on_a_keyboard(ground, &machine, &powered, Keyboard::American);
+    console.expect("edge-appliance 2.0.0", ground.patience(60))?;
+    console.press(&["down"; 12])?;
+    console.press(&["ret"])?;
+    console.expect("Power", ground.patience(60))?;
+    console.press(&["down", "ret"])?;
+    log_in(ground, &console)?;
+    console.expect("Restart into recovery?", ground.patience(60))?;
+    console.type_text("RECOVERY")?;
+    console.press(&["ret"])?;
+    powered.serial.expect("edge: recovery: an operator asked for recovery", ground.patience(180))?;
+    let console = on_a_keyboard(ground, &machine, &powered, Keyboard::American);
+    let screen = console.expect("Somebody has asked for it", ground.patience(120))?;
+    ensure(!screen.contains("did not come up"), || format!("recovery on request says:\n{screen}"))?;
+    console.press(&["ret"])?;
+    log_in(ground, &console)?;
+    console.expect("Restart now?", ground.patience(60))?;
+    console.press(&["right", "ret"])?;
+    ground.expect_healthy(&mut powered, "b", &second)
+}
+
+fn upgrade(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    let within = ground.patience(60);
+    console.expect("> Network", within)?;
+    console.press(&["down"; 5])?;
+    console.press(&["ret"])?;
+    console.expect("New version from", within)?;
+    console.press(&["tab"])?;
+    console.fill(&ground.registry.guest_reference("2.0.0"))?;
+    // Without TLS, and with a restart.
+    console.press(&["tab", "spc", "tab", "tab", "tab", "spc", "tab", "ret"])?;
+    log_in(ground, console)?;
+    console.expect("Upgrade, and restart when it is ready?", within)?;
+    console.press(&["right", "ret"])
+}
+
+fn log_in(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    console.expect("Log in", ground.patience(60))?;
     console.type_text(OPERATOR)?;
     console.press(&["tab"])?;
     console.type_text(PASSWORD)?;
