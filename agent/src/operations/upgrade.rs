@@ -321,6 +321,7 @@ impl<'a> Fetcher<'a> {
                 Ok(()) => {}
                 Err(Broken::Download(error)) => match pauses.next() {
                     Some(seconds) => std::thread::sleep(Duration::from_secs(*seconds)),
+                    None if error.help.is_some() => return Err(error),
                     None => return Err(error.help("run the upgrade again: it goes on where it stopped")),
                 },
                 Err(Broken::Other(error)) => return Err(error),

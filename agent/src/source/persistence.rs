@@ -28,6 +28,8 @@ pub(crate) fn persistently<T>(pauses: &[u64], mut attempt: impl FnMut() -> Resul
             Err(Broken::Other(error)) => return Err(error),
             Err(Broken::Download(error)) => match pauses.next() {
                 Some(seconds) => std::thread::sleep(Duration::from_secs(*seconds)),
+                // What the registry said has help of its own.
+                None if error.help.is_some() => return Err(error),
                 None => return Err(error.help("run the upgrade again: it goes on where it stopped")),
             },
         }
