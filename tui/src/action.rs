@@ -4,7 +4,7 @@ use edge_client::LogQuery;
 use edge_model::api::access::{CurrentUser, Role};
 use edge_model::api::black_box::BlackBox;
 use edge_model::api::diagnostics::{
-    DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
+    ClockSetting, DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
 };
 use edge_model::api::host::{LogLines, SiteSettings};
 use edge_model::api::installer::{Answers, InstallDisk, Message, Volume};
@@ -55,6 +55,7 @@ pub enum Request {
     RestoreNetwork,
     PutNoticesAway,
     ChangeKeyboard(KeyboardChoice),
+    SetClock(ClockSetting),
     SiteSettings,
     ChangeSiteSettings(Box<SiteSettings>),
     CurrentUser,
@@ -190,6 +191,7 @@ impl Request {
             Request::RestoreNetwork => RouteId::RestoreNetwork,
             Request::PutNoticesAway => RouteId::PutNoticesAway,
             Request::ChangeKeyboard(_) => RouteId::ChangeKeyboard,
+            Request::SetClock(_) => RouteId::SetClock,
             Request::SiteSettings => RouteId::SiteSettings,
             Request::ChangeSiteSettings(_) => RouteId::ChangeSiteSettings,
             Request::CurrentUser => RouteId::CurrentUser,

@@ -69,6 +69,7 @@ calls! {
     change_site_settings ChangeSiteSettings (host::SiteSettings) -> OperationStatus;
     change_install_answers ChangeInstallAnswers (installer::AnswersRequest) -> installer::Answers;
     export_answers ExportAnswers (installer::ExportRequest) -> installer::Message;
+    set_clock SetClock (diagnostics::ClockSetting) -> installer::Message;
     change_keyboard ChangeKeyboard (KeyboardChoice) -> installer::Message;
     create_cluster CreateCluster (cluster::ClusterRequest) -> cluster::ClusterView;
     delete_cluster DeleteCluster (cluster::ClusterName) -> cluster::ClusterView;

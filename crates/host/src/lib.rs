@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod block;
 pub mod buffer;
 pub mod child;
+pub mod clock;
 pub mod console;
 pub mod device_mapper;
 pub mod disk;

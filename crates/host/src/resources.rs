@@ -5,7 +5,7 @@ use std::path::Path;
 
 use edge_model::api::diagnostics::{FileSystemUse, Metrics};
 
-use crate::{kernel, mount, sensors};
+use crate::{clock, kernel, mount, sensors};
 
 /// Exists once the clock has been set from a time server in this boot.
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
@@ -24,6 +24,7 @@ pub fn metrics(mount_points: &[&str]) -> Metrics {
         file_systems: mount_points.iter().filter_map(|path| file_system(path)).collect(),
         temperature_celsius: sensors::hottest(&sensors::all()),
         time_synchronized: time_is_synchronized(),
+        clock_seconds: clock::now(),
     }
 }
 

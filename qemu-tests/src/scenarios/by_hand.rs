@@ -177,7 +177,7 @@ pub(super) fn upgrade_and_recovery(ground: &Ground) -> Result<()> {
     ground.expect_healthy(&mut powered, "b", &second)?;
     let console = on_a_keyboard(ground, &machine, &powered, Keyboard::American);
     console.expect("edge-appliance 2.0.0", ground.patience(60))?;
-    console.press(&["down"; 12])?;
+    console.press(&["down"; 13])?;
     console.press(&["ret"])?;
     console.expect("Power", ground.patience(60))?;
     console.press(&["down", "ret"])?;
@@ -199,7 +199,7 @@ pub(super) fn upgrade_and_recovery(ground: &Ground) -> Result<()> {
 fn upgrade(ground: &Ground, console: &Console<'_>) -> Result<()> {
     let within = ground.patience(60);
     console.expect("> Network", within)?;
-    console.press(&["down"; 5])?;
+    console.press(&["down"; 6])?;
     console.press(&["ret"])?;
     console.expect("New version from", within)?;
     console.press(&["tab"])?;

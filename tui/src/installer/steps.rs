@@ -29,6 +29,7 @@ pub fn welcome_entries(known: &Known) -> Vec<(&'static str, Option<Place>)> {
         (words::BEGIN, None),
         (crate::strings::home::KEYBOARD, Some(Place::Keyboard)),
         (words::DIAGNOSIS, Some(Place::Diagnosis)),
+        (crate::strings::home::CLOCK, Some(Place::Clock)),
         (words::LOGS, Some(Place::Logs)),
         (words::CODES, Some(Place::Codes)),
     ];

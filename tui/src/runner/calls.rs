@@ -176,6 +176,7 @@ fn answer(client: &Client, request: &Request) -> Result<Answer> {
         }
         Request::ConfirmNetwork => Answer::Message(client.confirm_network()?),
         Request::RestoreNetwork => Answer::Message(client.restore_network()?),
+        Request::SetClock(setting) => Answer::Message(client.set_clock(setting)?),
         Request::ChangeKeyboard(choice) => Answer::Message(client.change_keyboard(choice)?),
         Request::PutNoticesAway => {
             client.put_notices_away(&NoticeChoice::default())?;

@@ -57,6 +57,7 @@ fn of_host(known: &Known) -> Vec<Entry> {
         entry(words::NETWORK, Wish::Open(Place::Network)),
         entry(words::NAMES, Wish::Open(Place::Names)),
         entry(words::PROXY, Wish::Open(Place::Proxy)),
+        entry(words::CLOCK, Wish::Open(Place::Clock)),
         entry(words::KEYBOARD, Wish::Open(Place::Keyboard)),
         entry(words::ACCOUNT, Wish::Open(Place::Account)),
         entry(words::SYSTEM, Wish::Open(Place::System)),

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod black_box;
 pub mod bundle;
+pub mod clock;
 pub mod cluster;
 pub mod codes;
 pub mod diagnosis;
@@ -43,6 +44,7 @@ pub enum Place {
     BlackBox,
     Codes,
     Power,
+    Clock,
     Keyboard,
     Export,
     Progress(Box<OperationStatus>),
@@ -75,6 +77,7 @@ pub enum Screen {
     BlackBox(black_box::Boots),
     Codes(codes::Codes),
     Power(power::Power),
+    Clock(clock::Clock),
     Keyboard(keyboard::Keyboard),
     Export(export::Export),
     Progress(progress::Progress),
@@ -131,6 +134,7 @@ impl Place {
             Place::BlackBox => Screen::BlackBox(black_box::Boots::default()),
             Place::Codes => Screen::Codes(codes::Codes::default()),
             Place::Power => Screen::Power(power::Power::default()),
+            Place::Clock => Screen::Clock(clock::Clock::new(known)),
             Place::Keyboard => Screen::Keyboard(keyboard::Keyboard::default()),
             Place::Export => Screen::Export(export::Export::default()),
             Place::Progress(operation) => Screen::Progress(progress::Progress::new(*operation)),
@@ -153,6 +157,7 @@ impl Screen {
             Screen::BlackBox(screen) => screen,
             Screen::Codes(screen) => screen,
             Screen::Power(screen) => screen,
+            Screen::Clock(screen) => screen,
             Screen::Keyboard(screen) => screen,
             Screen::Export(screen) => screen,
             Screen::Progress(screen) => screen,
@@ -173,6 +178,7 @@ impl Screen {
             Screen::BlackBox(screen) => screen,
             Screen::Codes(screen) => screen,
             Screen::Power(screen) => screen,
+            Screen::Clock(screen) => screen,
             Screen::Keyboard(screen) => screen,
             Screen::Export(screen) => screen,
             Screen::Progress(screen) => screen,

@@ -1,6 +1,7 @@
 //! Every word that the console shows. Short, without paths and error numbers, and with the next step: they are read
 //! over the telephone by people who do not know Linux. Letters beyond ASCII are left out, so that every console has them.
 
+pub mod clock;
 pub mod cluster;
 pub mod installer;
 pub mod network_check;
@@ -72,6 +73,7 @@ pub mod home {
     pub const NETWORK: &str = "Network";
     pub const NAMES: &str = "Names and time";
     pub const PROXY: &str = "Proxy, certificates";
+    pub const CLOCK: &str = "Clock";
     pub const KEYBOARD: &str = "Keyboard";
     pub const ACCOUNT: &str = "Account";
     pub const SYSTEM: &str = "System, upgrade";

@@ -2,6 +2,7 @@
 
 use edge_model::api::cluster::{ClusterPhase, ClusterStatus};
 use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
+use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord};
 use edge_model::user_data::edge::ManagementMode;
@@ -131,7 +132,11 @@ fn surroundings(status: &HostStatus, known: &Known, rows: &mut Rows) {
     let temperature = metrics.temperature_celsius.map(words::temperature).unwrap_or_default();
     let load = words::load(metrics.load_one_minute, metrics.processors, metrics.up_time_seconds < STARTS_FOR);
     rows.push(words::LOAD, format!("{load}{temperature}"));
-    rows.push(words::TIME, if metrics.time_synchronized { words::TIME_SET } else { words::TIME_NOT_SET });
+    if let Some(now) = metrics.clock_seconds {
+        rows.push(words::TIME, day_and_time(now));
+    }
+    let by = if metrics.time_synchronized { words::TIME_SET } else { words::TIME_NOT_SET };
+    rows.push(if metrics.clock_seconds.is_some() { "" } else { words::TIME }, by);
     // Minutes are enough, and do not draw anew every half minute.
     rows.push(words::RUNNING, duration(metrics.up_time_seconds / 60 * 60));
 }

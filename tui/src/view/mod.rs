@@ -2,6 +2,7 @@
 
 mod account;
 mod black_box;
+mod clock;
 mod cluster;
 mod codes;
 mod confirm;
@@ -120,6 +121,7 @@ fn draw_screen(state: &State, screen: &Screen, canvas: &mut Canvas<'_>) {
         Screen::BlackBox(screen) => black_box::draw(screen, canvas),
         Screen::Codes(screen) => codes::draw(screen, known, canvas),
         Screen::Power(screen) => system::draw_power(screen, known, canvas),
+        Screen::Clock(screen) => clock::draw(screen, canvas),
         Screen::Keyboard(screen) => keyboard::draw(screen, canvas),
         Screen::Export(screen) => sticks::draw_export(screen, canvas),
         Screen::Progress(screen) => progress::draw(screen, known, canvas),

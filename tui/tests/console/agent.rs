@@ -94,6 +94,7 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
         Request::Metrics => metrics(),
         Request::Interfaces => interfaces(),
         Request::PutNoticesAway => Answer::Done,
+        Request::SetClock(setting) => message(&format!("the clock is set to {}", setting.seconds)),
         Request::ChangeKeyboard(choice) => message(&format!("the keyboard is {}", choice.layout)),
         Request::ConfirmNetwork => message("The network is kept."),
         Request::RestoreNetwork => message("The last network that worked is used again."),
@@ -156,7 +157,7 @@ fn metrics() -> Answer {
             "upTimeSeconds": 93_784, "loadOneMinute": 0.42, "processors": 4,
             "memoryTotalBytes": 8_000_000_000_u64, "memoryAvailableBytes": 6_100_000_000_u64,
             "fileSystems": [{ "path": "/usr/local", "totalBytes": 100_000_000_000_u64, "freeBytes": 61_000_000_000_u64 }],
-            "temperatureCelsius": 47.2, "timeSynchronized": true,
+            "temperatureCelsius": 47.2, "timeSynchronized": true, "clockSeconds": 1_772_366_400_u64,
         }),
     )
 }

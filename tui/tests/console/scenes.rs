@@ -114,14 +114,14 @@ fn dashboards() -> Vec<(&'static str, Console)> {
                 console.status(|status| status.possible = vec![Possibility::PowerOff]);
             }),
         ),
-        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(13)))),
+        ("shell", scene(Console::logged_in(), |console| console.keys(&menu(14)))),
         (
             "shell-refused",
             scene(Console::logged_in(), |console| {
                 console.will_refuse(
                     Error::rejected("this image allows no shell").help("ask for an image with one"),
                 );
-                console.keys(&menu(13));
+                console.keys(&menu(14));
             }),
         ),
     ]
@@ -156,7 +156,7 @@ fn logins() -> Vec<(&'static str, Console)> {
         ),
         (
             "login-needed",
-            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(5), menu(8))),
+            typed(Console::of(Mode::Main), &format!("{}<down><enter><escape><escape>{}", menu(6), menu(9))),
         ),
         (
             "login-nobody",
@@ -264,29 +264,34 @@ fn settings() -> Vec<(&'static str, Console)> {
         ("names-unchanged", typed(in_menu(1), "<up><enter>")),
         ("proxy", in_menu(2)),
         ("proxy-wrong", typed(in_menu(2), "<^u>proxy<up><enter>")),
-        ("account", in_menu(4)),
-        ("account-different", typed(in_menu(4), "old<tab>new<tab>other<tab><enter>")),
+        ("clock", in_menu(3)),
+        ("clock-wrong", typed(in_menu(3), "<^u>noon<tab><enter>")),
+        ("clock-set", typed(in_menu(3), "<tab><enter>")),
+        ("keyboard", in_menu(4)),
+        ("keyboard-chosen", typed(in_menu(4), "<down><down><enter>")),
+        ("account", in_menu(5)),
+        ("account-different", typed(in_menu(5), "old<tab>new<tab>other<tab><enter>")),
         (
             "account-refused",
-            scene(in_menu(4), |console| {
+            scene(in_menu(5), |console| {
                 console.will_refuse(Error::rejected("the old password is wrong"));
                 console.keys("old<tab>new<tab>new<tab><enter>");
             }),
         ),
-        ("account-password-changed", typed(in_menu(4), "old<tab>new<tab>new<tab><enter>")),
-        ("account-no-key", typed(in_menu(4), "<up><up>nonsense<down><enter>")),
+        ("account-password-changed", typed(in_menu(5), "old<tab>new<tab>new<tab><enter>")),
+        ("account-no-key", typed(in_menu(5), "<up><up>nonsense<down><enter>")),
     ]
 }
 
 fn systems() -> Vec<(&'static str, Console)> {
-    let upgrading = || typed(in_menu(5), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
+    let upgrading = || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
     vec![
-        ("system", in_menu(5)),
-        ("system-stick", typed(in_menu(5), "<right><right>")),
-        ("system-without-address", typed(in_menu(5), "<tab><tab><tab><tab><tab><tab><enter>")),
+        ("system", in_menu(6)),
+        ("system-stick", typed(in_menu(6), "<right><right>")),
+        ("system-without-address", typed(in_menu(6), "<tab><tab><tab><tab><tab><tab><enter>")),
         (
             "system-on-trial",
-            scene(in_menu(5), |console| {
+            scene(in_menu(6), |console| {
                 console.status(|status| {
                     status.boot_state = BootState::Trial;
                     status.trial_seconds_left = Some(432);
@@ -297,14 +302,14 @@ fn systems() -> Vec<(&'static str, Console)> {
         ),
         (
             "system-refused",
-            scene(in_menu(5), |console| {
+            scene(in_menu(6), |console| {
                 console.will_refuse(
                     Error::rejected("version 1.1.0 is older than 1.2.0").help("allow an older one"),
                 );
                 console.keys("<tab>registry.example/edge/shop:1.1.0<up><up><up><up><enter>");
             }),
         ),
-        ("upgrade-restart", typed(in_menu(5), "<right><right><tab><tab><tab><right><tab><enter>")),
+        ("upgrade-restart", typed(in_menu(6), "<right><right><tab><tab><tab><right><tab><enter>")),
         ("upgrade", scene(upgrading(), |console| console.news(operation("upgrade", &STEPS)))),
         ("upgrade-stopping", typed(upgrading(), "<down><enter>")),
         (
@@ -327,26 +332,26 @@ fn systems() -> Vec<(&'static str, Console)> {
 
 fn powers() -> Vec<(&'static str, Console)> {
     vec![
-        ("power", in_menu(12)),
-        ("power-restart", typed(in_menu(12), "<enter>")),
-        ("power-recovery", typed(in_menu(12), "<down><enter>rec")),
-        ("power-off", typed(in_menu(12), "<down><down><enter>")),
-        ("power-off-wrong-word", typed(in_menu(12), "<down><down><enter>on<enter>")),
+        ("power", in_menu(13)),
+        ("power-restart", typed(in_menu(13), "<enter>")),
+        ("power-recovery", typed(in_menu(13), "<down><enter>rec")),
+        ("power-off", typed(in_menu(13), "<down><down><enter>")),
+        ("power-off-wrong-word", typed(in_menu(13), "<down><down><enter>on<enter>")),
         (
             "power-refused",
-            scene(in_menu(12), |console| {
+            scene(in_menu(13), |console| {
                 console.will_refuse(
                     Error::rejected("an upgrade is running").help("wait until it has ended, or stop it"),
                 );
                 console.keys("<enter><right><enter>");
             }),
         ),
-        ("rollback", typed(in_menu(5), "<up><up><enter>")),
+        ("rollback", typed(in_menu(6), "<up><up><enter>")),
     ]
 }
 
 fn clusters() -> Vec<(&'static str, Console)> {
-    let with = |cluster: ClusterStatus| typed(host(|status| status.cluster = Some(cluster)), &menu(6));
+    let with = |cluster: ClusterStatus| typed(host(|status| status.cluster = Some(cluster)), &menu(7));
     let waits =
         json!({ "what": "the API", "since": 1_772_366_400, "reason": "etcd: cannot open its database" });
     let troubled = [
@@ -355,7 +360,7 @@ fn clusters() -> Vec<(&'static str, Console)> {
         json!({ "namespace": "default", "name": "page-66c8", "state": { "is": "waiting", "reason": "is being created" } }),
     ];
     vec![
-        ("cluster-none", in_menu(6)),
+        ("cluster-none", in_menu(7)),
         ("cluster", with(cluster("running", 5, &json!(null), &[]))),
         ("cluster-waits", with(cluster("making", 0, &waits, &[]))),
         ("cluster-troubled", with(cluster("running", 3, &json!(null), &troubled))),
@@ -368,20 +373,20 @@ fn finding_out() -> Vec<(&'static str, Console)> {
         // To the choice: another question than the first.
         let kind = format!("<up>{kind}");
         let target = if target.is_empty() { String::new() } else { format!("<tab>{target}") };
-        typed(in_menu(7), &format!("{kind}{target}<tab><enter>"))
+        typed(in_menu(8), &format!("{kind}{target}<tab><enter>"))
     };
     vec![
-        ("diagnosis", in_menu(7)),
-        ("diagnosis-network", typed(in_menu(7), "<enter>")),
+        ("diagnosis", in_menu(8)),
+        ("diagnosis-network", typed(in_menu(8), "<enter>")),
         ("diagnosis-ping", diagnosis(1, "gateway.example")),
         ("diagnosis-route", diagnosis(2, "registry.example")),
         ("diagnosis-web", diagnosis(5, "https://registry.example/v2/")),
         ("diagnosis-time", diagnosis(6, "")),
         ("diagnosis-disks", diagnosis(7, "")),
-        ("diagnosis-of-nothing", typed(in_menu(7), "<up><right><tab><tab><enter>")),
+        ("diagnosis-of-nothing", typed(in_menu(8), "<up><right><tab><tab><enter>")),
         (
             "diagnosis-failed",
-            scene(in_menu(7), |console| {
+            scene(in_menu(8), |console| {
                 console.will_refuse(
                     Error::environment("no such name: nowhere.example").help("check the name servers"),
                 );
@@ -393,37 +398,37 @@ fn finding_out() -> Vec<(&'static str, Console)> {
 
 fn reading() -> Vec<(&'static str, Console)> {
     vec![
-        ("logs", in_menu(8)),
+        ("logs", in_menu(9)),
         (
             "logs-filtered",
-            scene(in_menu(8), |console| {
+            scene(in_menu(9), |console| {
                 console.will_say(
                     serde_json::from_value(json!({ "answer": "logs", "with": { "lines": [] } })).unwrap(),
                 );
                 console.keys("<tab>nothing<back-tab><enter>");
             }),
         ),
-        ("bundle", in_menu(9)),
+        ("bundle", in_menu(10)),
         (
             "bundle-no-stick",
             scene(Console::logged_in(), |console| {
                 console.will_say(Answer::Volumes(Vec::new()));
-                console.keys(&menu(9));
+                console.keys(&menu(10));
             }),
         ),
-        ("bundle-writing", typed(in_menu(9), "<enter>")),
-        ("black-box", in_menu(10)),
+        ("bundle-writing", typed(in_menu(10), "<enter>")),
+        ("black-box", in_menu(11)),
         (
             "black-box-empty",
             scene(Console::logged_in(), |console| {
                 console.will_say(Answer::BlackBox(Default::default()));
-                console.keys(&menu(10));
+                console.keys(&menu(11));
             }),
         ),
-        ("codes", in_menu(11)),
+        ("codes", in_menu(12)),
         (
             "codes-registration",
-            scene(in_menu(11), |console| {
+            scene(in_menu(12), |console| {
                 console.status(|status| {
                     status.management.registration_url = Some("https://manage.example/register".into());
                     status.web_ui = Some("https://192.0.2.17:5080".into());

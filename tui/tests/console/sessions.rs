@@ -136,7 +136,7 @@ fn a_wrong_gateway_on_trial_comes_back() {
 #[test]
 fn an_upgrade_is_followed_and_stopped() {
     let mut console = Console::logged_in();
-    console.keys(&menu(5));
+    console.keys(&menu(6));
     console.keys("<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
     let started = console.asked.last().unwrap();
     assert!(matches!(started, Request::Start(Work::Upgrade(upgrade))
@@ -170,7 +170,7 @@ fn wrong_passwords_lock_the_account() {
 #[test]
 fn a_login_ends_without_keys() {
     let mut console = Console::logged_in();
-    console.keys(&menu(4));
+    console.keys(&menu(5));
     assert_eq!(console.state.next_wake(), Some(600));
     console.clock(599);
     console.sees("site (admin)");
@@ -183,7 +183,7 @@ fn a_login_ends_without_keys() {
 #[test]
 fn a_session_that_has_ended_is_renewed_and_the_work_goes_on() {
     let mut console = Console::logged_in();
-    console.keys(&menu(12));
+    console.keys(&menu(13));
     console.will_have_forgotten_the_login();
     console.keys("<enter><right><enter>");
     console.sees("the session has ended");

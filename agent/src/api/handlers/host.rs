@@ -6,7 +6,8 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use edge_host::{block, system_info};
+use edge_host::{block, files, system_info};
+use edge_model::api::diagnostics::ClockSetting;
 use edge_model::api::host::{
     DiskSpec, EdgeHost, HardwareSpec, HostInfo, LogLines, ManagementSettings, Memory, OperatingSystem, Pong,
     Processor,
@@ -14,6 +15,7 @@ use edge_model::api::host::{
 use edge_model::api::installer::Message;
 use edge_model::api::routes::RouteId;
 use edge_model::api::{Health, HostStatus, NoticeChoice};
+use edge_model::calendar::day_and_time;
 use edge_model::user_data::edge::ManagementMode;
 use edge_model::{Error, paths};
 
@@ -23,9 +25,11 @@ use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
 use crate::api::audit::AuditQuery;
 use crate::api::caller::Caller;
 use crate::journal::{self, JournalQuery};
-use crate::{black_box as recorder, diagnostics, operations, shell, stages};
+use crate::{black_box as recorder, clock, diagnostics, operations, shell, stages};
 
 const MOST_LINES: u32 = 1000;
+/// 2100: no clock of a working host is beyond.
+const LATEST: u64 = 4_102_444_800;
 
 pub(super) async fn ping() -> Answer {
     ok(Pong { msg: "pong".into() })
@@ -49,6 +53,31 @@ pub(super) async fn lifecycle() -> Answer {
 
 pub(super) async fn black_box() -> Answer {
     ok(blocking(|| Ok(recorder::load())).await?)
+}
+
+/// Not before the image was made: no certificate of it would be valid.
+pub(super) async fn set_clock(body: Bytes) -> Answer {
+    let wanted: ClockSetting = parse(&body)?;
+    if clock::is_set() {
+        return Err(Error::rejected("a time server sets this clock")
+            .help("take the time servers away first")
+            .into());
+    }
+    let earliest = image_epoch();
+    if wanted.seconds < earliest || wanted.seconds > LATEST {
+        let help = format!("between {} and {}", day_and_time(earliest), day_and_time(LATEST));
+        return Err(Error::invalid("this host cannot be at such a time").help(help).into());
+    }
+    blocking(move || edge_host::clock::set(wanted.seconds)).await?;
+    ok(Message {
+        message: format!("the clock is set to {}", day_and_time(wanted.seconds)),
+        findings: Vec::new(),
+    })
+}
+
+fn image_epoch() -> u64 {
+    let text = files::read_text(std::path::Path::new(paths::CLOCK_EPOCH)).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }
 
 pub(super) async fn put_notices_away(State(door): State<Arc<Door>>, body: Bytes) -> Answer {

@@ -55,6 +55,7 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::RestoreNetwork => post(configuration::restore),
         RouteId::SiteSettings => get(configuration::site),
         RouteId::ChangeSiteSettings => patch(configuration::change_site),
+        RouteId::SetClock => put(host::set_clock),
         RouteId::ChangeKeyboard => put(configuration::change_keyboard),
         RouteId::OpenShell => post(host::open_shell),
 

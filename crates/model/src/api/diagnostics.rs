@@ -318,6 +318,17 @@ pub struct Metrics {
     #[serde(default)]
     pub temperature_celsius: Option<f64>,
     pub time_synchronized: bool,
+    /// What the clock says, in seconds since 1970.
+    #[serde(default)]
+    pub clock_seconds: Option<u64>,
+}
+
+/// What the clock shall say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClockSetting {
+    /// Since 1970, UTC.
+    pub seconds: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

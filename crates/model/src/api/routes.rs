@@ -8,7 +8,7 @@ use super::audit::{AuditFilters, AuditPage};
 use super::black_box::BlackBox;
 use super::cluster::{ClusterName, ClusterRequest, ClusterView, Kubeconfig};
 use super::diagnostics::{
-    DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
+    ClockSetting, DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
 };
 use super::host::{
     ConfigurationView, ConfigurationsStatus, EdgeHost, HostConfigurations, LogLines, LogsStatus,
@@ -184,6 +184,7 @@ routes! {
     RestoreNetwork Post "/v1/configuration/restore" AtLeast(Operator), "Give up the network on trial for the last one that worked", Nothing => Json(json::<Message>);
     SiteSettings Get "/v1/configuration/site" AtLeast(Viewer), "Names, time and proxies in use", Nothing => Json(json::<SiteSettings>);
     ChangeSiteSettings Patch "/v1/configuration/site" AtLeast(Operator), "Change names, time or proxies", Json(json::<SiteSettings>) => Json(json::<OperationStatus>), status 202;
+    SetClock Put "/v1/clock" AtLeast(Operator), "Set the clock of a host that no time server sets", Json(json::<ClockSetting>) => Json(json::<Message>);
     ChangeKeyboard Put "/v1/keyboard" AtLeast(Operator), "Use another keyboard layout at the console, now and from now on", Json(json::<KeyboardChoice>) => Json(json::<Message>);
     OpenShell Post "/v1/shell" AtLeast(Admin), "A shell on another console, if the image allows it", Nothing => Json(json::<Message>);
 
