@@ -57,7 +57,7 @@ enum Command {
     Status,
     /// Show what an operator should know
     Notices {
-        /// They were read: show them no more, until the next restart or until it happens again
+        /// They were read: show them no more until the host restarts
         #[arg(long)]
         put_away: bool,
     },

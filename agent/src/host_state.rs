@@ -143,12 +143,13 @@ pub(crate) fn write_run_files(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Puts the keyboard layout of a site to use at the console. An image without layouts keeps the kernel's own.
+/// Puts the keyboard layout of a site to use at the console; without a word about it the usual one, under which passwords
+/// were typed so far. An image without layouts keeps the kernel's own.
 ///
 /// # Errors
 /// When the image's table is damaged, or the kernel refuses it.
 pub(crate) fn set_keyboard(site: &Site) -> Result<()> {
-    let layout = keyboard::choose(site.keyboard.as_deref(), site.time_zone.as_deref());
+    let layout = keyboard::choose(site.keyboard.as_deref(), None);
     let path = Path::new(paths::IMAGE_KEYMAPS).join(format!("{}.bkeymap", layout.name));
     if !path.exists() {
         return Ok(());

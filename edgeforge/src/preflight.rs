@@ -25,11 +25,11 @@ const OUTPUTS: u64 = 1 << 30;
 /// The same for what the steps leave in the cache.
 const CACHED: u64 = 1 << 30;
 
-/// Checks a project and what is asked for.
+/// Checks a project and what is asked for; only what stands in it, when nothing will be built.
 ///
 /// # Errors
 /// The first thing that would stop the build later.
-pub(crate) fn check(project: &Project, options: &Options) -> Result<()> {
+pub(crate) fn check(project: &Project, options: &Options, dry_run: bool) -> Result<()> {
     let forge = &project.forge;
     suite_is_known(&forge.base())?;
     for reference in references(forge, options) {
@@ -39,6 +39,10 @@ pub(crate) fn check(project: &Project, options: &Options) -> Result<()> {
     }
     files_are_there(project)?;
     let content = Content::find(project)?;
+    if dry_run {
+        // Nothing is written, not even for looking.
+        return Ok(());
+    }
     tools::check_machine()?;
     Programs::find()?;
     may_be_written(&project.directory)?;
@@ -82,6 +86,8 @@ fn files_are_there(project: &Project) -> Result<()> {
     let forge = &project.forge;
     let base = match forge.base().from {
         Source::DockerArchive(path) | Source::Directory(path) => Some(path),
+        // A tag may stand behind the folder, whose name may have a colon, too.
+        Source::Layout(place) if project.directory.join(&place).exists() => Some(place),
         Source::Layout(place) => Some(place.rsplit_once(':').map_or(place.clone(), |(path, _)| path.into())),
         Source::Debian(_) | Source::Ubuntu(_) | Source::Registry(_) => None,
     };

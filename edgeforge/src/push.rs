@@ -45,8 +45,9 @@ pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>) -> R
 fn trouble(error: &OciDistributionError) -> Trouble {
     match error {
         OciDistributionError::ServerError { code, message, .. } => Trouble::of_status(*code, message),
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            Trouble::Login
+        OciDistributionError::UnauthorizedError { .. } => Trouble::Login,
+        OciDistributionError::AuthenticationFailure(said) => {
+            Trouble::Answer(format!("its login answers: {said}"))
         }
         OciDistributionError::RequestError(error) => Trouble::silence(error),
         OciDistributionError::RegistryError { envelope, .. } if is_denied(envelope) => Trouble::Login,

@@ -11,6 +11,9 @@ const MARK: &str = "<!-- run: ";
 const PROGRAMS: [&str; 9] =
     ["$ ", "dist/", "edgeforge ", "edge-agent ", "sudo ", "make ", "curl ", "ssh ", "cargo "];
 
+/// Other names of what is a block `console` here.
+const SHELLS: [&str; 4] = ["sh", "bash", "shell", "shell-session"];
+
 /// Where a block is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -60,14 +63,16 @@ fn parse(page: &Path, text: &str) -> Result<Vec<Block>> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < lines.len() {
-        let Some(language) = lines[at].strip_prefix("```") else {
+        let Some(language) = lines[at].trim_start().strip_prefix("```") else {
             at += 1;
             continue;
         };
         let rest = &lines[at + 1..];
-        let length = rest.iter().position(|line| line.trim_end() == "```").unwrap_or(rest.len());
+        let length = rest.iter().position(|line| line.trim() == "```").unwrap_or(rest.len());
         let content = &rest[..length];
-        let is_typed = content.first().is_some_and(|line| PROGRAMS.iter().any(|word| line.starts_with(word)));
+        let is_program = |line: &&str| PROGRAMS.iter().any(|word| line.trim_start().starts_with(word));
+        let is_typed =
+            SHELLS.contains(&language) || language.is_empty() && content.first().is_some_and(is_program);
         let mark = at.checked_sub(1).and_then(|above| lines[above].strip_prefix(MARK)?.strip_suffix(" -->"));
         match (language, mark) {
             ("console", Some(mark)) => found.push(Block {
@@ -77,7 +82,7 @@ fn parse(page: &Path, text: &str) -> Result<Vec<Block>> {
                 commands: commands(content),
             }),
             ("console", None) => return Err(unmarked(page, at, "it has no mark")),
-            ("", _) if is_typed => return Err(unmarked(page, at, "commands belong into a block `console`")),
+            _ if is_typed => return Err(unmarked(page, at, "commands belong into a block `console`")),
             _ => {}
         }
         at += length + 2;

@@ -37,6 +37,8 @@ pub(crate) fn claim() -> Result<()> {
 /// # Errors
 /// When `/oem` cannot be written.
 pub(crate) fn unclaim() -> Result<()> {
+    // Counted anew.
+    let _ = fs::remove_file(paths::OEM_OPEN_BOOTS);
     match fs::remove_file(paths::OEM_CLAIMED) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).context("cannot open the host again")
@@ -63,11 +65,25 @@ pub(crate) fn no_answer(silent: &[String]) -> Error {
         .help("plug it in again or take it away, and restart")
 }
 
-/// Something outside could not be read in this boot: the host stays open, and the next boot looks again.
+/// A part that is broken for good must not leave a host open for ever.
+const MOST_OPEN_BOOTS: usize = 3;
+
+/// Something outside could not be read in this boot: the host stays open, and the next boot looks again. Not without end.
 ///
 /// # Errors
 /// When it cannot be written down.
 pub(crate) fn keep_open(why: &str) -> Result<()> {
+    let boots = Path::new(paths::OEM_OPEN_BOOTS);
+    // One line for each.
+    let before = files::read_text_if_there(boots)?.unwrap_or_default();
+    if before.lines().count() >= MOST_OPEN_BOOTS {
+        return Ok(());
+    }
+    files::write_durably(
+        boots,
+        format!("{before}{}\n", why.lines().next().unwrap_or_default()).as_bytes(),
+        0o600,
+    )?;
     files::write_durably(Path::new(paths::SITE_UNREAD), why.as_bytes(), 0o644)
 }
 

@@ -28,6 +28,7 @@ use crate::api::{self, Door};
 use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
+pub(crate) use local_configuration::may_change;
 pub(crate) use shared::Shared;
 
 /// Between two looks at what changes without the agent's doing: addresses, accounts.
@@ -80,14 +81,12 @@ fn observe(shared: &Shared) {
 /// Why nothing can be kept any more, before it comes to that.
 fn full(about: &str, folder: &str) -> Option<String> {
     const LITTLE: u64 = 1 << 20;
+    /// Of a large disk a fiftieth is plenty.
+    const ENOUGH: u64 = 1 << 30;
     let space = resources::file_system(folder)?;
-    let is_full = space.free_bytes < LITTLE.max(space.total_bytes / 50);
-    let free = space.free_bytes >> 20;
-    is_full.then(|| {
-        format!(
-            "{about} is full: {free} MiB are left ({folder}). Changes may be lost; remove what is not needed"
-        )
-    })
+    let is_full = space.free_bytes < (space.total_bytes / 50).clamp(LITTLE, ENOUGH);
+    // The same words as long as it lasts.
+    is_full.then(|| format!("{about} is full ({folder}). Changes may be lost; remove what is not needed"))
 }
 
 /// Tells the service manager that the socket is there.

@@ -28,26 +28,44 @@ pub(super) fn watch(shared: &Arc<Shared>) {
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     let memory = network_trial::memory();
-    // An agent that was started again finds the state that the boot began with, and the trial over.
-    let is_over = matches!(state, NetworkState::Trial { .. }) && memory.trial.is_none();
-    let state = if is_over { NetworkState::Kept } else { state };
-    shared.set_network(state);
-    match state {
-        NetworkState::Returned => {
-            taken_back(shared, "it was tried in several boots, and none of them kept it")
-        }
-        NetworkState::Trial { .. } => {
-            if let Some(trial) = memory.trial {
-                judge(shared, &trial.reach, &StopSign::default());
+    let wanted = network_trial::wanted(&shared.settings().data);
+    match (state, memory.trial) {
+        // Also when an agent was ended between its verdict and what follows from it.
+        (state, _) if memory.rejected.as_ref() == Some(&wanted) => {
+            if state != NetworkState::Returned {
+                attempt(shared, "the last network could not be brought back", use_proven(shared));
             }
+            shared.set_network(NetworkState::Returned);
+            taken_back(shared, "it did not prove itself");
         }
-        NetworkState::Kept => {
-            attempt_to_keep(shared);
+        (NetworkState::Trial { .. }, Some(trial)) => {
+            shared.set_network(state);
+            judge(shared, &trial.reach, &StopSign::default());
+        }
+        // An agent that was started again finds the state that the boot began with, and the trial over.
+        _ => {
+            shared.set_network(NetworkState::Kept);
+            // What is wanted and was not tried yet may still have to go back.
+            if memory.proven.as_ref().is_none_or(|proven| *proven == wanted) {
+                attempt(shared, "the change was not kept", local_configuration::keep());
+            }
             if memory.proven.is_none() {
                 wait_for_first(shared);
             }
         }
     }
+}
+
+fn attempt(shared: &Shared, what: &str, result: Result<()>) {
+    if let Err(error) = result {
+        shared.notice(format!("{what}: {error}"));
+    }
+}
+
+fn use_proven(shared: &Shared) -> Result<()> {
+    network_trial::apply(&shared.settings().data)?;
+    reload(shared);
+    Ok(())
 }
 
 /// Remembers the first network once it works.
@@ -92,7 +110,7 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
             if let Err(error) = network_trial::record_state(NetworkState::Kept) {
                 shared.notice(format!("the network's state was not recorded: {error}"));
             }
-            attempt_to_keep(shared);
+            attempt(shared, "the change was not kept", local_configuration::keep());
             console::say("edge: the new network is kept.");
             return Verdict::Kept;
         }
@@ -108,31 +126,32 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
     }
     console::say("edge: the new network does not work: the last one that did returns.");
     remember(shared, &reject(&network_trial::memory(), reach.clone()));
-    match network_trial::apply(&shared.settings().data) {
-        Ok(_) => {
-            reload(shared);
-            shared.set_network(NetworkState::Returned);
-        }
-        Err(error) => shared.notice(format!("the last network could not be brought back: {error}")),
-    }
+    attempt(shared, "the last network could not be brought back", use_proven(shared));
+    shared.set_network(NetworkState::Returned);
     taken_back(shared, &why_not(reach));
     Verdict::Returned
 }
 
-fn attempt_to_keep(shared: &Shared) {
-    if let Err(error) = local_configuration::keep() {
-        shared.notice(error.to_string());
-    }
-}
-
-/// The rejected network is told once, and is not what is wanted any more.
+/// The rejected network is told once, and is not what is wanted any more; neither is what came with it.
 fn taken_back(shared: &Shared, why: &str) {
-    if let Err(error) = local_configuration::take_back(shared) {
-        shared.notice(error.to_string());
+    match local_configuration::take_back(shared) {
+        Ok(true) => attempt(shared, "what was used before is not used again", apply_again(shared)),
+        Ok(false) => {}
+        Err(error) => shared.notice(error.to_string()),
     }
     shared.notice(format!(
         "the last change of the network was taken back: {why}; the network before it is used"
     ));
+}
+
+fn apply_again(shared: &Shared) -> Result<()> {
+    let settings = shared.settings();
+    let identity = host_state::identity(&settings.data)?;
+    host_state::write_identity(&host_state::machine_id()?, &identity)?;
+    network_trial::apply(&settings.data)?;
+    apply_the_rest(shared, &settings);
+    reload_services(shared);
+    Ok(())
 }
 
 fn why_not(reach: &Reach) -> String {
@@ -155,17 +174,23 @@ pub(super) enum Applied {
     Returned,
 }
 
-/// Puts changed settings to use while the host runs; a changed network is followed to the end of its trial.
+/// Puts changed settings to use while the host runs; a changed network is followed to the end of its trial. Whether the
+/// change is about the network, the caller knows.
 ///
 /// # Errors
 /// When settings cannot be written.
-pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSign) -> Result<Applied> {
+pub(super) fn apply_now(
+    shared: &Shared,
+    changes_network: bool,
+    report: &mut dyn Report,
+    stop: &StopSign,
+) -> Result<Applied> {
     // What was said before does not mean this change.
     shared.take_confirmation();
     shared.take_surrender();
     // Somebody wants it now: the cable may be plugged in that was missing when it failed before.
     let mut before = network_trial::memory();
-    if before.rejected.take().is_some() {
+    if changes_network && before.rejected.take().is_some() {
         network_trial::remember(&before)?;
     }
     let settings = shared.settings();
@@ -174,7 +199,9 @@ pub(super) fn apply_now(shared: &Shared, report: &mut dyn Report, stop: &StopSig
     let choice = network_trial::apply(&settings.data)?;
     let changed = match &choice {
         Choice::Proven(_) => before.trial.is_some(),
-        Choice::First(_) | Choice::Trial(_) | Choice::Returned(_) => true,
+        // Another change does not try again what was rejected, and is not undone by it.
+        Choice::Returned(_) => changes_network,
+        Choice::First(_) | Choice::Trial(_) => true,
     };
     shared.set_network(network_trial::state_of(&choice));
     apply_the_rest(shared, &settings);

@@ -32,8 +32,6 @@ impl Notices {
         let mut board = self.board();
         let is_new = !board.all.contains(&text);
         if is_new {
-            // It has happened once more.
-            board.put_away.remove(&text);
             board.all.push(text);
         }
         is_new

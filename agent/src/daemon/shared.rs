@@ -151,15 +151,15 @@ impl Shared {
             std::thread::spawn(move || shared.tell_what_is_not_read());
             return;
         }
-        if let Some(why) = site::unread() {
-            return self
-                .notice(format!("this host is not claimed yet, and the next boot looks again: {why}"));
-        }
         let record = stages::run("kairos-agent.bootstrap", &Moment::of_running_system(self.host.record.mode));
         let settings = self.settings();
         let of_plug_ins = plug_ins::notify("agent.bootstrap", &settings);
         let failed = record.failed_steps().map(|step| format!("stage {}: {step} failed", record.stage));
         failed.chain(of_plug_ins).for_each(|failure| self.notice(failure));
+        if let Some(why) = site::unread() {
+            return self
+                .notice(format!("this host is not claimed yet, and the next boot looks again: {why}"));
+        }
         if let Err(error) = site::claim() {
             self.notice(format!(
                 "the host could not be closed to further configuration from outside: {error}"

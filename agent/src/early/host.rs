@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use edge_model::cmdline::Mode;
-use edge_model::{Context, Result};
+use edge_model::{Context, Result, keyboard};
 use edge_planner::identity::Identity;
 
-use crate::configuration::Settings;
+use crate::configuration::{Settings, console_answers};
 use crate::{host_state, network_trial};
 
 const INSTALLER_NAME: &str = "edge-installer";
@@ -62,7 +62,16 @@ pub(super) fn apply_to_installer(reasons: &mut Vec<String>) -> Result<()> {
     {
         reasons.push(format!("operator's account not made: {error}"));
     }
-    if let Err(error) = host_state::set_keyboard(&settings.edge().site) {
+    // What is guessed is written down as an answer: a password means the keys that it was typed with.
+    let mut site = settings.edge().site.clone();
+    let guessed = keyboard::choose(site.keyboard.as_deref(), site.time_zone.as_deref()).name;
+    if site.keyboard.is_none() && guessed != keyboard::USUAL {
+        match console_answers::store_keyboard(guessed) {
+            Ok(()) => site.keyboard = Some(guessed.to_owned()),
+            Err(error) => reasons.push(format!("keyboard not guessed: {error}")),
+        }
+    }
+    if let Err(error) = host_state::set_keyboard(&site) {
         reasons.push(format!("keyboard not set: {error}"));
     }
     host_state::write_run_files(&settings.edge().site)

@@ -52,7 +52,15 @@ impl Registry {
     }
 
     fn failed(&self, error: &OciDistributionError) -> Error {
-        trouble(error).error().context(format!("cannot fetch {}", self.reference))
+        let trouble = trouble(error);
+        let wants_login = trouble == Trouble::Login;
+        let error = trouble.error().context(format!("cannot fetch {}", self.reference));
+        // A host has no account at a registry.
+        if wants_login {
+            error.help("let everybody read the image, or bring it as a file or on a stick")
+        } else {
+            error
+        }
     }
 }
 
@@ -60,8 +68,9 @@ fn trouble(error: &OciDistributionError) -> Trouble {
     match error {
         OciDistributionError::ServerError { code, message, .. } => Trouble::of_status(*code, message),
         OciDistributionError::ImageManifestNotFoundError(_) => Trouble::NotFound,
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            Trouble::Login
+        OciDistributionError::UnauthorizedError { .. } => Trouble::Login,
+        OciDistributionError::AuthenticationFailure(said) => {
+            Trouble::Answer(format!("its login answers: {said}"))
         }
         OciDistributionError::RequestError(error) => Trouble::silence(error),
         OciDistributionError::RegistryError { envelope, .. } => of_envelope(envelope),

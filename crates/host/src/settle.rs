@@ -110,7 +110,10 @@ fn describe(interface: &Path) -> String {
 }
 
 fn attribute(folder: &Path, name: &str) -> Option<String> {
-    fs::read_to_string(folder.join(name)).ok().map(|text| text.trim().to_owned())
+    /// A device may say anything, and it is shown on terminals.
+    const LONGEST: usize = 64;
+    let text = fs::read_to_string(folder.join(name)).ok()?;
+    Some(text.trim().chars().filter(|letter| !letter.is_control()).take(LONGEST).collect())
 }
 
 #[cfg(test)]

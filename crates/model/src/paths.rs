@@ -51,6 +51,8 @@ pub const OEM_CLUSTER: &str = "/oem/edge/cluster.yaml";
 pub const OEM_SITE: &str = "/oem/edge/site";
 /// Exists once the first site boot has finished well: from then on nothing outside is read.
 pub const OEM_CLAIMED: &str = "/oem/edge/claimed";
+/// Boots in which something outside could not be read, one a line: after some the host is claimed all the same.
+pub const OEM_OPEN_BOOTS: &str = "/oem/edge/open-boots";
 /// Why something outside could not be read in this boot, if so: such a boot does not close the host.
 pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// The host's random identifier, kept for life.

@@ -49,7 +49,11 @@ impl Trouble {
 fn help_for_silence(said: &str) -> &'static str {
     let said = said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&["invalidcontenttype", "corrupt message", "wrong version number"]) {
+    if has(&["expired", "notvalidyet", "not yet valid"]) {
+        "its certificate is not valid at this time: compare the clock here with the certificate's dates"
+    } else if has(&["notvalidforname", "not valid for name"]) {
+        "its certificate is for another name: use the name that stands in it"
+    } else if has(&["invalidcontenttype", "corrupt message", "wrong version number"]) {
         "it does not speak TLS: --plain-http, or plain-http in `registries`, is for such registries"
     } else if has(&["certificate", "unknownissuer"]) {
         "its certificate is signed by a CA that is not trusted here: name it with `ca`, or in caCerts of the site"
@@ -76,6 +80,8 @@ mod tests {
             ),
             ("dns error: failed to lookup address information", "name server"),
             ("invalid peer certificate: UnknownIssuer", "CA"),
+            ("invalid peer certificate: certificate expired: verification time", "clock"),
+            ("invalid peer certificate: certificate not valid for name", "another name"),
             ("received corrupt message of type InvalidContentType", "--plain-http"),
             ("operation timed out", "check the network"),
         ] {

@@ -43,7 +43,7 @@ pub(super) fn run(
         );
     }
     for (project, options) in &jobs {
-        preflight::check(project, options)?;
+        preflight::check(project, options, dry_run)?;
     }
     if dry_run {
         return tell_plans(&jobs, reader);

@@ -37,10 +37,9 @@ pub(super) fn check(client: &Client) -> Result<Vec<Link>> {
         Err(error) => Link::bad(words::TIME, error.to_string()),
     });
     for proxy in settings.https_proxy.iter().chain(&settings.http_proxy).take(1) {
-        let endpoint = proxy.split("://").last().unwrap_or_default().trim_end_matches('/');
-        let endpoint = endpoint.rsplit('@').next().unwrap_or_default();
-        links.push(match client.connect_endpoint(endpoint) {
-            Ok(_) => Link::good(words::PROXY, words::answers(endpoint)),
+        let endpoint = endpoint_of(proxy);
+        links.push(match client.connect_endpoint(&endpoint) {
+            Ok(_) => Link::good(words::PROXY, words::answers(&endpoint)),
             Err(error) => Link::bad(words::PROXY, error.to_string()),
         });
     }
@@ -70,14 +69,21 @@ fn address(interfaces: &[InterfaceView]) -> Link {
     }
 }
 
+/// `HOST:PORT` of a proxy's URL.
+fn endpoint_of(proxy: &str) -> String {
+    let (scheme, rest) = proxy.split_once("://").unwrap_or(("http", proxy));
+    let host = rest.rsplit('@').next().unwrap_or_default().split('/').next().unwrap_or_default();
+    let has_port =
+        host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok() && !host.ends_with(']'));
+    let port = if scheme == "https" { 443 } else { 80 };
+    if has_port { host.to_owned() } else { format!("{host}:{port}") }
+}
+
 /// A name that this host needs anyhow: nobody outside hears of more than that.
 fn name_to_ask_for(settings: &SiteSettings) -> Option<String> {
     let servers = settings.ntp_servers.iter().flatten().cloned();
     let proxies = [&settings.https_proxy, &settings.http_proxy].into_iter().flatten();
-    let hosts = proxies.filter_map(|proxy| {
-        let host = proxy.split("://").last()?.rsplit('@').next()?.split([':', '/']).next()?;
-        Some(host.to_owned())
-    });
+    let hosts = proxies.filter_map(|proxy| Some(endpoint_of(proxy).rsplit_once(':')?.0.to_owned()));
     servers.chain(hosts).find(|name| name.parse::<std::net::IpAddr>().is_err())
 }
 
@@ -99,6 +105,19 @@ mod tests {
         let proxy = Some("http://u:p@proxy.example:3128");
         assert_eq!(name_to_ask_for(&settings(&["192.0.2.1"], proxy)).as_deref(), Some("proxy.example"));
         assert_eq!(name_to_ask_for(&settings(&[], None)), None);
+    }
+
+    #[test]
+    fn a_proxy_has_a_port_also_when_nobody_writes_it() {
+        for (proxy, endpoint) in [
+            ("http://u:p@proxy.example:3128/", "proxy.example:3128"),
+            ("http://proxy.example", "proxy.example:80"),
+            ("https://proxy.example", "proxy.example:443"),
+            ("http://[2001:db8::1]", "[2001:db8::1]:80"),
+            ("http://[2001:db8::1]:3128", "[2001:db8::1]:3128"),
+        ] {
+            assert_eq!(endpoint_of(proxy), endpoint);
+        }
     }
 
     #[test]

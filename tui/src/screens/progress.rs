@@ -81,7 +81,8 @@ impl Progress {
 
     pub fn choices(&self, known: &Known) -> Vec<Choice> {
         if self.is_network_trial(known) {
-            return vec![Choice::Keep, Choice::Return, Choice::Back];
+            // Where a finger was about to leave or to stop, it leaves or returns.
+            return vec![Choice::Back, Choice::Return, Choice::Keep];
         }
         // A restart that has begun is not taken back.
         let can_stop = self.operation.is_running()

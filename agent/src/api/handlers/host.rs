@@ -55,15 +55,16 @@ pub(super) async fn black_box() -> Answer {
     ok(blocking(|| Ok(recorder::load())).await?)
 }
 
-/// Not before the image was made: no certificate of it would be valid.
+/// Not before the image was made, nor before a moment that a time server has confirmed: what was signed since would not be
+/// valid yet.
 pub(super) async fn set_clock(body: Bytes) -> Answer {
     let wanted: ClockSetting = parse(&body)?;
     if clock::is_set() {
         return Err(Error::rejected("a time server sets this clock")
-            .help("take the time servers away first")
+            .help("where it is wrong, the server is: edge-agent diagnose time")
             .into());
     }
-    let earliest = image_epoch();
+    let earliest = blocking(|| Ok(earliest_moment())).await?;
     if wanted.seconds < earliest || wanted.seconds > LATEST {
         let help = format!("between {} and {}", day_and_time(earliest), day_and_time(LATEST));
         return Err(Error::invalid("this host cannot be at such a time").help(help).into());
@@ -75,9 +76,12 @@ pub(super) async fn set_clock(body: Bytes) -> Answer {
     })
 }
 
-fn image_epoch() -> u64 {
+fn earliest_moment() -> u64 {
     let text = files::read_text(std::path::Path::new(paths::CLOCK_EPOCH)).unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
+    let image_made = text.trim().parse().unwrap_or(0);
+    let boots = recorder::load().boots;
+    let proven = boots.iter().filter_map(|boot| boot.began).filter(|began| began.proven);
+    proven.map(|began| began.at).chain([image_made]).max().unwrap_or(0)
 }
 
 pub(super) async fn put_notices_away(State(door): State<Arc<Door>>, body: Bytes) -> Answer {

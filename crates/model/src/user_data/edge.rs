@@ -118,7 +118,7 @@ pub struct Site {
     pub ntp_servers: Vec<String>,
     #[schemars(extend("format" = "time-zone"))]
     pub time_zone: Option<String>,
-    /// Layout of the keyboard at the console: `us`, `gb`, `de`, `ch`, `fr` and others; by default the usual one of the time
+    /// Layout of the keyboard at the console: `us`, `gb`, `de`, `ch`, `fr` and others. The installer guesses it from the time
     /// zone.
     #[schemars(extend("format" = "keyboard-layout"))]
     pub keyboard: Option<String>,

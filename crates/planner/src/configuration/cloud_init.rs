@@ -32,14 +32,21 @@ pub(super) fn meta_data(name: &str, text: &str) -> (Node, Vec<Problem>) {
     if let Some(entry) = node.take("local-hostname") {
         user_data.put(&["edge", "site", "hostName"], entry);
     }
-    let keys = ["public-keys", "public_keys", "public-ssh-keys"].into_iter().find_map(|key| node.take(key));
-    if let Some(mut entry) = keys {
-        let place = entry.value.place.clone();
-        let found = keys_in(&entry.value).into_iter().map(|key| Node::text(place.clone(), key)).collect();
-        entry.value = Node { place, value: Value::List(found) };
-        user_data.put(&["edge", "operator", "sshKeys"], entry);
+    for key in KEYS {
+        node.take(key);
     }
     (user_data, problems)
+}
+
+const KEYS: [&str; 3] = ["public-keys", "public_keys", "public-ssh-keys"];
+
+/// The public keys that a `meta-data` brings, and where they stand: they are added to the operator's, whoever names that one.
+pub(super) fn public_keys(name: &str, text: &str) -> Option<(Place, Vec<Node>)> {
+    let (mut node, _) = document::read::<MetaData>(name, text);
+    let entry = KEYS.into_iter().find_map(|key| node.take(key))?;
+    let place = entry.value.place.clone();
+    let keys = keys_in(&entry.value).into_iter().map(|key| Node::text(place.clone(), key)).collect();
+    Some((place, keys))
 }
 
 /// A key, a list of keys, keys by name, or `{0: {openssh-key: KEY}}`.

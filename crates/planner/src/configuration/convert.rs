@@ -169,7 +169,7 @@ fn hash_in_users(users: &mut Node, hash: &mut dyn FnMut(&str) -> Result<String>)
 
 /// Neither a hash, nor what locks an account, nor a template that is filled in later, nor nothing at all.
 fn is_plain(password: &str) -> bool {
-    !password.is_empty() && !password.starts_with(['$', '!', '*']) && !password.contains("{{")
+    !password.is_empty() && !password.starts_with(['$', '!']) && password != "*" && !password.contains("{{")
 }
 
 /// The hash to write into the host's accounts.

@@ -136,13 +136,20 @@ pub fn answers(merged: &Node) -> Node {
 pub fn template(answers: &Node) -> Node {
     const OF_ONE_MACHINE: [&str; 2] = ["hostName", "deviceId"];
     const OF_AN_ADDRESS: [&str; 5] = ["type", "addresses", "ipAddress", "mask", "gateway"];
+    /// What was agreed to in front of one disk is not agreed to for another.
+    const OF_A_DISK: [&str; 2] = ["disk", "wipe"];
     let mut template = answers.clone();
     for key in OF_ONE_MACHINE {
         template.take(key);
     }
+    if let Some(mut install) = template.take("install") {
+        OF_A_DISK.iter().for_each(|key| drop(install.value.take(key)));
+        template.put(&["install"], install);
+    }
     let Some(mut network) = template.take("network") else { return template };
     if let Value::Map(interfaces) = &mut network.value.value {
         for interface in interfaces.iter_mut() {
+            interface.value.take("mac");
             let is_fixed = ["addresses", "ipAddress"].iter().any(|key| interface.value.get(key).is_some());
             for key in OF_AN_ADDRESS.iter().filter(|_| is_fixed) {
                 interface.value.take(key);
@@ -203,10 +210,13 @@ mod tests {
 
     #[test]
     fn a_template_fits_other_machines() {
-        let text = "hostName: till-4\nkeyboard: de\nnetwork:\n  enp1s0: {type: static, addresses: [192.0.2.17/24], gateway: 192.0.2.1}\n  \
+        let text = "hostName: till-4\nkeyboard: de\ninstall: {wipe: everything, disk: {serial: S1}, after: reboot}\nnetwork:\n  enp1s0: {type: static, addresses: [192.0.2.17/24], gateway: 192.0.2.1}\n  \
                     shop: {vlan: {id: 42, parent: enp2s0}, addresses: [192.0.2.18/24]}\n";
         let kept = edge_model::document::print::to_yaml(&template(&tree::read("a", text).unwrap()));
-        assert!(!kept.contains("till-4") && !kept.contains("192.0.2"), "{kept}");
+        for of_one in ["till-4", "192.0.2", "everything", "S1"] {
+            assert!(!kept.contains(of_one), "{of_one}: {kept}");
+        }
+        assert!(kept.contains("after: reboot"), "{kept}");
         assert!(kept.contains("keyboard: de") && kept.contains("42") && !kept.contains("enp1s0"), "{kept}");
     }
     use serde_json::json;

@@ -154,24 +154,39 @@ pub fn combine(sources: &[Source], trust: Trust) -> Configuration {
         }
         merge::merge(&mut tree, node, Some(UserData::schema().root()), "", &mut problems);
     }
-    keys_without_an_account(&mut tree, &ordered, &mut problems);
+    add_public_keys(&mut tree, &ordered, trust, &mut problems);
     values::check(&tree, trust.now, &mut problems);
     let sources = ordered.iter().map(|source| source.name.clone()).collect();
     Configuration { tree, problems, sources }
 }
 
-/// Keys of `meta-data` are for the operator. Where there is none, somebody is told.
-fn keys_without_an_account(tree: &mut Node, sources: &[&Source], problems: &mut Vec<Problem>) {
-    let brings_keys = sources.iter().any(|source| source.form == Form::MetaData);
-    let has_name = tree.find("edge.operator").is_none_or(|operator| operator.get("name").is_some());
-    if brings_keys
-        && !has_name
-        && let Some(place) = remove(tree, &["edge", "operator"])
-    {
-        problems.push(
-            Problem::warning(place, "public-keys", "no account gets these keys")
-                .help("name one: `operator: {name: site}` in unattended.yaml, or `edge.operator.name`"),
-        );
+const NEEDS_A_SIGNATURE: &str = "not applied: with Secure Boot this needs a signature by a key in the image";
+
+/// Keys of `meta-data` are added to the operator's. Where there is none, somebody is told.
+fn add_public_keys(tree: &mut Node, sources: &[&Source], trust: Trust, problems: &mut Vec<Problem>) {
+    for source in sources.iter().filter(|source| source.form == Form::MetaData) {
+        let Some((place, keys)) = cloud_init::public_keys(&source.name, &source.text) else { continue };
+        if trust.secure_boot && source.kind.is_foreign() {
+            problems.push(Problem::error(place, "public-keys", NEEDS_A_SIGNATURE));
+            continue;
+        }
+        if tree.find("edge.operator.name").is_none() {
+            problems.push(
+                Problem::warning(place, "public-keys", "no account gets these keys")
+                    .help("name one: `operator: {name: site}` in unattended.yaml, or `edge.operator.name`"),
+            );
+            continue;
+        }
+        let known = tree.find("edge.operator.sshKeys").cloned();
+        let mut all = match known.map(|known| known.value) {
+            Some(document::tree::Value::List(items)) => items,
+            _ => Vec::new(),
+        };
+        let new = keys.into_iter().filter(|key| !all.iter().any(|known| known.scalar() == key.scalar()));
+        all.extend(new.collect::<Vec<_>>());
+        let value = Node { place: place.clone(), value: document::tree::Value::List(all) };
+        let entry = document::tree::Entry { key: "sshKeys".into(), key_place: place, value };
+        tree.put(&["edge", "operator", "sshKeys"], entry);
     }
 }
 
@@ -217,8 +232,7 @@ fn restrict(node: &mut Node, kind: Kind, problems: &mut Vec<Problem>) {
     }
     for path in CODE_AND_KEYS {
         if let Some(entry) = remove(node, path) {
-            let message = "not applied: with Secure Boot this needs a signature by a key in the image";
-            problems.push(Problem::error(entry, &path.join("."), message));
+            problems.push(Problem::error(entry, &path.join("."), NEEDS_A_SIGNATURE));
         }
     }
 }
