@@ -31,6 +31,7 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
     powered.serial.expect("edge: installer ready", ground.patience(120))?;
     let console = on_a_keyboard(ground, &machine, &powered, Keyboard::German);
     give_answers(ground, &console)?;
+    console.press(&["down"])?;
     export(ground, &console, &[])?;
     let (_, template) = stick::read(&ground.lab, &stick, "unattended.yaml")?;
     for of_one in ["till-4", "10.0.2.15"] {
@@ -141,7 +142,7 @@ fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
 
 fn export(ground: &Ground, console: &Console<'_>, choice: &[&str]) -> Result<()> {
     let within = ground.patience(60);
-    console.press(&["down", "ret"])?;
+    console.press(&["ret"])?;
     console.expect("EDGEDATA", within)?;
     console.press(choice)?;
     console.press(&["ret"])?;
