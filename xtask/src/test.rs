@@ -14,6 +14,9 @@ use crate::{check, kubernetes, packages, root};
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 /// A machine that has needed so long for everything before would compile Kubernetes for longer than people wait for a test.
 const COMPILE_AFTER_AT_MOST: Duration = Duration::from_secs(25 * 60);
+/// Scenarios build some twenty images, each of which is used for minutes: of the builder's cache they need only the newest.
+const CACHE_LIMIT: &str = "EDGEFORGE_CACHE_LIMIT";
+const CACHE_OF_SCENARIOS: &str = "6G";
 const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
 /// Writes what a real host says, for the pictures of the console.
@@ -112,6 +115,9 @@ fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
 
 fn virtual_machines(scenarios: &[String], long: bool, component: Option<&Path>) -> Result<Tally> {
     let mut runner = Child::new(program("qemu-tests", false)).args(scenarios);
+    if std::env::var_os(CACHE_LIMIT).is_none() {
+        runner = runner.env(CACHE_LIMIT, CACHE_OF_SCENARIOS);
+    }
     if let Some(component) = component {
         runner = runner.env(KUBERNETES, component);
     }
