@@ -80,6 +80,7 @@ pub(super) fn remove(name: &str) -> Result<()> {
     let started = Instant::now();
     for group in groups(name) {
         while let Err(error) = remove_tree(&group) {
+            thaw_what_is_left(&group);
             if started.elapsed() > GONE_WITHIN {
                 return Err(error).with_context(|| format!("cannot remove {}", group.display()));
             }
@@ -87,6 +88,25 @@ pub(super) fn remove(name: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Version 1: a runtime stops a container for a moment, and where the power goes in that moment nobody lets it go on. What
+/// is stopped does not even end when it is killed.
+fn thaw_what_is_left(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            thaw_what_is_left(&entry.path());
+        }
+    }
+    let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    for process in processes.lines() {
+        let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+        let frozen = groups.lines().find_map(|line| line.split_once(":freezer:/"));
+        if let Some((_, path)) = frozen {
+            // It may have ended meanwhile.
+            let _ = fs::write(Path::new(TOP).join("freezer").join(path).join("freezer.state"), "THAWED");
+        }
+    }
 }
 
 fn remove_tree(group: &Path) -> std::io::Result<()> {
