@@ -129,6 +129,7 @@ pub(crate) fn ended() -> Result<()> {
 /// The console has ended before, and left its last screen.
 fn tell(ending: &Ending) {
     let Ok(host) = Host::observe() else { return };
+    console::quiet_kernel();
     let what = format!("{} {}", host.image.name, host.image.version);
     match ending {
         Ending::SwitchedOff { .. } => console::say_alone(&format!("edge: {what} is being switched off.")),

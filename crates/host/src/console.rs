@@ -45,24 +45,30 @@ fn is_owned(name: &str, owned: &Path) -> bool {
     owned.join(if name == "tty0" { "tty1" } else { name }).exists()
 }
 
+/// Where the kernel keeps how urgent a message must be to be shown on the consoles. One below the number is shown:
+/// <https://docs.kernel.org/core-api/printk-basics.html>
+const LEVELS: &str = "/proc/sys/kernel/printk";
+/// Only what ends the system.
+const EMERGENCIES: &str = "1";
+
+/// Leaves the consoles to us until the machine is off: what the kernel says of an ordinary end means nothing to the person
+/// there. What ends the system is shown all the same.
+pub fn quiet_kernel() {
+    // A kernel that does not let itself be asked says its word.
+    let _ = fs::write(LEVELS, EMERGENCIES);
+}
+
 /// Does something about which the kernel would say a word on the consoles that means nothing to the person there. It is
 /// in the kernel's log all the same.
 pub fn without_kernel_words<T>(work: impl FnOnce() -> T) -> T {
-    const LEVELS: &str = "/proc/sys/kernel/printk";
-    // Only what ends the system: https://docs.kernel.org/core-api/printk-basics.html
-    const EMERGENCIES: &str = "1";
     let before = fs::read_to_string(LEVELS).unwrap_or_default();
     let first = before.split_whitespace().next().map(str::to_owned);
-    let set = |level: &str| {
-        // A kernel that does not let itself be asked says its word.
-        let _ = fs::write(LEVELS, level);
-    };
     if first.is_some() {
-        set(EMERGENCIES);
+        quiet_kernel();
     }
     let result = work();
     if let Some(level) = first {
-        set(&level);
+        let _ = fs::write(LEVELS, level);
     }
     result
 }
