@@ -60,6 +60,9 @@ const PART_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Folders whose files are kept one by one.
 const SHELVES: [&str; 3] = ["packages", "blobs", "components"];
 
+/// Steps whose newest result always stays: machines and tests run from these trees long after the command that made them.
+const TREES: [&str; 2] = ["tools", "lab"];
+
 /// Where a step's result is, and whether it was made now.
 #[derive(Debug)]
 pub(crate) struct Cached {
@@ -199,7 +202,11 @@ impl Cache {
         }
         kept.sort();
         let mut total: u64 = kept.iter().map(|(_, size, _)| size).sum();
-        for (_, size, path) in kept {
+        let newest = TREES.map(|tree| kept.iter().rfind(|(.., path)| is_result_of(path, tree)).cloned());
+        for (modified, size, path) in kept {
+            if newest.contains(&Some((modified, size, path.clone()))) {
+                continue;
+            }
             if total <= self.limit {
                 return;
             }
@@ -208,6 +215,11 @@ impl Cache {
             }
         }
     }
+}
+
+fn is_result_of(path: &Path, step: &str) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.and_then(|name| Some(name.rsplit_once('-')?.0 == step)).unwrap_or(false)
 }
 
 fn is_abandoned(part: &fs::DirEntry) -> bool {
@@ -312,6 +324,23 @@ mod tests {
         cache.prune().unwrap();
         assert!(!old.exists() && new.exists() && !folder.path().join(".tmpLeft").exists());
         assert!(half.exists() && !abandoned.exists());
+    }
+
+    #[test]
+    fn the_newest_tree_stays_because_somebody_may_run_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned(), true, 0).unwrap();
+        let made = |name, key, age| {
+            let make = |path: &Path| Ok(fs::write(path, [1; 9000])?);
+            let path = cache.step(name, Key::of(key), make).unwrap().path;
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(age);
+            File::open(&path).unwrap().set_modified(modified).unwrap();
+            path
+        };
+        let (older, lab) = (made("lab", "1", 1), made("lab", "2", 2));
+        let (tools, image) = (made("tools", "1", 0), made("image", "1", 9));
+        cache.prune().unwrap();
+        assert_eq!([&older, &lab, &tools, &image].map(|path| path.exists()), [false, true, true, false]);
     }
 
     #[test]

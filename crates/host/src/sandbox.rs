@@ -60,6 +60,11 @@ impl Plan {
             CString::new(path.as_os_str().as_bytes())
                 .map_err(|_| Error::invalid(format!("{} cannot be a path", path.display())))
         };
+        // A tree that is gone is not begun again as an empty one, which would then be taken for a result.
+        if !sandbox.root.is_dir() {
+            let message = format!("{} is gone", sandbox.root.display());
+            return Err(Error::environment(message).help("run the command again: it is made anew"));
+        }
         let mut binds = Vec::new();
         for folder in &sandbox.shared {
             let inside = sandbox.root.join(folder.strip_prefix("/").unwrap_or(folder));
@@ -103,5 +108,20 @@ fn enter_before_exec(command: &mut Command, plan: Plan) {
     // short writes to /proc use the allocator only through glibc, which is usable in the child of a fork.
     unsafe {
         command.pre_exec(move || plan.enter());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_gone_is_not_begun_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("lab-1");
+        let sandbox = Sandbox { root: root.clone(), shared: vec!["/tmp".into()] };
+        let error = Plan::new(&sandbox).map(drop).unwrap_err();
+        assert!(error.to_string().contains("is gone"), "{error}");
+        assert!(!root.exists());
     }
 }
