@@ -27,6 +27,8 @@ pub struct Field<F> {
     pub error: Option<String>,
     /// Keys of documents that the field fills in, by which findings come back to it.
     pub document_keys: &'static [&'static str],
+    /// Texts of which one is usually meant; others can be written too.
+    pub usual: &'static [String],
     pub shown: bool,
     pub touched: bool,
 }
@@ -123,7 +125,17 @@ pub enum Pressed<F> {
 impl<F> Field<F> {
     fn new(id: F, label: impl Into<String>, input: Input) -> Self {
         let label = label.into();
-        Self { id, label, input, hint: "", error: None, document_keys: &[], shown: true, touched: false }
+        Self {
+            id,
+            label,
+            input,
+            hint: "",
+            error: None,
+            document_keys: &[],
+            usual: &[],
+            shown: true,
+            touched: false,
+        }
     }
 
     pub fn text(id: F, label: impl Into<String>, value: impl Into<String>) -> Self {
@@ -163,7 +175,47 @@ impl<F> Field<F> {
         self
     }
 
+    #[must_use]
+    pub fn among(mut self, usual: &'static [String]) -> Self {
+        self.usual = usual;
+        self
+    }
+
+    /// The usual texts that go on from what is written or have it in them, the best first. None when it is one of them.
+    pub fn suggestions(&self) -> Vec<&'static str> {
+        let Input::Text(text) = &self.input else { return Vec::new() };
+        let plain = |text: &str| text.trim().to_lowercase().replace(' ', "_");
+        let written = plain(&text.value);
+        if written.is_empty() || self.usual.contains(&text.value) {
+            return Vec::new();
+        }
+        let rank = |usual: &str| {
+            let usual = plain(usual);
+            // Of Europe/Zurich people write the city.
+            let begins = usual.rsplit('/').next().is_some_and(|last| last.starts_with(&written));
+            usual.contains(&written).then_some(u8::from(!begins))
+        };
+        let mut found: Vec<_> =
+            self.usual.iter().filter_map(|usual| Some((rank(usual)?, usual.as_str()))).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, usual)| usual).collect()
+    }
+
+    /// Takes the best suggestion when somebody goes on to the right of the text.
+    fn complete(&mut self, key: Key) {
+        let best = self.suggestions().first().copied();
+        match (&mut self.input, best) {
+            (Input::Text(text), Some(best))
+                if key == Key::Right && text.cursor == text.value.chars().count() =>
+            {
+                *text = Text::new(best);
+            }
+            _ => {}
+        }
+    }
+
     fn key(&mut self, key: Key) -> bool {
+        self.complete(key);
         match &mut self.input {
             Input::Text(text) | Input::Secret(SecretText(text)) => text.key(key),
             Input::Choice { options, chosen } => match key {
@@ -396,6 +448,35 @@ mod tests {
             Field::text(Id::Extra, "Extra", "").fills(&["extra"]),
             Field::button(Id::Save, "Save"),
         ])
+    }
+
+    #[test]
+    fn a_city_finds_its_zone_and_other_texts_stay_possible() {
+        let zones: &'static [String] = vec!["America/New_York", "Asia/York", "Europe/Zurich", "UTC"]
+            .into_iter()
+            .map(String::from)
+            .collect::<Vec<_>>()
+            .leak();
+        let mut form = Form::new(vec![Field::text(Id::Name, "Zone", "").among(zones)]);
+        let suggested = |form: &Form<Id>| form.focused().unwrap().suggestions();
+        assert!(suggested(&form).is_empty());
+        for letter in "york".chars() {
+            form.key(Key::Letter(letter));
+        }
+        assert_eq!(suggested(&form), ["Asia/York", "America/New_York"]);
+        // Within the text it moves, at its end it takes.
+        form.key(Key::Left);
+        form.key(Key::Right);
+        assert_eq!(form.text(Id::Name), "york");
+        assert_eq!(form.key(Key::Right), Pressed::Changed(Id::Name));
+        assert_eq!(form.text(Id::Name), "Asia/York");
+        assert!(suggested(&form).is_empty());
+        form.set_text(Id::Name, "new y");
+        assert_eq!(suggested(&form), ["America/New_York"]);
+        form.set_text(Id::Name, "Etc/GMT+3");
+        assert!(suggested(&form).is_empty());
+        form.key(Key::Right);
+        assert_eq!(form.text(Id::Name), "Etc/GMT+3");
     }
 
     #[test]

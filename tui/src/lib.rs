@@ -21,6 +21,7 @@ pub mod scroll;
 pub mod state;
 pub mod strings;
 pub mod terminal;
+pub mod time_zones;
 pub mod units;
 pub mod update;
 pub mod view;

@@ -5,6 +5,7 @@ use edge_model::user_data::edge::ManagementMode;
 
 use crate::form::{Field, Form};
 use crate::strings::installer as words;
+use crate::time_zones;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityField {
@@ -64,7 +65,8 @@ pub(super) fn identity(answers: &Unattended) -> Form<IdentityField> {
             .fills(&["deviceId", "name"]),
         Field::text(Id::TimeZone, words::TIME_ZONE, text(&answers.time_zone))
             .hint(words::TIME_ZONE_HINT)
-            .fills(&["timeZone"]),
+            .fills(&["timeZone"])
+            .among(time_zones::all()),
         Field::text(Id::TimeServers, words::TIME_SERVERS, answers.ntp_servers.join(", "))
             .hint(words::TIME_SERVERS_HINT)
             .fills(&["ntpServers"]),

@@ -12,6 +12,7 @@ use crate::findings;
 use crate::form::{Field, Form, Pressed};
 use crate::known::Known;
 use crate::strings::site as words;
+use crate::time_zones;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiteField {
@@ -46,7 +47,10 @@ impl Site {
             Field::text(Id::TimeServers, words::TIME_SERVERS, "")
                 .hint(words::LIST_HINT)
                 .fills(&["ntpServers"]),
-            Field::text(Id::TimeZone, words::TIME_ZONE, "").hint(words::TIME_ZONE_HINT).fills(&["timeZone"]),
+            Field::text(Id::TimeZone, words::TIME_ZONE, "")
+                .hint(words::TIME_ZONE_HINT)
+                .fills(&["timeZone"])
+                .among(time_zones::all()),
             Field::button(Id::Save, words::SAVE),
         ])
     }

@@ -18,6 +18,12 @@ pub const CLOSE: &str = "ENTER  close";
 pub const TOO_SMALL: &str = "This screen is too small. 80 columns and 24 lines are needed.";
 pub const CRASHED: &str = "The console program has stopped because of a defect. It starts again by itself.";
 
+/// What a text so far may mean; the first one is taken with a key.
+pub fn suggestions(best: &str, others: &[&str], are_more: bool) -> String {
+    let others: String = others.iter().map(|other| format!(", {other}")).collect();
+    format!("RIGHT takes {best}{others}{}", if are_more { ", ..." } else { "" })
+}
+
 pub mod frame {
     pub const CONNECTING: &str = "connecting...";
     pub const LOST: &str = "NO ANSWER";
@@ -342,7 +348,7 @@ pub mod site {
     pub const TIME_SERVERS: &str = "Time servers";
     pub const LIST_HINT: &str = "Several with commas";
     pub const TIME_ZONE: &str = "Time zone";
-    pub const TIME_ZONE_HINT: &str = "Like Europe/Zurich or UTC";
+    pub const TIME_ZONE_HINT: &str = "Write a city, like Zurich, or UTC";
     pub const HTTP_PROXY: &str = "HTTP proxy";
     pub const HTTPS_PROXY: &str = "HTTPS proxy";
     pub const PROXY_HINT: &str = "Like http://proxy.example:3128";

@@ -130,8 +130,19 @@ pub(super) fn form<F: Copy + PartialEq>(area: Rect, buffer: &mut Buffer, form: &
     let top = focus.saturating_sub(room);
     let shown: Vec<Line<'static>> = drawn.into_iter().skip(top).take(room).collect();
     let rest = lines(area, buffer, &shown);
-    let hint = form.focused().filter(|field| field.shown).map_or("", |field| field.hint);
+    let hint = form.focused().filter(|field| field.shown).map(hint_of).unwrap_or_default();
     lines(rest, buffer, &[Line::from(format!("  {hint}").fg(Color::Cyan))])
+}
+
+/// What is usually meant by the text so far, or else what the field is for.
+fn hint_of<F>(field: &Field<F>) -> String {
+    const SHOWN: usize = 3;
+    match field.suggestions().as_slice() {
+        [] => field.hint.to_owned(),
+        [best, others @ ..] => {
+            strings::suggestions(best, others.get(..SHOWN).unwrap_or(others), others.len() > SHOWN)
+        }
+    }
 }
 
 fn field_line<F>(field: &Field<F>, has_focus: bool, width: u16) -> Line<'static> {
