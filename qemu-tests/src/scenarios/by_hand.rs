@@ -170,9 +170,12 @@ fn try_wrong_gateway(ground: &Ground, console: &Console<'_>) -> Result<()> {
 pub(super) fn upgrade_and_recovery(ground: &Ground) -> Result<()> {
     let second = ground.publish("by-hand-second", &Recipe::version("2.0.0"))?;
     let (machine, mut powered) = ground.healthy_copy("by-hand-upgrade-and-recovery")?;
-    let with_password =
-        format!("#cloud-config\\nedge: {{operator: {{name: {OPERATOR}, password: {PASSWORD}}}}}\\n");
-    let give = format!("printf '{with_password}' > new.yaml && sudo edge-agent config apply new.yaml");
+    let key = &ground.key.public;
+    let operator = format!("{{name: {OPERATOR}, password: {PASSWORD}, sshKeys: ['{key}']}}");
+    let document = format!("#cloud-config\nedge: {{operator: {operator}}}\n");
+    let give = format!(
+        "cat > new.yaml <<'EOF'\n{document}EOF\nsudo edge-agent config apply new.yaml && rm new.yaml"
+    );
     ground.ssh(&machine).run(&give, ground.patience(120))?;
     upgrade(ground, &on_a_keyboard(ground, &machine, &powered, Keyboard::American))?;
     ground.expect_healthy(&mut powered, "b", &second)?;
