@@ -16,8 +16,10 @@ const SCSI: &str = "/sys/class/scsi_host";
 /// So long after the last change nothing more is expected: a hub asks its ports one after the other, and each device
 /// gets up to a second to answer.
 const QUIET: Duration = Duration::from_secs(3);
-/// A stick that has not shown its disk by then is broken, or a reader without a driver.
+/// A stick that has not shown its disk so long after the last change is broken, or a reader without a driver.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A part that comes and goes is not waited for without end.
+const LONGEST: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(100);
 /// `bInterfaceClass` of sticks, disks and card readers. <https://www.usb.org/defined-class-codes>
 const MASS_STORAGE: &str = "08";
@@ -34,11 +36,17 @@ pub fn storage() -> Vec<String> {
             (seen, changed) = (now, Instant::now());
         }
         let missing = seen.without_a_disk();
-        if (missing.is_empty() && changed.elapsed() >= QUIET) || started.elapsed() >= PATIENCE {
+        if is_over(changed.elapsed(), started.elapsed(), missing.is_empty()) {
             return missing;
         }
         sleep(PAUSE);
     }
+}
+
+/// Counted from the last change: on a slow machine everything is late, and still comes.
+fn is_over(since_change: Duration, since_start: Duration, is_complete: bool) -> bool {
+    let enough = if is_complete { QUIET } else { PATIENCE };
+    since_change >= enough || since_start >= LONGEST
 }
 
 /// Where udev runs, the drivers are there already.
@@ -134,6 +142,14 @@ mod tests {
         for (alias, expected) in cases {
             assert_eq!(stores(alias), expected, "{alias}");
         }
+    }
+
+    #[test]
+    fn what_still_shows_up_is_waited_for_on_a_slow_machine() {
+        let seconds = Duration::from_secs;
+        assert!(!is_over(seconds(2), seconds(100), true) && is_over(seconds(3), seconds(3), true));
+        assert!(!is_over(seconds(29), seconds(100), false) && is_over(seconds(30), seconds(40), false));
+        assert!(is_over(seconds(0), LONGEST, false));
     }
 
     #[test]
