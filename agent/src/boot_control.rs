@@ -12,7 +12,8 @@ use edge_planner::trial::{BootedImage, protected_entries};
 
 use crate::facts::Host;
 
-const DEADLINE_UNIT: &str = "edge-trial-deadline.timer";
+/// What early boot armed, and what has taken its place since.
+const DEADLINE_UNITS: &str = "edge-trial-deadline*.timer";
 
 /// Starts `entry` once, at the next boot.
 ///
@@ -39,10 +40,29 @@ pub(crate) fn commit(host: &Host, booted: &BootedImage) -> Result<()> {
     esp.set_default_entry(&entry)?;
     esp.close()?;
     Child::new("systemctl")
-        .args(["stop", DEADLINE_UNIT])
+        .args(["stop", DEADLINE_UNITS])
         .run()
         .map(drop)
         .context("the deadline of the trial still runs")
+}
+
+/// Puts the deadline that early boot has armed off, `seconds` from now. The new one runs before the old one is stopped:
+/// there is no moment in which an agent that hangs would keep the host in a trial for ever.
+///
+/// # Errors
+/// When the service manager refuses; the old deadline then holds.
+pub(crate) fn put_deadline_off(number: u32, seconds: u64) -> Result<()> {
+    let unit = |number: u32| match number {
+        0 => "edge-trial-deadline.timer".to_owned(),
+        number => format!("edge-trial-deadline-{number}.timer"),
+    };
+    let next = unit(number + 1);
+    Child::new("systemd-run")
+        .args(["--quiet", "--timer-property=AccuracySec=1s", &format!("--on-active={seconds}")])
+        .args([&format!("--unit={next}"), "/usr/bin/systemctl", "--force", "--force", "reboot"])
+        .run()
+        .context("the deadline of the trial cannot be put off")?;
+    Child::new("systemctl").args(["stop", &unit(number)]).run().map(drop)
 }
 
 /// This boot has finished: earlier unfinished ones no longer count.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use edge_host::efivars::{EfiVars, Variable};
 use edge_host::{console, disk, firmware, gpt, power};
-use edge_model::cmdline::Mode;
+use edge_model::cmdline::{CommandLine, Mode};
 use edge_model::{Error, Result};
 use edge_planner::boot::{BootDecision, BootFacts};
 
@@ -20,7 +20,8 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// Counts this boot and, when too many did not finish, restarts into another image. When that cannot be
     /// arranged, this image is started all the same: one more try is better than none.
-    pub(crate) fn begin(mode: Mode, hardware: &mut Hardware) -> Self {
+    pub(crate) fn begin(command_line: &CommandLine, hardware: &mut Hardware) -> Self {
+        let mode = command_line.mode;
         let variables = EfiVars::of_machine();
         let text =
             |variable| variables.as_ref().and_then(|variables| variables.get_text(variable).ok().flatten());
@@ -29,7 +30,7 @@ impl Attempts {
         let facts = BootFacts {
             mode,
             unfinished: count.and_then(|bytes| bytes.first().copied()).unwrap_or(0),
-            selected: text(Variable::LoaderEntrySelected),
+            booted: command_line.root_hash,
             default: text(Variable::LoaderEntryDefault),
             fallback: text(Variable::FallbackEntry),
         };

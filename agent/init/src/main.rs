@@ -42,7 +42,7 @@ fn start() -> Result<Infallible> {
     let text = std::fs::read_to_string("/proc/cmdline").context("cannot read the kernel command line")?;
     let command_line = CommandLine::parse(&text)?;
     show(command_line.fault);
-    let attempts = Attempts::begin(command_line.mode, &mut hardware);
+    let attempts = Attempts::begin(&command_line, &mut hardware);
     let root =
         root::find(&command_line, &mut hardware).inspect_err(|error| attempts.root_is_missing(error))?;
     drop(watchdog); // keeps ticking

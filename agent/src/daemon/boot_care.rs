@@ -7,15 +7,15 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use edge_host::{console, files, kernel, power};
-use edge_model::api::black_box::Ending;
 use edge_model::api::{BootState, Health};
 use edge_model::{Context, Result, paths};
-use edge_planner::trial::{BootedImage, record_commit, settle};
+use edge_planner::trial::{BootedImage, settle};
 
 use super::Shared;
+use super::trial::{Trial, Verdict};
 use crate::health::{self, Look};
 use crate::operations::ledger_store;
-use crate::{black_box, boot_control, cluster, facts};
+use crate::{boot_control, cluster, facts};
 
 /// The boot's end is waited for so long before everything else is looked at again.
 const WHILE_STARTING: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const LONG_START: Duration = Duration::from_secs(180);
 /// A restart that was asked for may take as long as its slowest service.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(180);
 /// What a failed trial leaves for the image that comes after it.
-const VERDICT: &str = "/oem/edge/trial-verdict";
+pub(super) const VERDICT: &str = "/oem/edge/trial-verdict";
 
 /// Watches over the normal system.
 pub(super) fn watch_main(shared: &Arc<Shared>) {
@@ -40,22 +40,22 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
         Ok(mended) => mended.into_iter().for_each(|line| shared.notice(line)),
         Err(error) => shared.notice(format!("the boot partitions could not be mended: {error}")),
     }
-    let mut on_trial = booted.state() == BootState::Trial;
+    let mut trial = (booted.state() == BootState::Trial).then(|| Trial::begin(shared));
     loop {
         let mut look = health::look(&shared.settings().edge().health);
-        if on_trial && look == Look::Healthy {
+        if let Some(running) = &mut trial {
             // An image whose cluster does not come up is not kept.
-            look = cluster::missing_on_trial(&shared.cluster).map_or(look, |why| Look::Unhealthy(vec![why]));
-        }
-        if on_trial {
-            match judge_trial(shared, &booted, &look) {
-                Trial::GoesOn => {}
-                Trial::Over => on_trial = false,
+            let is_up = look == Look::Healthy;
+            let missing = is_up.then(|| cluster::missing_on_trial(&shared.cluster)).flatten();
+            match running.judge(shared, &booted, &look, missing.as_deref()) {
+                Verdict::GoesOn => {}
+                Verdict::Over => trial = None,
                 // What is seen from now on is a system that stops: nothing more is judged by it.
-                Trial::Failed => return leave(shared),
+                Verdict::Failed => return leave(shared),
             }
+            look = missing.map_or(look, |why| Look::Unhealthy(vec![why]));
         }
-        let pause = show(shared, &look, on_trial, &mut told);
+        let pause = show(shared, &look, trial.is_some(), &mut told);
         sleep(pause);
     }
 }
@@ -83,7 +83,7 @@ fn leave(shared: &Shared) {
     }
 }
 
-fn attempt(shared: &Shared, what: &str, result: Result<()>) {
+pub(super) fn attempt(shared: &Shared, what: &str, result: Result<()>) {
     if let Err(error) = result {
         shared.notice(format!("{what}: {error}"));
     }
@@ -118,7 +118,7 @@ impl Told {
 }
 
 /// What a boot still waits for, as the end of a sentence.
-fn unfinished() -> String {
+pub(super) fn unfinished() -> String {
     match health::waits_for() {
         Ok(units) if units.is_empty() => String::new(),
         Ok(units) => format!(", waiting for {}", units.join(", ")),
@@ -170,56 +170,6 @@ fn show(shared: &Arc<Shared>, look: &Look, on_trial: bool, told: &mut Told) -> D
             WHILE_HEALTHY
         }
     }
-}
-
-/// What became of a trial.
-enum Trial {
-    GoesOn,
-    /// The image is committed.
-    Over,
-    /// The verdict is recorded, and the host has to restart.
-    Failed,
-}
-
-/// Commits a healthy image, and gives up one that is not healthy when the time is over.
-fn judge_trial(shared: &Shared, booted: &BootedImage, look: &Look) -> Trial {
-    let deadline = Duration::from_secs(shared.settings().edge().health.deadline_seconds);
-    // An operator may have committed it meanwhile.
-    if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
-        return Trial::Over;
-    }
-    match look {
-        Look::Healthy => match commit(shared, booted) {
-            Ok(()) => return Trial::Over,
-            Err(error) => shared.notice(format!("the image on trial could not be committed: {error}")),
-        },
-        Look::StillStarting | Look::Unhealthy(_) => {}
-    }
-    if kernel::up_time() > deadline {
-        let reason = match look {
-            Look::Unhealthy(reasons) => reasons.join("; "),
-            Look::StillStarting => format!("its boot did not finish in time{}", unfinished()),
-            Look::Healthy => "it could not be committed".into(),
-        };
-        let text = format!("the new system is not healthy: {reason}. Returning to the previous one.");
-        console::say(&format!("edge: {text}"));
-        shared.notice(text);
-        attempt(shared, "the verdict was not recorded", record_verdict(&reason));
-        let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
-        attempt(shared, "the restart was not recorded", black_box::intend(ending));
-        return Trial::Failed;
-    }
-    Trial::GoesOn
-}
-
-fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
-    boot_control::commit(&shared.host, booted)?;
-    let store = ledger_store();
-    store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now())).map(drop)
-}
-
-fn record_verdict(reason: &str) -> Result<()> {
-    files::write_durably(Path::new(VERDICT), reason.as_bytes(), 0o600)
 }
 
 /// Writes down what became of the last boots.

@@ -10,6 +10,7 @@ pub(crate) mod register;
 mod shared;
 mod snapshot;
 mod support;
+mod trial;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;

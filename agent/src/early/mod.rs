@@ -106,7 +106,9 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let settings = Settings::load(Mode::Main);
     let layout = state::layout(&settings.data.install, &mut record.reasons)?;
     state::apply(&layout, Mode::Main)?;
-    trial::arm_deadline(&settings)?;
+    if let Err(error) = trial::arm_deadline(&settings) {
+        record.reasons.push(format!("no deadline was armed for this boot: {error}"));
+    }
     guard.while_feeding(|| host::apply(&settings, &mut record.reasons))?;
     guard.while_feeding(|| {
         run_stage("initramfs", Mode::Main);

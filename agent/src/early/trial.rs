@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use edge_host::efivars::{EfiVars, Variable};
+use edge_model::api::BootState;
 use edge_model::{Context, Result};
 
 use crate::configuration::Settings;
+use crate::facts::Host;
 
 const UNITS: &str = "/run/systemd/system";
 const TIMER: &str = "edge-trial-deadline.timer";
@@ -16,10 +17,8 @@ const AFTER_THE_AGENT: u64 = 60;
 
 /// Arms the deadline when this boot is a trial.
 pub(super) fn arm_deadline(settings: &Settings) -> Result<()> {
-    let Some(variables) = EfiVars::of_machine() else { return Ok(()) };
-    let selected = variables.get_text(Variable::LoaderEntrySelected)?;
-    let default = variables.get_text(Variable::LoaderEntryDefault)?;
-    if default.is_none() || selected == default {
+    // Where this cannot be told, the agent asks until it can: a host that is not on trial must not be restarted.
+    if Host::observe()?.booted()?.state() != BootState::Trial {
         return Ok(());
     }
     let seconds = settings.edge().health.deadline_seconds.saturating_add(AFTER_THE_AGENT);

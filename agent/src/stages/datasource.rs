@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use edge_host::patience::Patience;
 use edge_host::{files, volumes};
 use edge_model::user_data::stages::{DataSource, Provider};
 use edge_model::{Context, Error, Result};
@@ -83,7 +84,7 @@ fn keep(text: &str) -> Result<()> {
     files::write_durably(&folder.join("userdata"), text.as_bytes(), 0o600)?;
     if text.starts_with("#!") {
         let script = folder.join("userdata");
-        shell::run(&format!("sh '{}'", script.display()), &[], SCRIPT_DEADLINE, false)?;
+        shell::run(&format!("sh '{}'", script.display()), &[], &mut Patience::new(SCRIPT_DEADLINE), false)?;
     } else {
         files::write_durably(&folder.join("userdata.yaml"), text.as_bytes(), 0o600)?;
     }

@@ -9,10 +9,12 @@ mod perform;
 pub(crate) mod plug_ins;
 mod shell;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use edge_host::child::Child;
+use edge_host::patience::Patience;
 use edge_host::{files, gpt, kernel, mount, system_info};
 use edge_model::cmdline::Mode;
 use edge_model::document::{self, Severity};
@@ -156,6 +158,8 @@ fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
 struct Runner<'a> {
     moment: &'a Moment,
     begun: Instant,
+    /// Time in which commands moved bytes on a disk: a slow one is nobody's fault.
+    forgiven: Cell<Duration>,
     facts: SystemFacts,
     values: Json,
     environment: Vec<(String, String)>,
@@ -176,6 +180,7 @@ impl<'a> Runner<'a> {
         Self {
             moment,
             begun,
+            forgiven: Cell::default(),
             facts: SystemFacts {
                 host_name: system_info::host_name(),
                 os: system_info::os_release("ID"),
@@ -195,7 +200,8 @@ impl<'a> Runner<'a> {
 
     /// How long the next thing may take.
     fn patience(&self) -> Duration {
-        self.moment.early.map_or(STEP_DEADLINE, |limit| limit.saturating_sub(self.begun.elapsed()))
+        let spent = self.begun.elapsed().saturating_sub(self.forgiven.get());
+        self.moment.early.map_or(STEP_DEADLINE, |limit| limit.saturating_sub(spent))
     }
 
     fn step(&self, step: &NamedStep) -> StepRecord {
@@ -240,6 +246,9 @@ impl<'a> Runner<'a> {
     }
 
     fn shell(&self, command: &str) -> Result<String> {
-        shell::run(command, &self.environment, self.patience(), self.moment.early.is_some())
+        let mut patience = Patience::new(self.patience());
+        let said = shell::run(command, &self.environment, &mut patience, self.moment.early.is_some());
+        self.forgiven.set(self.forgiven.get() + patience.forgiven());
+        said
     }
 }

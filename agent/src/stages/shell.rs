@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edge_host::child::Child;
+use edge_host::patience::Patience;
 use edge_model::{Context, Error, Result};
 
 /// How much of the end of a command's output is kept.
@@ -16,7 +17,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub(super) fn run(
     command: &str,
     environment: &[(String, String)],
-    patience: Duration,
+    patience: &mut Patience,
     end_all: bool,
 ) -> Result<String> {
     let log = output_file()?;
@@ -24,20 +25,17 @@ pub(super) fn run(
     for (key, value) in environment {
         child = child.env(key, value);
     }
-    let begun = Instant::now();
     let mut running = child.spawn(&log)?;
     let mut pause = Duration::from_millis(1);
     let status = loop {
         if let Some(status) = running.ended()? {
             break status;
         }
-        if begun.elapsed() > patience {
+        if patience.is_over(running.id()) {
             running.kill();
             let said = tail(&log);
-            return Err(Error::environment(format!(
-                "it took longer than {} s and was stopped: {said}",
-                patience.as_secs()
-            )));
+            let limit = patience.limit().as_secs();
+            return Err(Error::environment(format!("it took longer than {limit} s and was stopped: {said}")));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use edge_model::{Context, Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+use crate::patience::Patience;
 use crate::sandbox::Sandbox;
 
 /// How much of a child's standard output is kept, in bytes, unless it is said.
@@ -107,7 +108,7 @@ impl Child {
         self
     }
 
-    /// Time after which the child and its process group are killed.
+    /// Time without a sign of life on a disk after which the child and its process group are killed; see [`Patience`].
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -206,7 +207,7 @@ impl Child {
         }
         let stdout = collect(child.stdout.take(), self.output_limit);
         let stderr = collect(child.stderr.take(), self.output_limit);
-        let status = wait_until(&mut child, Instant::now() + deadline)
+        let status = wait_for(&mut child, Patience::new(deadline))
             .with_context(|| format!("`{shown}` did not finish"))?;
         if self.bound {
             // Who is left behind holds our pipes, and would be waited for without an end.
@@ -227,7 +228,7 @@ impl Child {
         self.command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = self.start()?;
         let stdout = collect(child.stdout.take().map(Echo), self.output_limit);
-        let status = wait_until(&mut child, Instant::now() + self.deadline)
+        let status = wait_for(&mut child, Patience::new(self.deadline))
             .with_context(|| format!("`{shown}` did not finish"))?;
         Ok(Outcome { status, stdout: stdout.join().unwrap_or_default(), stderr: String::new() })
     }
@@ -343,14 +344,14 @@ fn collect(pipe: Option<impl Read + Send + 'static>, limit: u64) -> thread::Join
     })
 }
 
-fn wait_until(child: &mut std::process::Child, end: Instant) -> Result<ExitStatus> {
+fn wait_for(child: &mut std::process::Child, mut patience: Patience) -> Result<ExitStatus> {
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for a child process")? {
             bound_groups().remove(&child.id());
             return Ok(status);
         }
-        if Instant::now() >= end {
+        if patience.is_over(child.id()) {
             kill_group(child);
             return Err(Error::environment("it exceeded its deadline and was stopped"));
         }

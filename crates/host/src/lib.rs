@@ -20,6 +20,7 @@ pub mod keyboard;
 pub mod modules;
 pub mod mount;
 pub mod network;
+pub mod patience;
 pub mod pipe;
 pub mod power;
 pub mod pstore;

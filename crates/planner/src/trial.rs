@@ -23,12 +23,45 @@ impl BootedImage {
         match self.mode {
             Mode::Recovery => BootState::Recovery,
             Mode::Live => BootState::Live,
-            Mode::Main => match &self.default_entry {
-                Some(entry) if *entry != self.root_hash.uki_name() => BootState::Trial,
-                // Without any default, the image that runs is the best there is.
-                _ => BootState::Committed,
-            },
+            Mode::Main if is_trial(&self.root_hash, self.default_entry.as_deref()) => BootState::Trial,
+            Mode::Main => BootState::Committed,
         }
+    }
+}
+
+/// Booted is not default: that is a trial, for init, early boot and agent alike. Without any default, the image that runs
+/// is the best there is.
+pub fn is_trial(booted: &RootHash, default_entry: Option<&str>) -> bool {
+    default_entry.is_some_and(|entry| entry != booted.uki_name())
+}
+
+/// A boot on trial that has not finished goes on while something happens in it, up to so many times its deadline.
+const AT_MOST: u64 = 4;
+/// Seconds without a sign of life after which a boot hangs.
+pub const HANGS_AFTER: u64 = 120;
+/// Seconds that checks have after a boot that finished late.
+const CHECKS_WITHIN: u64 = 60;
+
+/// How a trial stands. Seconds are counted from power-on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrialClock {
+    pub now: u64,
+    /// When the image has to have proved itself, if nothing of it still moves.
+    pub deadline: u64,
+    /// When something was last seen to happen in the boot: a unit that has started, or bytes that a disk has moved.
+    pub last_sign: u64,
+    /// When the boot finished; none while units still start.
+    pub finished: Option<u64>,
+}
+
+impl TrialClock {
+    /// Whether the image has had its chance. A slow disk is no reason to give an image up, and one that hangs is.
+    pub fn is_over(&self) -> bool {
+        let ends = match self.finished {
+            Some(finished) => finished + CHECKS_WITHIN,
+            None => self.last_sign + HANGS_AFTER,
+        };
+        self.now > self.deadline && (self.now > ends || self.now > self.deadline * AT_MOST)
     }
 }
 
@@ -176,6 +209,17 @@ mod tests {
         assert_eq!(booted(1, 1).state(), BootState::Committed);
         assert_eq!(BootedImage { default_entry: None, ..booted(1, 1) }.state(), BootState::Committed);
         assert_eq!(BootedImage { mode: Mode::Recovery, ..booted(1, 2) }.state(), BootState::Recovery);
+    }
+
+    #[test]
+    fn a_slow_boot_is_waited_for_and_one_that_hangs_is_not() {
+        let clock = TrialClock { now: 601, deadline: 600, last_sign: 590, finished: None };
+        assert!(!clock.is_over(), "something just happened");
+        assert!(TrialClock { last_sign: 480, ..clock }.is_over(), "nothing happens any more");
+        assert!(!TrialClock { now: 600, last_sign: 0, ..clock }.is_over(), "it still has time");
+        assert!(TrialClock { now: 2401, last_sign: 2401, ..clock }.is_over(), "not for ever");
+        assert!(TrialClock { finished: Some(300), ..clock }.is_over(), "it is up, and not healthy");
+        assert!(!TrialClock { finished: Some(595), ..clock }.is_over(), "its checks have just begun");
     }
 
     #[test]

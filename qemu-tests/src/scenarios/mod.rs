@@ -116,6 +116,7 @@ pub(crate) const ALL: &[Scenario] = &[
     in_namespaces("cluster-many-unclean-restarts", cluster::many_unclean_restarts, true),
     long("bad-images-before-user-space", bad_images::before_user_space),
     long("by-hand-upgrade-and-recovery", by_hand::upgrade_and_recovery),
+    long("slow-trial-is-kept", upgrades::slow_and_kept),
     long("kairos-base-runs", bases::kairos_base_runs),
     long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),
     long("boots-over-http", netboot::boots_over_http),

@@ -6,6 +6,33 @@ use qemu_tests::images::Recipe;
 
 use super::ensure;
 
+/// A service that works on its disk for much longer than the trial has.
+const SLOW_SERVICE: &str = "[Unit]\nDescription=Works on its disk\n[Service]\nType=oneshot\nTimeoutStartSec=infinity\n\
+    ExecStart=/bin/sh -c 'for i in $(seq 16); do dd if=/dev/urandom of=/usr/local/slow bs=1M count=8 conv=fsync; sleep 8; done'\n";
+const WANTS_IT: &str = "[Unit]\nWants=slow.service\nAfter=slow.service\n";
+const SHORT_TRIAL: &str = "edge: {health: {deadlineSeconds: 40}}\n";
+
+/// An image whose boot takes long because its disk is busy is kept.
+pub(super) fn slow_and_kept(ground: &Ground) -> Result<()> {
+    let slow = Recipe::version("2.0.0")
+        .file("usr/lib/systemd/system/slow.service", SLOW_SERVICE, false)
+        .file("usr/lib/systemd/system/multi-user.target.d/slow.conf", WANTS_IT, false)
+        .file("system/oem/50_trial.yaml", SHORT_TRIAL, false);
+    let slow = ground.publish("slow-trial", &slow)?;
+    let (machine, mut powered) = ground.healthy_copy("slow-trial-is-kept")?;
+    let ssh = ground.ssh(&machine);
+    ssh.outcome(&format!("{} --reboot", ground.upgrade_command("2.0.0")), ground.patience(180))?;
+    ground.expect_healthy(&mut powered, "b", &slow)?;
+    let up_time = ssh.run("cut -d. -f1 /proc/uptime", ground.patience(60))?;
+    ensure(up_time.trim().parse().is_ok_and(|seconds: u64| seconds > 100), || {
+        format!("the boot was not slow: {up_time}")
+    })?;
+    let status = ssh.run("edge-agent status; systemctl list-timers --all", ground.patience(60))?;
+    ensure(status.contains("slow to start") && !status.contains("edge-trial-deadline"), || {
+        format!("nobody says why, or a deadline is left: {status}")
+    })
+}
+
 /// Version 2 into slot b, version 3 back into slot a; the same version again is already installed; data,
 /// machine-id and configuration stay.
 pub(super) fn there_and_back(ground: &Ground) -> Result<()> {

@@ -1,0 +1,146 @@
+//! An image on trial: kept when it proves healthy, given up when it has had its chance.
+
+use std::path::Path;
+
+use edge_host::{console, files, kernel, patience};
+use edge_model::Result;
+use edge_model::api::BootState;
+use edge_model::api::black_box::Ending;
+use edge_planner::trial::{BootedImage, HANGS_AFTER, TrialClock, record_commit};
+
+use super::Shared;
+use super::boot_care::{VERDICT, attempt, unfinished};
+use crate::health::{self, Look};
+use crate::operations::ledger_store;
+use crate::{black_box, boot_control, facts};
+
+/// Bytes that show that a disk works for the boot, and not only for its log.
+const MOVED: u64 = 4 << 20;
+/// Seconds after the agent's own deadline when the service manager ends a trial whose agent hangs.
+const AFTER_THE_AGENT: u64 = 60;
+
+/// What became of a trial.
+pub(super) enum Verdict {
+    GoesOn,
+    /// The image is committed.
+    Over,
+    /// The verdict is recorded, and the host has to restart.
+    Failed,
+}
+
+/// The trial of this boot.
+pub(super) struct Trial {
+    clock: TrialClock,
+    /// What the boot waited for when something was last seen to happen.
+    waits_for: Vec<String>,
+    /// Bytes that disks had moved then.
+    moved: u64,
+    /// When the service manager ends the trial, and how often that was put off. Seconds from power-on.
+    ends: u64,
+    put_off: u32,
+}
+
+impl Trial {
+    pub(super) fn begin(shared: &Shared) -> Self {
+        let deadline = shared.settings().edge().health.deadline_seconds;
+        Self {
+            clock: TrialClock { now: 0, deadline, last_sign: 0, finished: None },
+            waits_for: Vec::new(),
+            moved: 0,
+            ends: deadline + AFTER_THE_AGENT,
+            put_off: 0,
+        }
+    }
+
+    /// Commits a healthy image, and gives up one that has had its chance. `missing` is the part of a cluster that is not up
+    /// yet on a system that is.
+    pub(super) fn judge(
+        &mut self,
+        shared: &Shared,
+        booted: &BootedImage,
+        look: &Look,
+        missing: Option<&str>,
+    ) -> Verdict {
+        // An operator may have committed it meanwhile.
+        if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
+            return Verdict::Over;
+        }
+        if (look, missing) == (&Look::Healthy, None) {
+            match commit(shared, booted) {
+                Ok(()) => return Verdict::Over,
+                Err(error) => shared.notice(format!("the image on trial could not be committed: {error}")),
+            }
+        }
+        self.look_at_the_clock(*look != Look::StillStarting && missing.is_none());
+        if self.clock.is_over() {
+            give_up(shared, &reason(look, missing));
+            return Verdict::Failed;
+        }
+        self.put_off_if_due(shared);
+        Verdict::GoesOn
+    }
+
+    fn look_at_the_clock(&mut self, is_up: bool) {
+        self.clock.now = kernel::up_time().as_secs();
+        if is_up {
+            self.clock.finished.get_or_insert(self.clock.now);
+            return;
+        }
+        self.clock.finished = None;
+        // A boot that is in time is not kept from it by being watched.
+        if self.clock.now + HANGS_AFTER < self.clock.deadline {
+            return;
+        }
+        let (waits_for, moved) = (health::waits_for().unwrap_or_default(), patience::disk_bytes());
+        if waits_for != self.waits_for || moved.saturating_sub(self.moved) >= MOVED {
+            (self.waits_for, self.moved) = (waits_for, moved);
+            self.clock.last_sign = self.clock.now;
+        }
+    }
+
+    /// While the trial goes on beyond its deadline, what ends it without us waits too, a little at a time.
+    fn put_off_if_due(&mut self, shared: &Shared) {
+        let TrialClock { now, deadline, .. } = self.clock;
+        if now <= deadline || now + AFTER_THE_AGENT < self.ends {
+            return;
+        }
+        let more = HANGS_AFTER + AFTER_THE_AGENT;
+        if self.put_off == 0 {
+            shared.notice(format!(
+                "the new system is slow to start and still does{}: it gets more time",
+                unfinished()
+            ));
+        }
+        attempt(shared, "the trial has no more time", boot_control::put_deadline_off(self.put_off, more));
+        self.put_off += 1;
+        self.ends = now + more;
+    }
+}
+
+fn reason(look: &Look, missing: Option<&str>) -> String {
+    match (look, missing) {
+        (Look::Unhealthy(reasons), _) => reasons.join("; "),
+        (Look::StillStarting, _) => format!("its boot did not finish in time{}", unfinished()),
+        (Look::Healthy, Some(missing)) => missing.to_owned(),
+        (Look::Healthy, None) => "it could not be committed".into(),
+    }
+}
+
+fn give_up(shared: &Shared, reason: &str) {
+    let text = format!("the new system is not healthy: {reason}. Returning to the previous one.");
+    console::say(&format!("edge: {text}"));
+    shared.notice(text);
+    attempt(shared, "the verdict was not recorded", record_verdict(reason));
+    let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
+    attempt(shared, "the restart was not recorded", black_box::intend(ending));
+}
+
+fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
+    boot_control::commit(&shared.host, booted)?;
+    let store = ledger_store();
+    store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now())).map(drop)
+}
+
+fn record_verdict(reason: &str) -> Result<()> {
+    files::write_durably(Path::new(VERDICT), reason.as_bytes(), 0o600)
+}
