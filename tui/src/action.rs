@@ -44,6 +44,11 @@ pub enum Request {
         name: String,
         password: Secret,
     },
+    /// The operator's first password, and a login with it.
+    SetFirstPassword {
+        name: String,
+        password: Secret,
+    },
     LogOut,
     Metrics,
     Interfaces,
@@ -183,6 +188,7 @@ impl Request {
     fn route(&self) -> RouteId {
         match self {
             Request::LogIn { .. } => RouteId::Login,
+            Request::SetFirstPassword { .. } => RouteId::FirstPassword,
             Request::LogOut => RouteId::Logout,
             Request::Metrics => RouteId::Metrics,
             Request::Interfaces => RouteId::Interfaces,

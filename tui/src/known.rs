@@ -94,6 +94,7 @@ impl Known {
             (Access::AtLeast(role), None) if self.is_without_accounts() => role <= Role::Operator,
             (Access::AtLeast(role), None) => role == Role::Viewer && self.may_look(),
             (Access::AtLeast(role), Some(session)) => session.role >= role,
+            (Access::Console, _) => true,
             (Access::Session, session) => session.is_some(),
         }
     }

@@ -83,6 +83,7 @@ fn describe_access(access: Access) -> String {
     match access {
         Access::Anybody => "Everybody may call this.".into(),
         Access::Session => "Takes a login.".into(),
+        Access::Console => "For whoever stands in front of the host; the agent says when.".into(),
         Access::AtLeast(Role::Viewer) => {
             "Takes the role viewer, which everybody on the host has unless edge.console.viewWithoutLogin is false."
                 .into()
@@ -138,6 +139,7 @@ pub(crate) fn page() -> String {
         let role = match route.access {
             Access::Anybody => "everybody".into(),
             Access::Session => "any login".into(),
+            Access::Console => "the host's console".into(),
             Access::AtLeast(role) => role.to_string(),
         };
         let _ = writeln!(text, "| `{} {}` | {role} | {} |", route.method.name(), route.path, route.summary);

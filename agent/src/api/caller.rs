@@ -75,6 +75,10 @@ impl Caller {
         match (route.access, self.role) {
             (Access::Anybody, _) => Ok(()),
             (Access::AtLeast(needed), Some(role)) if role >= needed => Ok(()),
+            (Access::Console, _) if matches!(self.peer.uid, 0 | CONSOLE_UID) => Ok(()),
+            (Access::Console, _) => {
+                Err(Error::new(Class::Forbidden, "this is for whoever stands in front of the host"))
+            }
             (Access::Session, _) if self.session.is_some() && self.may_hold_a_session() => Ok(()),
             (Access::Session, _) if !self.may_hold_a_session() => {
                 Err(Error::new(Class::Forbidden, "this service cannot speak for anybody"))
@@ -127,6 +131,7 @@ mod tests {
                     let expected = match route.access {
                         Access::Anybody => true,
                         Access::Session => most == Role::Admin,
+                        Access::Console => matches!(uid, 0 | CONSOLE_UID),
                         Access::AtLeast(needed) => role.min(most) >= needed,
                     };
                     assert_eq!(allowed, expected, "{} {} uid {uid} {role}", route.method.name(), route.path);
@@ -135,6 +140,7 @@ mod tests {
                 let expected = match route.access {
                     Access::Anybody => true,
                     Access::Session => false,
+                    Access::Console => matches!(uid, 0 | CONSOLE_UID),
                     Access::AtLeast(needed) => uid == 0 || needed == Role::Viewer,
                 };
                 assert_eq!(without.is_ok(), expected, "{} {} uid {uid}", route.method.name(), route.path);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edge_host::{power, settle, volumes};
+use edge_host::{kernel, power, settle, volumes};
 use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{
@@ -15,12 +15,14 @@ use edge_model::cmdline::Mode;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::edge::Unsigned;
 use edge_model::{Error, Result, paths};
+use edge_planner::login::FirstPassword;
 
 use super::events::EventLog;
 use super::notices::Notices;
 use super::register::{Admission, Register, Stop, StopSign};
 use super::{local_configuration, snapshot, support};
 use crate::api::audit::AuditLog;
+use crate::api::sessions;
 use crate::configuration::{Settings, VOLUMES, site};
 use crate::facts::Host;
 use crate::operations::{self, ASKED_FOR_RECOVERY, Afterwards, Outcome};
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     notices: Notices,
     /// An operation has asked for a restart.
     restarting: AtomicBool,
+    /// The host was not claimed when this boot began.
+    is_first_boot: bool,
 }
 
 /// A value is still whole after another thread's panic: each is replaced as one.
@@ -83,6 +87,7 @@ impl Shared {
             health: Mutex::new(Health::Checking),
             notices: Notices::new(notices),
             restarting: AtomicBool::new(false),
+            is_first_boot: !site::is_claimed(),
         };
         shared.refresh();
         shared
@@ -98,6 +103,21 @@ impl Shared {
         *lock(&self.settings) = Arc::new(Settings::load(self.host.record.mode));
         // A definition may have come, or changed.
         self.cluster.tell();
+    }
+
+    /// The account that whoever stands in front of the host may give its first password.
+    pub(crate) fn first_password(&self) -> Option<String> {
+        let settings = self.settings();
+        FirstPassword {
+            mode: self.host.record.mode,
+            operator: settings.edge().operator.as_ref().map(|operator| operator.name.as_str()),
+            is_first_boot: self.is_first_boot,
+            up_time: kernel::up_time().as_secs(),
+            somebody_can_log_in: sessions::somebody_can_log_in(),
+            is_forbidden: settings.edge().disable_password_update.unwrap_or(false),
+        }
+        .account()
+        .map(str::to_owned)
     }
 
     pub(super) fn set_network(&self, state: NetworkState) {

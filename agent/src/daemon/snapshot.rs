@@ -88,6 +88,7 @@ fn console(shared: &Shared, settings: &Settings) -> ConsoleRules {
         lock_after_seconds: console.lock_after_seconds(),
         shell: shared.shell_is_allowed(),
         somebody_can_log_in: sessions::somebody_can_log_in(),
+        first_password: shared.first_password(),
     }
 }
 

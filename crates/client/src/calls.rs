@@ -127,6 +127,10 @@ impl Client {
         self.tell(RouteId::Logout, Call::default())
     }
 
+    pub fn set_first_password(&self, first: &access::FirstPassword) -> Result<access::LoginAnswer> {
+        self.call(RouteId::FirstPassword, Call::default().body(first)?)
+    }
+
     pub fn put_notices_away(&self, which: &NoticeChoice) -> Result<()> {
         self.tell(RouteId::PutNoticesAway, Call::default().body(which)?)
     }

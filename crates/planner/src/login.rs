@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use edge_model::api::access::Role;
+use edge_model::cmdline::Mode;
 use edge_model::user_data::edge::LocalUiLogin;
 use sha_crypt::ShaCrypt;
 use sha_crypt::password_hash::PasswordVerifier;
@@ -49,6 +50,37 @@ pub fn role_of(name: &str, groups: &[String]) -> Role {
         Role::Operator
     } else {
         Role::Viewer
+    }
+}
+
+/// Seconds after power-on in which a first password can be set: who has just installed a host is there, and somebody who
+/// comes by later is not.
+const FIRST_PASSWORD_WITHIN: u64 = 3600;
+
+/// What decides whether somebody at the console may give the operator a first password.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstPassword<'a> {
+    pub mode: Mode,
+    /// Name of the configured operator.
+    pub operator: Option<&'a str>,
+    /// This boot began before the host was claimed.
+    pub is_first_boot: bool,
+    /// Seconds since power-on.
+    pub up_time: u64,
+    pub somebody_can_log_in: bool,
+    /// `disablePasswordUpdate`: the site wants no passwords.
+    pub is_forbidden: bool,
+}
+
+impl<'a> FirstPassword<'a> {
+    /// The account that may be given one now.
+    pub fn account(&self) -> Option<&'a str> {
+        let is_open = self.mode == Mode::Main
+            && self.is_first_boot
+            && self.up_time < FIRST_PASSWORD_WITHIN
+            && !self.somebody_can_log_in
+            && !self.is_forbidden;
+        self.operator.filter(|_| is_open)
     }
 }
 
@@ -165,6 +197,29 @@ mod tests {
         assert_eq!(role_of("clerk", &groups(&["edge-operator"])), Role::Operator);
         assert_eq!(role_of("guest", &groups(&["users"])), Role::Viewer);
         assert_eq!(role_of("root", &[]), Role::Admin);
+    }
+
+    #[test]
+    fn a_first_password_is_set_once_soon_and_by_nobody_else() {
+        let open = FirstPassword {
+            mode: Mode::Main,
+            operator: Some("site"),
+            is_first_boot: true,
+            up_time: 300,
+            somebody_can_log_in: false,
+            is_forbidden: false,
+        };
+        assert_eq!(open.account(), Some("site"));
+        for closed in [
+            FirstPassword { mode: Mode::Recovery, ..open },
+            FirstPassword { operator: None, ..open },
+            FirstPassword { is_first_boot: false, ..open },
+            FirstPassword { up_time: FIRST_PASSWORD_WITHIN, ..open },
+            FirstPassword { somebody_can_log_in: true, ..open },
+            FirstPassword { is_forbidden: true, ..open },
+        ] {
+            assert_eq!(closed.account(), None, "{closed:?}");
+        }
     }
 
     #[test]

@@ -62,7 +62,23 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
     let console = on_a_keyboard(ground, &machine, &powered, Keyboard::German);
     console.expect("did not prove itself", ground.patience(60))?;
     shows_what_is_used(ground, &console)?;
-    three_keys_do_nothing(ground, &console)
+    three_keys_do_nothing(ground, &console)?;
+    knows_the_first_password(ground, &console)
+}
+
+/// It opens the console, and nobody sets another one.
+fn knows_the_first_password(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    let within = ground.patience(60);
+    console.press(&["f10"])?;
+    console.expect("not logged in", within)?;
+    console.press(&["up", "ret"])?;
+    log_in(ground, console)?;
+    console.expect("site (admin)", within)?;
+    let status = console.ssh.run("edge-agent status --json", within)?;
+    ensure(
+        status.contains(r#""first_password":null"#) || status.contains(r#""first_password": null"#),
+        || format!("a first password is still offered: {status}"),
+    )
 }
 
 /// What was rejected stands in a notice, and not in the form.
@@ -132,11 +148,9 @@ fn give_answers(ground: &Ground, console: &Console<'_>) -> Result<()> {
     console.press(&["tab"; 7])?;
     console.press(&["ret"])?;
     console.expect("4 of 4", within)?;
-    console.press(&["tab"])?;
-    console.type_text(PASSWORD)?;
-    console.press(&["tab"])?;
-    console.type_text(PASSWORD)?;
-    console.press(&["tab", "tab", "ret"])?;
+    // The medium knows the operator's SSH key, and nobody gives a password.
+    console.press(&["tab"; 4])?;
+    console.press(&["ret"])?;
     console.expect("All answers are complete", within).map(drop)
 }
 
@@ -163,7 +177,16 @@ fn try_wrong_gateway(ground: &Ground, console: &Console<'_>) -> Result<()> {
     console.press(&["tab", "tab"])?;
     console.fill("10.0.2.99")?;
     console.press(&["tab", "tab", "tab", "tab", "tab", "ret"])?;
-    log_in(ground, console)
+    set_first_password(ground, console)
+}
+
+/// The host was just installed, and its operator has only an SSH key.
+fn set_first_password(ground: &Ground, console: &Console<'_>) -> Result<()> {
+    console.expect("The first password", ground.patience(60))?;
+    console.type_text(PASSWORD)?;
+    console.press(&["tab"])?;
+    console.type_text(PASSWORD)?;
+    console.press(&["ret"])
 }
 
 /// With an American keyboard: a new version from a registry, and into the rescue system and back.

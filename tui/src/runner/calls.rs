@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use edge_client::Client;
-use edge_model::api::access::{LoginRequest, PasswordChange, UserChange};
+use edge_model::api::access::{FirstPassword, LoginAnswer, LoginRequest, PasswordChange, UserChange};
 use edge_model::api::installer::{AnswersRequest, ExportRequest};
 use edge_model::api::{EventKind, NoticeChoice, OperationRequest};
 use edge_model::secret::Secret;
@@ -134,11 +134,12 @@ impl Caller {
     fn perform(&self, request: &Request) -> Result<Answer, Trouble> {
         let answer = match request {
             Request::LogIn { name, password } => self.log_in(name, password),
+            Request::SetFirstPassword { name, password } => self.set_first_password(name, password),
             other => answer(&self.client, other),
         };
         answer.map_err(|error| {
             // A wrong password is not a session that has ended.
-            let asks_for_one = matches!(request, Request::LogIn { .. });
+            let asks_for_one = matches!(request, Request::LogIn { .. } | Request::SetFirstPassword { .. });
             if error.class == Class::Unauthenticated && !asks_for_one {
                 Trouble::NoSession(error)
             } else {
@@ -153,6 +154,15 @@ impl Caller {
             password: password.clone(),
             extended_session: false,
         })?;
+        Ok(self.logged_in(name, login))
+    }
+
+    fn set_first_password(&self, name: &str, password: &Secret) -> Result<Answer> {
+        let first = FirstPassword { new_password: password.clone() };
+        Ok(self.logged_in(name, self.client.set_first_password(&first)?))
+    }
+
+    fn logged_in(&self, name: &str, login: LoginAnswer) -> Answer {
         let token = Some(login.token.authorization);
         self.client.use_token(token.clone());
         self.news.use_token(token.clone());
@@ -161,14 +171,14 @@ impl Caller {
         if let Some(watcher) = &self.watcher {
             watcher.unpark();
         }
-        Ok(Answer::LoggedIn { name: name.to_owned(), role: login.role })
+        Answer::LoggedIn { name: name.to_owned(), role: login.role }
     }
 }
 
 fn answer(client: &Client, request: &Request) -> Result<Answer> {
     Ok(match request {
-        // Both belong to the runner, which knows the token.
-        Request::LogIn { .. } | Request::LogOut => Answer::Done,
+        // These belong to the runner, which knows the token.
+        Request::LogIn { .. } | Request::SetFirstPassword { .. } | Request::LogOut => Answer::Done,
         Request::Metrics => Answer::Metrics(client.metrics()?),
         Request::Interfaces => Answer::Interfaces(client.interfaces()?),
         Request::ChangeInterface { name, interface } => {

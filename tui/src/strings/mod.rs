@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cluster;
 pub mod diagnosis;
 pub mod installer;
+pub mod login;
 pub mod network_check;
 
 pub const PRODUCT: &str = "edge appliance";
@@ -94,6 +95,7 @@ pub mod home {
     pub const SHELL: &str = "Shell";
     pub const NOTICES_READ: &str = "Put notices away";
     pub const LOG_IN: &str = "Log in";
+    pub const FIRST_PASSWORD: &str = "Set a password";
     pub const LOG_OUT: &str = "Log out";
     pub const START_MAIN: &str = "Start the system";
     pub const ROLLBACK: &str = "Previous version";
@@ -201,33 +203,6 @@ pub mod status {
 pub mod keyboard {
     pub const TITLE: &str = "Keyboard";
     pub const INTRO: &str = "Which keyboard is plugged in? ENTER takes it at once; ESC goes back.";
-}
-
-pub mod login {
-    pub const TITLE: &str = "Log in";
-    pub const NAME: &str = "Name";
-    pub const PASSWORD: &str = "Password";
-    pub const LOG_IN: &str = "Log in";
-    pub const NAME_MISSING: &str = "Who are you?";
-    pub const PASSWORD_MISSING: &str = "The password is missing.";
-    pub const CHECKING: &str = "The password is being checked...";
-    pub const NOBODY: [&str; 4] = [
-        "No account of this host has a password, so nobody can log in here.",
-        "With an SSH key, from another machine:",
-        "",
-        "Or give the operator a password with user data.",
-    ];
-    pub fn ssh(address: &str) -> String {
-        format!("    ssh NAME@{address}")
-    }
-    pub const NO_ADDRESS: &str = "ADDRESS";
-    pub fn closed(host: &str) -> String {
-        format!("{host}: this console is closed. Please log in.")
-    }
-    pub fn needs(role: &str) -> String {
-        format!("This needs an account with the role {role}.")
-    }
-    pub const NEEDS_ANY: &str = "This needs a login.";
 }
 
 pub mod confirm {

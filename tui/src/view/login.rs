@@ -9,7 +9,7 @@ use super::{Canvas, popup, widgets};
 use crate::state::{Asker, LoginDialog, State};
 use crate::strings::login as words;
 
-/// Name, password, button and hint.
+/// Three fields and a hint.
 const FORM: u16 = 4;
 
 pub(super) fn draw(state: &State, dialog: &LoginDialog, canvas: &mut Canvas<'_>) {
@@ -27,7 +27,11 @@ pub(super) fn draw(state: &State, dialog: &LoginDialog, canvas: &mut Canvas<'_>)
     } else {
         above.extend(widgets::text(&words::closed(known.host_name()), width - 4));
     }
-    let nobody = known.status.as_ref().is_some_and(|status| !status.console.somebody_can_log_in);
+    if let Some(name) = &dialog.login.first {
+        above.extend(widgets::text(&words::first(name), width - 4));
+    }
+    let nobody = dialog.login.first.is_none()
+        && known.status.as_ref().is_some_and(|status| !status.console.somebody_can_log_in);
     if nobody {
         above.extend(how_to_get_in(state));
     }
@@ -40,7 +44,8 @@ pub(super) fn draw(state: &State, dialog: &LoginDialog, canvas: &mut Canvas<'_>)
     }
     let errors = dialog.login.form.fields().filter(|(field, _)| field.error.is_some()).count();
     let height = above.len() + usize::from(FORM) + errors + below.len();
-    let inner = popup(words::TITLE, width, height, canvas);
+    let title = if dialog.login.first.is_some() { words::FIRST_TITLE } else { words::TITLE };
+    let inner = popup(title, width, height, canvas);
     let rest = widgets::lines(inner, canvas.buffer, &above);
     let fields = FORM + u16::try_from(errors).unwrap_or_default();
     let area = Rect { height: fields.min(rest.height), ..rest };

@@ -89,7 +89,9 @@ fn answer_of(tag: &str, value: Value) -> Answer {
 /// The answer of an agent with which all is well.
 pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
     Ok(match request {
-        Request::LogIn { name, .. } => answer_of("logged-in", json!({ "name": name, "role": "admin" })),
+        Request::LogIn { name, .. } | Request::SetFirstPassword { name, .. } => {
+            answer_of("logged-in", json!({ "name": name, "role": "admin" }))
+        }
         Request::LogOut | Request::ChangePassword { .. } => Answer::Done,
         Request::Metrics => metrics(),
         Request::Interfaces => interfaces(),

@@ -127,6 +127,17 @@ fn dashboards() -> Vec<(&'static str, Console)> {
     ]
 }
 
+/// A host whose operator has only an SSH key, soon after its installation.
+fn first_password(keys: &str) -> Console {
+    scene(Console::of(Mode::Main), |console| {
+        console.status(|status| {
+            status.console.somebody_can_log_in = false;
+            status.console.first_password = Some("site".into());
+        });
+        console.keys(keys);
+    })
+}
+
 fn logins() -> Vec<(&'static str, Console)> {
     let login = || typed(Console::of(Mode::Main), "<up><enter>");
     let wrong = |error: Error| {
@@ -165,6 +176,9 @@ fn logins() -> Vec<(&'static str, Console)> {
                 console.keys("<up><enter>");
             }),
         ),
+        ("login-first-password", first_password("<up><enter>")),
+        ("login-first-password-differs", first_password("<up><enter>seven-dwarfs<tab>seven<enter>")),
+        ("login-first-password-set", first_password("<up><enter>seven-dwarfs<tab>seven-dwarfs<enter>")),
         ("console-closed", closed()),
         (
             "console-refused",

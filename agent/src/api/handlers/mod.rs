@@ -32,6 +32,7 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::Logout => post(users::log_out),
         RouteId::RenewToken => post(users::renew),
         RouteId::ResetPassword => post(users::reset_password),
+        RouteId::FirstPassword => post(users::first_password),
         RouteId::CurrentUser => get(users::current),
         RouteId::ChangeUser => patch(users::change),
 

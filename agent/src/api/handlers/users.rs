@@ -1,11 +1,13 @@
 //! Logins and one's own account.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use edge_model::api::access::{CurrentUser, LoginAnswer, LoginRequest, PasswordChange, Token, UserChange};
+use edge_model::api::access::{
+    CurrentUser, FirstPassword, LoginAnswer, LoginRequest, PasswordChange, Token, UserChange,
+};
 use edge_model::{Class, Error};
 use edge_planner::login::Limits;
 
@@ -14,6 +16,7 @@ use crate::accounts::{self, Configured};
 use crate::api::Door;
 use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
 use crate::api::caller::Caller;
+use crate::api::sessions::LoggedIn;
 use crate::clock;
 
 fn limits(door: &Door) -> Limits {
@@ -45,13 +48,38 @@ pub(super) async fn log_in(
         refusal.0.message = format!("{} ({})", refusal.0.message, detail.actor);
         refusal
     })?;
-    let answer = LoginAnswer {
+    with_detail(ok(answer_of(logged_in, false)), detail)
+}
+
+fn answer_of(logged_in: LoggedIn, is_first_login: bool) -> LoginAnswer {
+    LoginAnswer {
         token: Token { authorization: logged_in.token },
-        is_first_login: false,
+        is_first_login,
         role: logged_in.role,
         expires_in: logged_in.expires_in,
-    };
-    with_detail(ok(answer), detail)
+    }
+}
+
+/// Two people at two consoles: the first one wins.
+static FIRST: Mutex<()> = Mutex::new(());
+
+pub(super) async fn first_password(State(door): State<Arc<Door>>, body: Bytes) -> Answer {
+    let wanted: FirstPassword = parse_secret(&body)?;
+    let (user, logged_in) = blocking(move || {
+        let _one_at_a_time = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = door.shared.first_password().ok_or_else(|| {
+            Error::rejected("no first password can be set on this host now").help(
+                "this is open for the first hour after the installation, while no account has a password",
+            )
+        })?;
+        accounts::set_password(&user, wanted.new_password.reveal(), configured(&door))?;
+        door.shared.refresh();
+        let logged_in = door.sessions.open(&user, false, clock::seconds())?;
+        Ok((user, logged_in))
+    })
+    .await?;
+    let detail = AuditDetail { resource_name: user, ..AuditDetail::default() };
+    with_detail(ok(answer_of(logged_in, true)), detail)
 }
 
 /// A name that somebody typed, as far as a record can hold it.

@@ -87,6 +87,14 @@ pub struct PasswordChange {
     pub new_password: Secret,
 }
 
+/// The first password of the operator, from the console of a host that has just been installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FirstPassword {
+    #[serde(serialize_with = "revealed")]
+    pub new_password: Secret,
+}
+
 /// The account behind a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,9 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::access::{CurrentUser, LoginAnswer, LoginRequest, PasswordChange, Role, Token, UserChange};
+use super::access::{
+    CurrentUser, FirstPassword, LoginAnswer, LoginRequest, PasswordChange, Role, Token, UserChange,
+};
 use super::audit::{AuditFilters, AuditPage};
 use super::black_box::BlackBox;
 use super::cluster::{ClusterName, ClusterRequest, ClusterView, Kubeconfig};
@@ -51,6 +53,8 @@ pub enum Access {
     AtLeast(Role),
     /// Somebody with a session, whatever the role.
     Session,
+    /// Whoever stands in front of the host; the agent says when.
+    Console,
 }
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -151,7 +155,7 @@ macro_rules! routes {
     (@status $status:literal) => { $status };
 }
 
-use Access::{Anybody, AtLeast, Session};
+use Access::{Anybody, AtLeast, Console, Session};
 use Body::{Binary, Events, Json, Nothing};
 use Role::{Admin, Operator, Viewer};
 
@@ -161,6 +165,7 @@ routes! {
     Logout Post "/v1/users/default/logout" Session, "End the session", Nothing => Nothing, status 204;
     RenewToken Post "/v1/users/default/token/renewal" Session, "A new token for the session", Nothing => Json(json::<Token>);
     ResetPassword Post "/v1/users/default/password/reset" Session, "Change one's own password", Json(json::<PasswordChange>) => Nothing, status 204;
+    FirstPassword Post "/v1/users/default/password/first" Console, "Give the operator of a host that has just been installed a password, and begin a session", Json(json::<FirstPassword>) => Json(json::<LoginAnswer>);
     CurrentUser Get "/v1/users/current" Session, "The account of the session", Nothing => Json(json::<CurrentUser>);
     ChangeUser Patch "/v1/users/current" Session, "Change one's own SSH keys", Json(json::<UserChange>) => Json(json::<CurrentUser>);
 

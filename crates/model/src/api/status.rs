@@ -117,11 +117,19 @@ pub struct ConsoleRules {
     pub shell: bool,
     /// An account has a password: somebody can log in at the console.
     pub somebody_can_log_in: bool,
+    /// The account that can be given its first password here and now.
+    pub first_password: Option<String>,
 }
 
 impl Default for ConsoleRules {
     fn default() -> Self {
-        Self { view_without_login: true, lock_after_seconds: 600, shell: false, somebody_can_log_in: false }
+        Self {
+            view_without_login: true,
+            lock_after_seconds: 600,
+            shell: false,
+            somebody_can_log_in: false,
+            first_password: None,
+        }
     }
 }
 
