@@ -2,6 +2,7 @@
 //! the page of all verbs.
 
 mod answer;
+mod mentions;
 mod reference;
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use edge_model::{Context, Result};
 use serde_json::json;
 
 pub use answer::Reader;
-pub use reference::{page, undescribed};
+pub use reference::check;
 
 /// The arguments of this program; wrong ones are told as every error is.
 ///

@@ -1,9 +1,40 @@
 //! The page of all verbs, made from the arguments themselves.
 
+use std::path::Path;
+
 use clap::{Arg, Command};
+use edge_model::{Context, Error, Result};
+
+use crate::mentions::wrong_mentions;
+
+/// What a test of each program asks: that all verbs are described and on the page `docs/reference/PROGRAM.md` below `root`,
+/// and that texts name no others. With `UPDATE_GOLDEN` the page is written.
+///
+/// # Errors
+/// [`edge_model::Class::InvalidInput`] with what is wrong.
+pub fn check(program: Command, root: &Path) -> Result<()> {
+    let bare = undescribed(&program);
+    if !bare.is_empty() {
+        return Err(Error::invalid(format!("nobody has described {}", bare.join(", "))));
+    }
+    let wrong = wrong_mentions(&program, root)?;
+    if !wrong.is_empty() {
+        return Err(Error::invalid(format!("there are no such commands:\n{}", wrong.join("\n"))));
+    }
+    let path = root.join(format!("docs/reference/{}.md", program.get_name()));
+    let page = page(program);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &page).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let kept = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    if kept == page {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{} is stale", path.display())).help("UPDATE_GOLDEN=1 cargo test page"))
+}
 
 /// A reference page: every verb with what it does and what it takes.
-pub fn page(program: Command) -> String {
+fn page(program: Command) -> String {
     let name = program.get_name().to_owned();
     let mut text = format!(
         "# {name}: all verbs\n\n<!-- Generated from the arguments by a test of each program: `UPDATE_GOLDEN=1 cargo test page` -->\n\n\
@@ -59,7 +90,7 @@ fn form(argument: &Arg) -> String {
 }
 
 /// Verbs and arguments that nobody has described.
-pub fn undescribed(command: &Command) -> Vec<String> {
+fn undescribed(command: &Command) -> Vec<String> {
     let name = command.get_name();
     let mut found = Vec::new();
     if command.get_about().is_none() {
