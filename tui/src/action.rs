@@ -4,7 +4,8 @@ use edge_client::LogQuery;
 use edge_model::api::access::{CurrentUser, Role};
 use edge_model::api::black_box::BlackBox;
 use edge_model::api::diagnostics::{
-    ClockSetting, DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
+    ClockSetting, DiskHealth, HttpCheck, Metrics, NetworkLink, Ping, Resolution, Sensor, TcpCheck, TimeState,
+    TraceRoute,
 };
 use edge_model::api::host::{LogLines, SiteSettings};
 use edge_model::api::installer::{Answers, InstallDisk, Message, Volume};
@@ -133,24 +134,6 @@ impl Work {
     }
 }
 
-/// A link of the way out of this host, and how it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    pub what: String,
-    pub is_good: bool,
-    pub said: String,
-}
-
-impl Link {
-    pub fn good(what: &str, said: impl Into<String>) -> Self {
-        Self { what: what.to_owned(), is_good: true, said: said.into() }
-    }
-
-    pub fn bad(what: &str, said: impl Into<String>) -> Self {
-        Self { what: what.to_owned(), is_good: false, said: said.into() }
-    }
-}
-
 /// What a person wants to find out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "check", content = "of")]
@@ -233,7 +216,8 @@ impl Request {
 impl Check {
     fn route(&self) -> RouteId {
         match self {
-            Check::Network | Check::Ping(_) => RouteId::PingEndpoint,
+            Check::Network => RouteId::CheckNetwork,
+            Check::Ping(_) => RouteId::PingEndpoint,
             Check::Route(_) => RouteId::TraceEndpoint,
             Check::Name(_) => RouteId::ResolveName,
             Check::Port(_) => RouteId::ConnectEndpoint,
@@ -265,7 +249,7 @@ pub enum Answer {
     Interfaces(Vec<InterfaceView>),
     SiteSettings(SiteSettings),
     User(CurrentUser),
-    Network(Vec<Link>),
+    Network(Vec<NetworkLink>),
     Ping(Ping),
     Route(TraceRoute),
     Name(Resolution),

@@ -92,6 +92,8 @@ pub(super) enum Diagnose {
         /// A host's name
         name: String,
     },
+    /// The way out of this host, link by link: the first that fails is where to look
+    Network,
     /// Whether HOST:PORT takes a connection
     Tcp {
         /// HOST:PORT, with brackets around an IPv6 address
@@ -123,6 +125,19 @@ impl Diagnose {
                 let route = client.trace_endpoint(&endpoint)?;
                 reader.tell(&route, |route| println!("{}", route.output.trim()))?;
                 Ok(ExitCode::SUCCESS)
+            }
+            Diagnose::Network => {
+                let links = client.check_network()?;
+                reader.tell(&links, |links| {
+                    for link in links {
+                        let mark = if link.is_good { "ok" } else { "!!" };
+                        println!("{mark}  {:<12} {}", link.what.to_string(), link.said);
+                    }
+                })?;
+                let failing = links.iter().find(|link| !link.is_good);
+                verdict(reader, failing.is_none(), || {
+                    failing.map_or_else(String::new, |link| format!("{}: {}", link.what, link.said))
+                })
             }
             Diagnose::Dns { name } => show(&client.resolve_name(&name)?, reader),
             Diagnose::Tcp { endpoint } => show(&client.connect_endpoint(&endpoint)?, reader),

@@ -3,6 +3,7 @@
 
 pub(crate) mod connectivity;
 pub(crate) mod disks;
+pub(crate) mod network_links;
 pub(crate) mod time;
 pub(crate) mod web;
 

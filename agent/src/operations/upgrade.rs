@@ -157,6 +157,7 @@ impl Job<'_> {
             esp.close()?;
         }
         ledger.set_slot(self.slot, None);
+        ledger.last_source = Some(self.source.to_owned());
         if first_frame == 0 {
             ledger.record(history(HistoryEvent::UpgradeStarted, self.record, self.slot));
         }

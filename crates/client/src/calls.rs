@@ -49,6 +49,7 @@ calls! {
     edge_host EdgeHost -> host::EdgeHost;
     interfaces Interfaces -> Vec<network::InterfaceView>;
     current_user CurrentUser -> access::CurrentUser;
+    check_network CheckNetwork -> Vec<diagnostics::NetworkLink>;
     time_offset TimeOffset -> diagnostics::TimeState;
     disk_health DiskHealth -> Vec<diagnostics::DiskHealth>;
     sensors Sensors -> Vec<diagnostics::Sensor>;

@@ -26,6 +26,9 @@ pub struct Ledger {
     pub failed: Vec<FailedImage>,
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
+    /// Where the image of the last upgrade came from: the next one will probably come from there too.
+    #[serde(default)]
+    pub last_source: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -19,3 +19,4 @@ pub mod take_over;
 pub mod template;
 pub mod trial;
 pub mod upgrade;
+pub mod ways_out;

@@ -14,7 +14,7 @@ use edge_model::api::{EventKind, NoticeChoice, OperationRequest};
 use edge_model::secret::Secret;
 use edge_model::{Class, Context, Result};
 
-use super::{Incoming, Outbox, network_check};
+use super::{Incoming, Outbox};
 use crate::action::{Answer, Check, Request, Ticket};
 use crate::confirm::Destructive;
 use crate::event::{Event, Trouble};
@@ -227,7 +227,7 @@ fn answer(client: &Client, request: &Request) -> Result<Answer> {
 
 fn find_out(client: &Client, check: &Check) -> Result<Answer> {
     Ok(match check {
-        Check::Network => Answer::Network(network_check::check(client)?),
+        Check::Network => Answer::Network(client.check_network()?),
         Check::Ping(target) => Answer::Ping(client.ping_endpoint(target)?),
         Check::Route(target) => Answer::Route(client.trace_endpoint(target)?),
         Check::Name(target) => Answer::Name(client.resolve_name(target)?),

@@ -1,7 +1,6 @@
 //! Performs what `update` wants: one loop over events from the terminal, the agent and the clock.
 
 mod calls;
-mod network_check;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};

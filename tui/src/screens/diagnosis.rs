@@ -1,10 +1,12 @@
 //! What a host can find out about its surroundings and its parts.
 
 use edge_model::Error;
-use edge_model::api::diagnostics::{DiskHealth, DiskVerdict, HttpCheck, Ping, Sensor, TimeState, TraceRoute};
+use edge_model::api::diagnostics::{
+    DiskHealth, DiskVerdict, HttpCheck, NetworkLink, Ping, Sensor, TimeState, TraceRoute,
+};
 
 use super::{Behaviour, Wish};
-use crate::action::{Answer, Check, Link, Request};
+use crate::action::{Answer, Check, Request};
 use crate::event::Key;
 use crate::form::{Field, Form, Pressed};
 use crate::known::Known;
@@ -160,10 +162,10 @@ impl Behaviour for Diagnosis {
 }
 
 /// Behind the first link that fails the others mean little.
-fn link_lines(links: &[Link]) -> Vec<String> {
-    let line = |link: &Link| {
+fn link_lines(links: &[NetworkLink]) -> Vec<String> {
+    let line = |link: &NetworkLink| {
         let mark = if link.is_good { links_words::GOOD } else { links_words::BAD };
-        format!("{mark}  {:<12} {}", link.what, link.said)
+        format!("{mark}  {:<12} {}", link.what.to_string(), link.said)
     };
     let mut lines: Vec<String> = links.iter().map(line).collect();
     if links.iter().all(|link| link.is_good) {

@@ -243,9 +243,9 @@ fn checked(check: &Check) -> Answer {
     match check {
         Check::Network => answer_of(
             "network",
-            json!([{ "what": "Cable", "is_good": true, "said": "enp1s0" },
-                   { "what": "Address", "is_good": true, "said": "192.0.2.17/24" },
-                   { "what": "Gateway", "is_good": false, "said": "192.0.2.1 does not answer" }]),
+            json!([{ "what": "cable", "isGood": true, "said": "enp1s0" },
+                   { "what": "address", "isGood": true, "said": "192.0.2.17/24" },
+                   { "what": "gateway", "isGood": false, "said": "192.0.2.1 does not answer" }]),
         ),
         Check::Ping(_) => answer_of(
             "ping",

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use edge_model::Result;
 use edge_model::api::routes::RouteId;
+use edge_planner::ways_out;
 use serde::Serialize;
 
 use super::{Asked, blocking};
 use crate::api::Door;
 use crate::api::answer::{Answer, ok};
-use crate::diagnostics::{self, connectivity, web};
+use crate::configuration::Settings;
+use crate::diagnostics::{self, connectivity, network_links, web};
+use crate::operations;
 
 async fn look<T: Serialize + Send + 'static>(
     id: RouteId,
@@ -43,6 +46,17 @@ pub(super) async fn fetch(State(door): State<Arc<Door>>, asked: Asked) -> Answer
         web::fetch(&endpoint.parse()?, &settings.edge().site.network)
     })
     .await
+}
+
+pub(super) async fn network(State(door): State<Arc<Door>>) -> Answer {
+    let settings = door.shared.settings();
+    ok(blocking(move || network_links::check(&settings.edge().site, &registries(&settings))).await?)
+}
+
+/// The registries that this host is told of, and the one that its last image came from.
+fn registries(settings: &Settings) -> Vec<String> {
+    let source = operations::ledger_store().load().last_source;
+    ways_out::registries(settings.edge(), source.as_deref())
 }
 
 pub(super) async fn time() -> Answer {

@@ -88,6 +88,7 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::ErrorLogs => get(host::error_logs),
         RouteId::UserData => get(configuration::user_data),
         RouteId::ChangeUserData => put(configuration::change_user_data),
+        RouteId::CheckNetwork => get(diagnosis::network),
         RouteId::PingEndpoint => get(diagnosis::ping),
         RouteId::TraceEndpoint => get(diagnosis::trace),
         RouteId::ResolveName => get(diagnosis::resolve),

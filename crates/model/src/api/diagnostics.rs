@@ -29,6 +29,52 @@ pub struct HostAndPort {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebAddress(String);
 
+/// A link of the way out of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkKind {
+    Cable,
+    Address,
+    Gateway,
+    NameServer,
+    Time,
+    Proxy,
+    Registry,
+}
+
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LinkKind::Cable => "Cable",
+            LinkKind::Address => "Address",
+            LinkKind::Gateway => "Gateway",
+            LinkKind::NameServer => "Name server",
+            LinkKind::Time => "Time",
+            LinkKind::Proxy => "Proxy",
+            LinkKind::Registry => "Registry",
+        })
+    }
+}
+
+/// How a link is. The first that fails is where somebody has to look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkLink {
+    pub what: LinkKind,
+    pub is_good: bool,
+    pub said: String,
+}
+
+impl NetworkLink {
+    pub fn good(what: LinkKind, said: impl Into<String>) -> Self {
+        Self { what, is_good: true, said: said.into() }
+    }
+
+    pub fn bad(what: LinkKind, said: impl Into<String>) -> Self {
+        Self { what, is_good: false, said: said.into() }
+    }
+}
+
 impl Endpoint {
     /// The address, when it is one and not a name.
     pub fn address(&self) -> Option<IpAddr> {

@@ -10,7 +10,8 @@ use super::audit::{AuditFilters, AuditPage};
 use super::black_box::BlackBox;
 use super::cluster::{ClusterName, ClusterRequest, ClusterView, Kubeconfig};
 use super::diagnostics::{
-    ClockSetting, DiskHealth, HttpCheck, Metrics, Ping, Resolution, Sensor, TcpCheck, TimeState, TraceRoute,
+    ClockSetting, DiskHealth, HttpCheck, Metrics, NetworkLink, Ping, Resolution, Sensor, TcpCheck, TimeState,
+    TraceRoute,
 };
 use super::host::{
     ConfigurationView, ConfigurationsStatus, EdgeHost, HostConfigurations, LogLines, LogsStatus,
@@ -221,6 +222,7 @@ routes! {
     ErrorLogs Get "/v1/edge-mgmt/edgehosts/current/error-logs" AtLeast(Operator), "The newest errors of the journal", Nothing => Json(json::<LogLines>), query &[query("logCount", "At most so many lines")];
     UserData Get "/v1/edge-mgmt/edgehosts/current/userdata" AtLeast(Admin), "The document that was told to this host", Nothing => Json(json::<ConfigurationRequest>);
     ChangeUserData Put "/v1/edge-mgmt/edgehosts/current/userdata" AtLeast(Admin), "Use a document in its place", Json(json::<ConfigurationRequest>) => Json(json::<OperationStatus>), status 202;
+    CheckNetwork Get "/v1/edge-mgmt/edgehosts/current/connectivity" AtLeast(Operator), "The way out of this host, link by link: cable, address, gateway, name server, time, proxy, registries", Nothing => Json(json::<Vec<NetworkLink>>);
     PingEndpoint Get "/v1/edge-mgmt/edgehosts/current/connectivity/ping" AtLeast(Operator), "Ping", Nothing => Json(json::<Ping>), query ENDPOINT;
     TraceEndpoint Get "/v1/edge-mgmt/edgehosts/current/connectivity/traceroute" AtLeast(Operator), "The way to a host", Nothing => Json(json::<TraceRoute>), query ENDPOINT;
     ResolveName Get "/v1/edge-mgmt/edgehosts/current/connectivity/dns" AtLeast(Operator), "Look a name up", Nothing => Json(json::<Resolution>), query ENDPOINT;
