@@ -11,6 +11,7 @@ pub mod namespaces;
 pub mod page;
 pub mod patience;
 pub mod qmp;
+pub mod records;
 pub mod registry;
 pub mod serial;
 pub mod ssh;

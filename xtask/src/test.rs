@@ -26,7 +26,8 @@ const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 pub(crate) fn record() -> Result<()> {
     packages::for_builder()?;
     build(false)?;
-    let runner = Child::new(program("qemu-tests", false)).arg("docs-run-on-a-host").env("EDGE_RECORD", "1");
+    let scenarios = ["docs-run-on-a-host", "by-hand-at-the-console", "upgrade-there-and-back"];
+    let runner = Child::new(program("qemu-tests", false)).args(scenarios).env("EDGE_RECORD", "1");
     let outcome = runner.directory(&root()).deadline(MACHINES_DEADLINE).outcome_shown()?;
     if outcome.status.success() { Ok(()) } else { Err(Error::rejected("nothing was recorded")) }
 }

@@ -12,7 +12,7 @@ const PASSED_OVER: [&str; 4] = ["target", ".git", "build", "dist"];
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn wrong_mentions(program: &Command, root: &Path) -> Result<Vec<String>> {
+pub(crate) fn wrong_mentions(program: &Command, root: &Path) -> Result<Vec<String>> {
     let mut program = program.clone();
     program.build();
     let mut found = Vec::new();

@@ -5,6 +5,7 @@ use qemu_tests::bench_ground::{DISK_GIB, Ground};
 use qemu_tests::console::{Console, Keyboard};
 use qemu_tests::images::{self, Recipe, Site};
 use qemu_tests::machine::{Bus, Machine, Medium, Powered};
+use qemu_tests::records::{self, Said};
 use qemu_tests::ssh::OPERATOR;
 use qemu_tests::stick;
 
@@ -30,6 +31,8 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("edge: installer ready", ground.patience(120))?;
     let console = on_a_keyboard(ground, &machine, &powered, Keyboard::German);
+    let said = [Said::Whole("status-of-a-medium", "/v1/status"), Said::Whole("disks", "/v1/installer/disks")];
+    records::check(&ground.root, &console.ssh, ground.patience(60), &said)?;
     give_answers(ground, &console)?;
     console.press(&["down"])?;
     export(ground, &console, &[])?;
@@ -50,6 +53,8 @@ pub(super) fn by_hand(ground: &Ground) -> Result<()> {
     console.expect("Install now?", ground.patience(60))?;
     console.press(&["right", "ret"])?;
     console.expect("is installed on /dev/vda", ground.patience(240))?;
+    let said = [Said::Last("installation", "/v1/operations")];
+    records::check(&ground.root, &console.ssh, ground.patience(60), &said)?;
     console.press(&["ret"])?;
     if console.screen().is_ok_and(|screen| screen.contains("[ Yes ]")) {
         console.press(&["right", "ret"])?;

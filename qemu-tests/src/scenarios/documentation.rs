@@ -1,6 +1,5 @@
 //! The documentation, typed in as it stands.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -10,9 +9,7 @@ use edge_host::child::Child;
 use edge_model::{Context, Result};
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::docs::{self, Block, Place};
-use qemu_tests::ssh::Ssh;
-use qemu_tests::tunnel::Tunnel;
-use serde_json::Value as Json;
+use qemu_tests::records::{self, Said};
 
 use super::ensure;
 
@@ -97,7 +94,8 @@ fn run(block: &Block, exit: i32, folder: &Path, ground: &Ground) -> Result<()> {
 pub(super) fn commands_of_a_host(ground: &Ground) -> Result<()> {
     let (machine, _powered) = ground.healthy_copy("docs-run-on-a-host")?;
     let ssh = ground.ssh(&machine);
-    pictures_are_of_a_real_host(ground, &ssh)?;
+    let said = [Said::Whole("status", "/v1/status"), Said::Whole("metrics", "/v1/metrics")];
+    records::check(&ground.root, &ssh, ground.patience(60), &said)?;
     for block in docs::blocks(&ground.root)?.iter().filter(|block| block.place == Place::Host) {
         for command in &block.commands {
             let place = || format!("{}:{}", block.page.display(), block.line);
@@ -105,50 +103,4 @@ pub(super) fn commands_of_a_host(ground: &Ground) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Where the console's tests have what a real host says; `cargo xtask record` writes it anew.
-const RECORDS: &str = "tui/tests/console/records";
-/// Set by that command.
-const RECORD: &str = "EDGE_RECORD";
-
-/// What the pictures are made from has the form that a host gives today.
-fn pictures_are_of_a_real_host(ground: &Ground, ssh: &Ssh<'_>) -> Result<()> {
-    let tunnel = Tunnel::open(ssh, ground.patience(60))?;
-    for (name, path) in [("status", "/v1/status"), ("metrics", "/v1/metrics")] {
-        let now = tunnel.call("GET", path, None, None)?.json()?;
-        let file = ground.root.join(RECORDS).join(format!("{name}.json"));
-        if std::env::var_os(RECORD).is_some() {
-            let text = serde_json::to_string_pretty(&now).context("cannot write a record")?;
-            fs::create_dir_all(ground.root.join(RECORDS)).context("cannot write a record")?;
-            fs::write(&file, text + "\n").context("cannot write a record")?;
-        }
-        let recorded: Json = serde_json::from_str(&edge_host::files::read_text(&file)?)
-            .with_context(|| format!("{} is damaged", file.display()))?;
-        let (now, recorded) = (form_of(&now), form_of(&recorded));
-        let different: Vec<_> = now.symmetric_difference(&recorded).collect();
-        ensure(different.is_empty(), || {
-            format!("{} is stale (cargo xtask record writes it anew): {different:?}", file.display())
-        })?;
-    }
-    Ok(())
-}
-
-/// Paths of all values that are there.
-fn form_of(value: &Json) -> BTreeSet<String> {
-    fn walk(value: &Json, path: &str, found: &mut BTreeSet<String>) {
-        match value {
-            Json::Object(fields) => {
-                fields.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), found))
-            }
-            Json::Array(items) => items.iter().for_each(|item| walk(item, &format!("{path}[]"), found)),
-            Json::Null => {}
-            _ => {
-                found.insert(path.to_owned());
-            }
-        }
-    }
-    let mut found = BTreeSet::new();
-    walk(value, "", &mut found);
-    found
 }

@@ -3,6 +3,7 @@
 use edge_model::Result;
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::images::Recipe;
+use qemu_tests::records::{self, Said};
 
 use super::ensure;
 
@@ -62,7 +63,9 @@ pub(super) fn there_and_back(ground: &Ground) -> Result<()> {
     // The registry was reached: nobody is sent to look for a cable.
     let is_told = older.stderr.contains("no such image") && !older.stderr.contains("check the network");
     ensure(older.status.code() == Some(2) && is_told, || format!("a missing tag: {older:?}"))?;
-    ssh.outcome(&format!("{} --reboot", ground.upgrade_command("3.0.0")), ground.patience(180))?;
+    ssh.run(&ground.upgrade_command("3.0.0"), ground.patience(180))?;
+    records::check(&ground.root, &ssh, ground.patience(60), &[Said::Last("upgrade", "/v1/operations")])?;
+    ssh.outcome("sudo edge-agent reboot", ground.patience(60))?;
     ground.expect_healthy(&mut powered, "a", &third)?;
     let history = ssh.run("sudo edge-agent history && sudo edge-agent verify", ground.patience(120))?;
     ensure(history.matches("committed").count() == 2, || format!("history: {history}"))?;
