@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use edge_host::{accounts, files};
 use edge_model::unattended::Operator;
@@ -11,6 +10,7 @@ use edge_model::{Context, Error, Result, paths};
 use serde::{Deserialize, Serialize};
 
 use crate::configuration::hash_password;
+use crate::state_file::StateFile;
 
 /// Numbers of people's accounts; beyond them are `nobody` and services that systemd makes up.
 pub(crate) const PEOPLE: std::ops::RangeInclusive<u32> = 1000..=59_999;
@@ -89,7 +89,7 @@ fn parse(passwd: &str, shadow: &str, group: &str) -> Vec<Person> {
 /// What people changed about their own accounts: `/etc` is made anew at each boot, so it is kept beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Kept {
+pub(crate) struct KeptAccount {
     password_hash: Option<String>,
     ssh_keys: Option<Vec<String>>,
     /// What the configuration said then about the operator: another word from there has the last word again.
@@ -115,31 +115,22 @@ impl Configured {
     }
 }
 
-type KeptAccounts = BTreeMap<String, Kept>;
+type KeptAccounts = BTreeMap<String, KeptAccount>;
 
-/// Two people may change their accounts at once.
-static KEEPING: Mutex<()> = Mutex::new(());
-const KEPT_LIMIT: u64 = 4 << 20;
 const MOST_KEYS: usize = 32;
 const LONGEST_KEY: usize = 8 << 10;
 
-fn kept() -> Result<KeptAccounts> {
-    let path = Path::new(paths::OEM_ACCOUNTS);
-    if !path.exists() {
-        return Ok(KeptAccounts::new());
-    }
-    serde_json::from_slice(&files::read(path, KEPT_LIMIT)?)
-        .context("the accounts that were changed cannot be read")
+fn store() -> StateFile<KeptAccounts> {
+    StateFile::new(Path::new(paths::OEM_EDGE))
 }
 
-fn keep(name: &str, configured: Option<Configured>, change: impl FnOnce(&mut Kept)) -> Result<()> {
-    let _one_at_a_time = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut all = kept()?;
-    all.entry(name.to_owned()).or_default().configured =
-        configured.filter(|configured| configured.name == name);
-    change(all.entry(name.to_owned()).or_default());
-    let bytes = serde_json::to_vec(&all).context("cannot write the accounts that were changed")?;
-    files::write_durably(Path::new(paths::OEM_ACCOUNTS), &bytes, 0o600)
+fn keep(name: &str, configured: Option<Configured>, change: impl FnOnce(&mut KeptAccount)) -> Result<()> {
+    store().change(|all| {
+        let account = all.entry(name.to_owned()).or_default();
+        account.configured = configured.filter(|configured| configured.name == name);
+        change(account);
+        Ok(())
+    })
 }
 
 /// Puts back what people changed about their accounts, as far as the accounts are there.
@@ -147,7 +138,7 @@ fn keep(name: &str, configured: Option<Configured>, change: impl FnOnce(&mut Kep
 /// # Errors
 /// When a file cannot be written.
 pub(crate) fn restore(configured: Option<&Configured>) -> Result<()> {
-    for (name, kept) in kept()? {
+    for (name, kept) in store().read()? {
         let configured = configured.filter(|configured| configured.name == name);
         if person(&name)?.is_none() || kept.configured.as_ref() != configured {
             continue;

@@ -13,28 +13,15 @@ use edge_model::{Context, Result, paths};
 use edge_planner::black_box::{self, Evidence};
 
 use crate::facts::{self, Host};
-
-const FILE: &str = "/oem/edge/black-box.json";
-/// More than the ring ever is.
-const READ_LIMIT: u64 = 1 << 20;
+use crate::state_file::StateFile;
 
 /// What the host remembers; nothing when it cannot be read.
 pub(crate) fn load() -> BlackBox {
-    read().unwrap_or_default()
+    store().load()
 }
 
-fn read() -> Result<BlackBox> {
-    let path = Path::new(FILE);
-    if !path.exists() {
-        return Ok(BlackBox::default());
-    }
-    serde_json::from_slice(&files::read(path, READ_LIMIT)?).context("the black box cannot be read")
-}
-
-fn store(ring: &BlackBox) -> Result<()> {
-    let bytes = serde_json::to_vec(ring).context("cannot write the black box")?;
-    std::fs::create_dir_all(paths::OEM_EDGE).context("cannot create /oem/edge")?;
-    files::write_durably(Path::new(FILE), &bytes, 0o600)
+fn store() -> StateFile<BlackBox> {
+    StateFile::new(Path::new(paths::OEM_EDGE))
 }
 
 fn can_be_kept() -> bool {
@@ -53,15 +40,17 @@ fn try_begin(record: &BootRecord) -> Result<()> {
         return Ok(());
     }
     let mut boot = this_boot(record);
-    let ring = read().unwrap_or_else(|error| {
+    if let Err(error) = store().read() {
         boot.doubts.push(format!("earlier boots are forgotten: {error}"));
-        BlackBox::default()
-    });
+    }
     let crashes = Crashes::read();
     let records = crashes.as_ref().map_or_else(|_| Vec::new(), |crashes| crashes.records.clone());
     let evidence =
         Evidence { crashes: black_box::order_records(records), watchdog: watchdog::has_reset_the_machine() };
-    store(&black_box::begin(ring, boot, &evidence))?;
+    store().change_or_begin(|ring| {
+        *ring = black_box::begin(std::mem::take(ring), boot, &evidence);
+        Ok(())
+    })?;
     // What is kept now may go from where the kernel left it, and not before.
     crashes.and_then(Crashes::remove)
 }
@@ -142,10 +131,12 @@ fn change(change: impl FnOnce(BlackBox, &str) -> BlackBox) -> Result<()> {
         return Ok(());
     }
     let id = system_info::boot_id();
-    let mut ring = read()?;
-    if resources::time_is_synchronized() {
-        let began = facts::now().saturating_sub(kernel::up_time().as_secs());
-        ring = black_box::prove_beginning(ring, &id, began);
-    }
-    store(&change(ring, &id))
+    store().change(|ring| {
+        if resources::time_is_synchronized() {
+            let began = facts::now().saturating_sub(kernel::up_time().as_secs());
+            *ring = black_box::prove_beginning(std::mem::take(ring), &id, began);
+        }
+        *ring = change(std::mem::take(ring), &id);
+        Ok(())
+    })
 }

@@ -13,6 +13,7 @@ use edge_planner::network;
 use edge_planner::network_trial::{Choice, DEFAULT_CONFIRM_SECONDS, Memory, Reach, choose};
 
 use crate::host_state;
+use crate::state_file::StateFile;
 
 /// What a configuration wants.
 pub(crate) fn wanted(data: &UserData) -> Reach {
@@ -22,17 +23,24 @@ pub(crate) fn wanted(data: &UserData) -> Reach {
     }
 }
 
-/// What the host remembers; nothing when it cannot be read, which makes the next network the first one.
-pub(crate) fn memory() -> Memory {
-    let read = files::read(Path::new(paths::OEM_NETWORK), 1 << 20);
-    read.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+fn store() -> StateFile<Memory> {
+    StateFile::new(Path::new(paths::OEM_EDGE))
 }
 
+/// What the host remembers; nothing when it cannot be read, which makes the next network the first one.
+pub(crate) fn memory() -> Memory {
+    store().load()
+}
+
+/// Changes what the host remembers.
+///
 /// # Errors
 /// When `/oem` cannot be written.
-pub(crate) fn remember(memory: &Memory) -> Result<()> {
-    let bytes = serde_json::to_vec(memory).context("cannot write what networks worked")?;
-    files::write_durably(Path::new(paths::OEM_NETWORK), &bytes, 0o600)
+pub(crate) fn remember(change: impl FnOnce(&mut Memory)) -> Result<()> {
+    store().change_or_begin(|memory| {
+        change(memory);
+        Ok(())
+    })
 }
 
 /// Chooses the network for this configuration and writes its units. On a host whose `/oem` is there, a change is
@@ -41,11 +49,11 @@ pub(crate) fn remember(memory: &Memory) -> Result<()> {
 /// # Errors
 /// When units or memory cannot be written.
 pub(crate) fn apply(data: &UserData) -> Result<Choice> {
-    let before = memory();
-    let (choice, after) = choose(&before, wanted(data));
-    if after != before {
-        remember(&after)?;
-    }
+    let choice = store().change_or_begin(|memory| {
+        let (choice, after) = choose(memory, wanted(data));
+        *memory = after;
+        Ok(choice)
+    })?;
     write_units(&data.edge.site, choice.reach())?;
     write_state(&choice)?;
     Ok(choice)

@@ -1,50 +1,72 @@
-//! A document that the host keeps: two copies with generations, each written so that a power cut leaves the other whole,
-//! and changed in one call under a lock.
+//! A document that the host keeps and that two images share: written so that a power cut leaves one whole, changed in one call
+//! under a lock, and without losing what only the other image knows ([`edge_model::shared_state`]).
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use edge_host::files;
+use edge_model::api::black_box::BlackBox;
 use edge_model::ledger::Ledger;
+use edge_model::shared_state::Understood;
 use edge_model::{Context, Error, Result};
 use edge_planner::cluster::member::Member;
+use edge_planner::network_trial::Memory;
 use edge_slot_image::sha256;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::accounts::KeptAccount;
 
 const LIMIT: u64 = 4 << 20;
+const GENERATION: &str = "generation";
+const FORMAT: &str = "format";
 
 /// What can be kept in this way.
-pub(crate) trait Kept: Serialize + DeserializeOwned + Default + Clone {
-    /// First part of the names of its copies.
+pub(crate) trait Kept: Serialize + DeserializeOwned + Default + Clone + PartialEq {
+    /// First part of the names of its files.
     const NAME: &'static str;
-    fn generation(&self) -> u64;
-    fn set_generation(&mut self, generation: u64);
+    const COPIES: Copies;
+    /// Version of the document; none where every key of it is somebody's name.
+    const FORMAT: Option<u32> = Some(1);
+}
+
+/// How a document survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// `NAME.json`: a power cut leaves the old one or the new one.
+    One,
+    /// `NAME-0.json` and `NAME-1.json` with digests and generations: one may be damaged on the disk, and the other holds.
+    Two,
 }
 
 impl Kept for Ledger {
     const NAME: &'static str = "ledger";
-
-    fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    fn set_generation(&mut self, generation: u64) {
-        self.generation = generation;
-    }
+    const COPIES: Copies = Copies::Two;
 }
 
 impl Kept for Member {
     const NAME: &'static str = "member";
+    const COPIES: Copies = Copies::Two;
+    const FORMAT: Option<u32> = None; // it has its own
+}
 
-    fn generation(&self) -> u64 {
-        self.generation
-    }
+impl Kept for BlackBox {
+    const NAME: &'static str = "black-box";
+    const COPIES: Copies = Copies::One;
+}
 
-    fn set_generation(&mut self, generation: u64) {
-        self.generation = generation;
-    }
+impl Kept for Memory {
+    const NAME: &'static str = "network";
+    const COPIES: Copies = Copies::One;
+}
+
+impl Kept for BTreeMap<String, KeptAccount> {
+    const NAME: &'static str = "accounts";
+    const COPIES: Copies = Copies::One;
+    const FORMAT: Option<u32> = None;
 }
 
 #[derive(Debug, Clone)]
@@ -59,115 +81,138 @@ impl<T: Kept> StateFile<T> {
         Self { folder: folder.to_owned(), of: PhantomData }
     }
 
-    /// The newest copy that is whole; an empty document when there is none.
+    /// The document; an empty one when there is none.
+    ///
+    /// # Errors
+    /// When there is one and no copy of it can be read.
+    pub(crate) fn read(&self) -> Result<T> {
+        Ok(self.newest()?.document)
+    }
+
+    /// The document; an empty one when there is none that can be read.
     pub(crate) fn load(&self) -> T {
-        let copies = [0, 1].into_iter().filter_map(|index| self.load_copy(index).ok());
-        copies.max_by_key(T::generation).unwrap_or_default()
+        self.read().unwrap_or_default()
     }
 
     /// Reads, changes and writes the document while nobody else does.
     ///
     /// # Errors
-    /// Those of `change`, or when the disk refuses; the document is then what it was.
+    /// Those of `change`, when no copy can be read, or when the disk refuses; the document is then what it was.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
+        self.change_from(Self::newest, change)
+    }
+
+    /// As [`StateFile::change`], for documents without which the host has to go on: a damaged one is begun anew.
+    ///
+    /// # Errors
+    /// As [`StateFile::change`].
+    pub(crate) fn change_or_begin<R>(&self, change: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
+        let newest_or_empty = |file: &Self| Ok(file.newest().unwrap_or_else(|_| empty()));
+        self.change_from(newest_or_empty, change)
+    }
+
+    fn change_from<R>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<Understood<T>>,
+        change: impl FnOnce(&mut T) -> Result<R>,
+    ) -> Result<R> {
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot create {}", self.folder.display()))?;
         let lock = self.folder.join(format!(".{}.lock", T::NAME));
         let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
         lock.lock().with_context(|| format!("cannot lock the {}", T::NAME))?;
-        let mut document = self.load();
+        let before = read(self)?;
+        let mut document = before.document.clone();
         let outcome = change(&mut document)?;
-        self.write(document)?;
+        if document != before.document {
+            self.write(&before, &document)?;
+        }
         Ok(outcome)
     }
 
-    /// Writes a new generation over the older copy and returns it.
-    ///
-    /// # Errors
-    /// When the disk refuses; the previous generation is then still there.
-    pub(crate) fn store(&self, document: T) -> Result<T> {
-        self.change(|present| {
-            *present = document;
-            Ok(())
-        })?;
-        Ok(self.load())
+    fn write(&self, before: &Understood<T>, document: &T) -> Result<()> {
+        let context = || format!("cannot write the {}", T::NAME);
+        let mut value = before.carry(document).with_context(context)?;
+        let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0);
+        if let Some(format) = T::FORMAT {
+            // What a newer image has written stays in it, and it stays of its format.
+            value[FORMAT] = number(&value, FORMAT).max(u64::from(format)).into();
+        }
+        let generation = number(before.raw(), GENERATION) + 1;
+        if T::COPIES == Copies::Two {
+            value[GENERATION] = generation.into();
+        }
+        let json = serde_json::to_vec(&value).with_context(context)?;
+        match T::COPIES {
+            Copies::One => files::write_durably(&self.only(), &json, 0o600),
+            Copies::Two => {
+                let mut bytes = format!("{}\n", sha256(&json)).into_bytes();
+                bytes.extend(json);
+                files::write_durably(&self.copy(generation % 2), &bytes, 0o600)
+            }
+        }
     }
 
-    fn write(&self, mut document: T) -> Result<()> {
-        let generation = self.load().generation() + 1;
-        document.set_generation(generation);
-        let json = serde_json::to_vec(&document).with_context(|| format!("cannot write the {}", T::NAME))?;
-        let mut bytes = format!("{}\n", sha256(&json)).into_bytes();
-        bytes.extend(json);
-        files::write_durably(&self.copy_path(generation % 2), &bytes, 0o600)
+    fn only(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", T::NAME))
     }
 
-    fn copy_path(&self, index: u64) -> PathBuf {
+    fn copy(&self, index: u64) -> PathBuf {
         self.folder.join(format!("{}-{index}.json", T::NAME))
     }
 
-    fn load_copy(&self, index: u64) -> Result<T> {
-        let bytes = files::read(&self.copy_path(index), LIMIT)?;
-        let damaged = || Error::integrity(format!("a copy of the {} is damaged", T::NAME));
-        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-        let (digest, json) = (&bytes[..end], &bytes[end + 1..]);
-        if digest != sha256(json).to_string().as_bytes() {
-            return Err(damaged());
+    fn newest(&self) -> Result<Understood<T>> {
+        let generation = |value: &Value| value.get(GENERATION).and_then(Value::as_u64).unwrap_or(0);
+        let copies = match T::COPIES {
+            Copies::One => vec![self.raw(&self.only())],
+            Copies::Two => vec![self.raw(&self.copy(0)), self.raw(&self.copy(1))],
+        };
+        let mut newest: Option<Value> = None;
+        let mut damage = None;
+        for copy in copies {
+            match copy {
+                Ok(Some(value))
+                    if newest.as_ref().is_none_or(|best| generation(best) < generation(&value)) =>
+                {
+                    newest = Some(value);
+                }
+                Ok(_) => {}
+                Err(error) => damage = Some(error),
+            }
         }
-        serde_json::from_slice(json).with_context(|| format!("a copy of the {} cannot be read", T::NAME))
+        match (newest, damage) {
+            (Some(value), _) => Ok(Understood::read(value)),
+            (None, None) => Ok(empty()),
+            (None, Some(error)) => Err(error),
+        }
     }
+
+    /// One copy, if it is there.
+    fn raw(&self, path: &Path) -> Result<Option<Value>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = files::read(path, LIMIT)?;
+        let damaged = || Error::integrity(format!("{} is damaged", path.display()));
+        let json = match T::COPIES {
+            Copies::One => &bytes[..],
+            Copies::Two => {
+                let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
+                let (digest, json) = (&bytes[..end], &bytes[end + 1..]);
+                if digest != sha256(json).to_string().as_bytes() {
+                    return Err(damaged());
+                }
+                json
+            }
+        };
+        let value: Value = serde_json::from_slice(json).map_err(|_| damaged())?;
+        if value.is_object() { Ok(Some(value)) } else { Err(damaged()) }
+    }
+}
+
+fn empty<T: Kept>() -> Understood<T> {
+    Understood::read(Value::Object(serde_json::Map::new()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_damaged_copy_gives_way_to_the_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = StateFile::<Ledger>::new(folder.path());
-        assert_eq!(store.load(), Ledger::default());
-        for generation in 1..=5 {
-            assert_eq!(store.store(Ledger::default()).unwrap().generation, generation);
-        }
-        let newest = store.copy_path(1);
-        let whole = std::fs::read(&newest).unwrap();
-        // Cut short, emptied, or with one bit changed: the generation before is used.
-        for damage in [&whole[..whole.len() / 2], &[], b"sha256:00\n{}"] {
-            std::fs::write(&newest, damage).unwrap();
-            assert_eq!(store.load().generation, 4);
-        }
-        std::fs::write(&newest, &whole).unwrap();
-        assert_eq!(store.load().generation, 5);
-    }
-
-    #[test]
-    fn changes_of_several_threads_are_all_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for number in 0..8_u64 {
-                let store = StateFile::<Member>::new(folder.path());
-                scope.spawn(move || {
-                    store
-                        .change(|member| {
-                            member.created |= 1 << number;
-                            Ok(())
-                        })
-                        .unwrap();
-                });
-            }
-        });
-        assert_eq!(StateFile::<Member>::new(folder.path()).load().created, 0xff);
-    }
-
-    #[test]
-    fn a_change_that_fails_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = StateFile::<Member>::new(folder.path());
-        let failed = store.change(|member| {
-            member.created = 7;
-            Err::<(), _>(Error::internal("no"))
-        });
-        assert!(failed.is_err() && store.load() == Member::default());
-    }
-}
+mod tests;

@@ -217,6 +217,7 @@ pub(super) fn print_black_box(black_box: &BlackBox) {
             Ending::Restarted { reason } => format!("restarted: {reason}"),
             Ending::SwitchedOff { reason } => format!("was switched off: {reason}"),
             Ending::Crashed { reason } => format!("crashed: {reason}"),
+            Ending::Unknown => "ended in a way that only a newer version knows".to_owned(),
             Ending::LostPowerOrReset => "lost its power or was reset".to_owned(),
         };
         println!("{} {}{slot} {}: {end}", &boot.id[..boot.id.len().min(8)], boot.mode, boot.version);

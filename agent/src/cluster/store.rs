@@ -130,7 +130,6 @@ pub(super) fn site_networks() -> Vec<(String, Ipv4Addr, u8)> {
 
 /// A record for a cluster that is to be made; `told` is the digest of what is configured.
 pub(super) fn begin(member: &mut Member, text: &str, told: Option<String>) {
-    let unknown = std::mem::take(&mut member.unknown);
     *member = Member {
         generation: member.generation,
         format: FORMAT,
@@ -140,7 +139,6 @@ pub(super) fn begin(member: &mut Member, text: &str, told: Option<String>) {
         node: String::new(),
         opened: None,
         created: facts::now(),
-        unknown,
     };
 }
 

@@ -175,12 +175,13 @@ fn show(shared: &Arc<Shared>, look: &Look, on_trial: bool, told: &mut Told) -> D
 /// Writes down what became of the last boots.
 fn record_outcome(shared: &Shared, booted: &BootedImage) -> Result<()> {
     let verdict = files::read_text_if_there(Path::new(VERDICT))?;
-    let store = ledger_store();
-    if let Some(ledger) =
-        settle(&store.load(), booted, &shared.host.image_record, verdict.clone(), facts::now())
-    {
-        store.store(ledger)?;
-    }
+    ledger_store().change_or_begin(|ledger| {
+        let settled = settle(ledger, booted, &shared.host.image_record, verdict.clone(), facts::now());
+        if let Some(settled) = settled {
+            *ledger = settled;
+        }
+        Ok(())
+    })?;
     if verdict.is_some() && booted.state() == BootState::Committed {
         fs::remove_file(VERDICT).context("cannot remove an old verdict")?;
     }

@@ -77,14 +77,14 @@ fn wait_for_first(shared: &Shared) {
             return;
         }
         if shared.take_confirmation() || network_trial::reaches_its_peers(&reach) {
-            return remember(shared, &prove(reach));
+            return remember(shared, |memory| *memory = prove(reach));
         }
         sleep(BETWEEN_LOOKS_AT_FIRST);
     }
 }
 
-fn remember(shared: &Shared, memory: &Memory) {
-    if let Err(error) = network_trial::remember(memory) {
+fn remember(shared: &Shared, change: impl FnOnce(&mut Memory)) {
+    if let Err(error) = network_trial::remember(change) {
         shared.notice(format!("the network's state was not recorded: {error}"));
     }
 }
@@ -105,7 +105,7 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
     console::say(&format!("edge: a new network is on trial for {} seconds.", patience.as_secs()));
     loop {
         if shared.take_confirmation() || network_trial::reaches_its_peers(reach) {
-            remember(shared, &prove(reach.clone()));
+            remember(shared, |memory| *memory = prove(reach.clone()));
             shared.set_network(NetworkState::Kept);
             if let Err(error) = network_trial::record_state(NetworkState::Kept) {
                 shared.notice(format!("the network's state was not recorded: {error}"));
@@ -125,7 +125,7 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
         sleep(BETWEEN_LOOKS.min(left));
     }
     console::say("edge: the new network does not work: the last one that did returns.");
-    remember(shared, &reject(&network_trial::memory(), reach.clone()));
+    remember(shared, |memory| *memory = reject(memory, reach.clone()));
     attempt(shared, "the last network could not be brought back", use_proven(shared));
     shared.set_network(NetworkState::Returned);
     taken_back(shared, &why_not(reach));
@@ -189,10 +189,10 @@ pub(super) fn apply_now(
     shared.take_confirmation();
     shared.take_surrender();
     // Somebody wants it now: the cable may be plugged in that was missing when it failed before.
-    let mut before = network_trial::memory();
-    if changes_network && before.rejected.take().is_some() {
-        network_trial::remember(&before)?;
+    if changes_network {
+        network_trial::remember(|memory| memory.rejected = None)?;
     }
+    let before = network_trial::memory();
     let settings = shared.settings();
     let identity = host_state::identity(&settings.data)?;
     host_state::write_identity(&host_state::machine_id()?, &identity)?;

@@ -137,8 +137,10 @@ fn give_up(shared: &Shared, reason: &str) {
 
 fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
     boot_control::commit(&shared.host, booted)?;
-    let store = ledger_store();
-    store.store(record_commit(&store.load(), booted, &shared.host.image.version, facts::now())).map(drop)
+    ledger_store().change_or_begin(|ledger| {
+        *ledger = record_commit(ledger, booted, &shared.host.image.version, facts::now());
+        Ok(())
+    })
 }
 
 fn record_verdict(reason: &str) -> Result<()> {

@@ -426,7 +426,10 @@ fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Resu
         slot: Some(Slot::A),
         reason: None,
     });
-    StateFile::new(&edge).store(ledger)?;
+    StateFile::new(&edge).change_or_begin(|fresh| {
+        *fresh = ledger;
+        Ok(())
+    })?;
     mount.close()
 }
 

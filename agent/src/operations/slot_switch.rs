@@ -23,9 +23,7 @@ pub(super) fn rollback(host: &Host) -> Result<Outcome> {
             .help("edge-agent history shows what was installed")
     };
     let slot = booted.slot.ok_or_else(nothing)?.other();
-    let store = ledger_store();
-    let mut ledger = store.load();
-    let image = ledger.slot(slot).cloned().ok_or_else(nothing)?;
+    let image = ledger_store().load().slot(slot).cloned().ok_or_else(nothing)?;
     let entry = image.root_hash.uki_name();
     let esp = Esp::open(&host.disk()?, Role::Efi)?;
     let there = esp.contains_uki(&entry);
@@ -34,15 +32,18 @@ pub(super) fn rollback(host: &Host) -> Result<Outcome> {
         return Err(nothing());
     }
     boot_control::try_next(host, &entry)?;
-    ledger.record(HistoryEntry {
+    let entry = HistoryEntry {
         at: facts::now(),
         event: HistoryEvent::RolledBack,
         version: image.version.clone(),
         root_hash: image.root_hash,
         slot: Some(slot),
         reason: Some("asked for by an operator".into()),
-    });
-    store.store(ledger)?;
+    };
+    ledger_store().change_or_begin(|ledger| {
+        ledger.record(entry);
+        Ok(())
+    })?;
     Ok(Outcome::restart(format!("restarting into version {} in slot {slot}", image.version)))
 }
 
@@ -56,8 +57,10 @@ pub(super) fn commit_now(host: &Host) -> Result<Outcome> {
         return Err(Error::rejected("no image is on trial: the running one is committed already"));
     }
     boot_control::commit(host, &booted)?;
-    let store = ledger_store();
-    store.store(record_commit(&store.load(), &booted, &host.image.version, facts::now()))?;
+    ledger_store().change_or_begin(|ledger| {
+        *ledger = record_commit(ledger, &booted, &host.image.version, facts::now());
+        Ok(())
+    })?;
     Ok(Outcome::stay(format!("version {} is committed", host.image.version)))
 }
 

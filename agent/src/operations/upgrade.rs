@@ -32,7 +32,6 @@ use crate::report::Report;
 use crate::source::persistence::{Broken, RETRY_PAUSES, Watched, persistently};
 use crate::source::{self, SourceImage, Surroundings};
 use crate::stages::{self, Moment, chroot};
-use crate::state_file::StateFile;
 use crate::{boot_control, cluster};
 
 /// After so many frames the ledger learns how far the writing has come (64 MiB).
@@ -50,9 +49,7 @@ pub(crate) fn run(
     report.step("fetching the manifest", 0);
     let around = Surroundings { own_disk: &host.record.disk, network: &settings.edge().site.network };
     let mut image = source::open(&request.source, request.plain_http, &facts::trusted_keys()?, &around)?;
-    let store = ledger_store();
-    let ledger = store.load();
-    let plan = decide(host, settings, &ledger, &image, request)?;
+    let plan = decide(host, settings, &ledger_store().load(), &image, request)?;
     if request.dry_run {
         return Ok(Outcome::stay(plan.describe()));
     }
@@ -65,16 +62,16 @@ pub(crate) fn run(
         }
         UpgradePlan::AlreadyWritten { slot, image } => (slot, image),
         UpgradePlan::Write { slot, image: record, first_frame, obsolete_entry } => {
-            let job = Job { host, store: &store, slot, record: &record, source: &request.source };
+            let job = Job { host, slot, record: &record, source: &request.source };
             stages::run("before-upgrade", &Moment::of_running_system(Mode::Main));
-            job.begin(ledger, first_frame, obsolete_entry)?;
+            job.begin(first_frame, obsolete_entry)?;
             job.write(&mut image, first_frame as usize, report)?;
             job.add_uki(&mut image, report)?;
             run_stages_after(host, slot);
             (slot, record)
         }
     };
-    arm(host, &store, slot, &record, &request.source)?;
+    arm(host, slot, &record, &request.source)?;
     let message = format!("version {} is ready in slot {slot}: the next boot tries it", record.version);
     Ok(if request.reboot { Outcome::restart(message) } else { Outcome::stay(message) })
 }
@@ -132,7 +129,6 @@ fn decide(
 /// One image on its way into one slot.
 struct Job<'a> {
     host: &'a Host,
-    store: &'a StateFile<Ledger>,
     slot: Slot,
     record: &'a ImageRecord,
     source: &'a str,
@@ -144,7 +140,7 @@ impl Job<'_> {
     }
 
     /// Forgets what the slot held before the first byte of it is overwritten.
-    fn begin(&self, mut ledger: Ledger, first_frame: u32, obsolete: Option<String>) -> Result<()> {
+    fn begin(&self, first_frame: u32, obsolete: Option<String>) -> Result<()> {
         if let Some(variables) = &self.host.variables {
             variables.remove(Variable::LoaderEntryOneShot)?;
         }
@@ -156,20 +152,23 @@ impl Job<'_> {
             esp.remove_uki(&entry, &[self.host.record.root_hash.uki_name().as_str()])?;
             esp.close()?;
         }
-        ledger.set_slot(self.slot, None);
-        ledger.last_source = Some(self.source.to_owned());
-        if first_frame == 0 {
-            ledger.record(history(HistoryEvent::UpgradeStarted, self.record, self.slot));
-        }
-        ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: first_frame }));
-        self.store.store(ledger).map(drop)
+        ledger_store().change_or_begin(|ledger| {
+            ledger.set_slot(self.slot, None);
+            ledger.last_source = Some(self.source.to_owned());
+            if first_frame == 0 {
+                ledger.record(history(HistoryEvent::UpgradeStarted, self.record, self.slot));
+            }
+            ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: first_frame }));
+            Ok(())
+        })
     }
 
     /// Remembers how far the writing has come.
     fn checkpoint(&self, frames: usize) -> Result<()> {
-        let mut ledger = self.store.load();
-        ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: frames as u32 }));
-        self.store.store(ledger).map(drop)
+        ledger_store().change_or_begin(|ledger| {
+            ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: frames as u32 }));
+            Ok(())
+        })
     }
 
     fn write(&self, image: &mut SourceImage, first_frame: usize, report: &mut dyn Report) -> Result<()> {
@@ -234,18 +233,19 @@ impl Job<'_> {
 }
 
 /// The variable first: should the power fail between the two, the image gets its trial all the same.
-fn arm(host: &Host, store: &StateFile<Ledger>, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
+fn arm(host: &Host, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
     boot_control::try_next(host, &record.root_hash.uki_name())?;
-    let mut ledger = store.load();
-    ledger.failed.retain(|failed| failed.root_hash != record.root_hash);
-    ledger.record(history(HistoryEvent::UpgradeArmed, record, slot));
-    ledger.pending = Some(PendingUpgrade {
-        slot,
-        image: record.clone(),
-        source: source.to_owned(),
-        stage: UpgradeStage::Armed,
-    });
-    store.store(ledger).map(drop)
+    ledger_store().change_or_begin(|ledger| {
+        ledger.failed.retain(|failed| failed.root_hash != record.root_hash);
+        ledger.record(history(HistoryEvent::UpgradeArmed, record, slot));
+        ledger.pending = Some(PendingUpgrade {
+            slot,
+            image: record.clone(),
+            source: source.to_owned(),
+            stage: UpgradeStage::Armed,
+        });
+        Ok(())
+    })
 }
 
 fn history(event: HistoryEvent, record: &ImageRecord, slot: Slot) -> HistoryEntry {

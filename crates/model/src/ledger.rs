@@ -11,6 +11,7 @@ pub const HISTORY_LIMIT: usize = 50;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ledger {
     /// Grows by one with every write; the higher readable copy is the truth.
+    #[serde(default)]
     pub generation: u64,
     #[serde(default)]
     pub slot_a: Option<ImageRecord>,
@@ -56,6 +57,9 @@ pub enum UpgradeStage {
     Writing { data_frames: u32 },
     /// The slot is complete, its UKI is on the ESP, and the one-shot entry is set.
     Armed,
+    /// Of a newer agent.
+    #[serde(other)]
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,6 +94,9 @@ pub enum HistoryEvent {
     /// The trial failed and the host came back to the other image.
     TrialFailed,
     RolledBack,
+    /// Of a newer agent.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Ledger {

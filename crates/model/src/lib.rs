@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod paths;
 pub mod registry;
 pub mod secret;
+pub mod shared_state;
 pub mod stage_log;
 pub mod unattended;
 pub mod user_data;

@@ -83,7 +83,7 @@ fn presentable(mut ending: Ending) -> Ending {
         Ending::Restarted { reason } | Ending::SwitchedOff { reason } | Ending::Crashed { reason } => {
             *reason = redact(reason).chars().take(LONGEST).collect();
         }
-        Ending::StillRunning | Ending::LostPowerOrReset => {}
+        Ending::StillRunning | Ending::LostPowerOrReset | Ending::Unknown => {}
     }
     ending
 }

@@ -121,7 +121,7 @@ pub fn plan(
 fn frames_written(pending: &PendingUpgrade, manifest: &ImageManifest) -> u32 {
     match pending.stage {
         UpgradeStage::Writing { data_frames } => data_frames.min(manifest.root.data_frames.len() as u32),
-        UpgradeStage::Armed => 0,
+        UpgradeStage::Armed | UpgradeStage::Unknown => 0,
     }
 }
 

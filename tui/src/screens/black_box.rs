@@ -57,6 +57,7 @@ fn ending(ending: &Ending) -> String {
         Ending::Restarted { reason } => words::with_reason(words::RESTARTED, reason),
         Ending::SwitchedOff { reason } => words::with_reason(words::SWITCHED_OFF, reason),
         Ending::Crashed { reason } => words::with_reason(words::CRASHED, reason),
+        Ending::Unknown => words::ENDED_STRANGELY.to_owned(),
         Ending::LostPowerOrReset => words::LOST_POWER.to_owned(),
     }
 }

@@ -197,6 +197,7 @@ pub mod status {
     pub const UPGRADE_ARMED: &str = "upgrade ready, restart to try it";
     pub const COMMITTED: &str = "upgrade kept";
     pub const TRIAL_FAILED: &str = "upgrade failed, previous version kept";
+    pub const UNKNOWN_EVENT: &str = "something that only a newer version knows";
     pub const ROLLED_BACK: &str = "went back";
 }
 
@@ -442,6 +443,7 @@ pub mod black_box {
     pub const RESTARTED: &str = "restarted";
     pub const SWITCHED_OFF: &str = "switched off";
     pub const CRASHED: &str = "CRASHED";
+    pub const ENDED_STRANGELY: &str = "ended in a way that only a newer version knows";
     pub const LOST_POWER: &str = "LOST POWER, or was reset";
     pub fn with_reason(what: &str, reason: &str) -> String {
         if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") }

@@ -224,6 +224,7 @@ fn history(entry: &HistoryEntry) -> String {
         HistoryEvent::UpgradeArmed => words::UPGRADE_ARMED,
         HistoryEvent::Committed => words::COMMITTED,
         HistoryEvent::TrialFailed => words::TRIAL_FAILED,
+        HistoryEvent::Unknown => words::UNKNOWN_EVENT,
         HistoryEvent::RolledBack => words::ROLLED_BACK,
     };
     let reason = entry.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));

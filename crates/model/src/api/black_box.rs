@@ -70,4 +70,7 @@ pub enum Ending {
     },
     /// Nothing was said: a power cut, the reset button, or the watchdog.
     LostPowerOrReset,
+    /// In a way that a newer agent knows.
+    #[serde(other)]
+    Unknown,
 }
