@@ -61,7 +61,7 @@ impl Door {
     /// [`Class::Rejected`] while an operation runs that may be replacing it.
     pub(crate) fn alone(&self) -> Result<MutexGuard<'_, ()>> {
         let alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.operations.must_admit(OperationKind::Configure)?;
+        self.shared.may_begin(OperationKind::Configure)?;
         Ok(alone)
     }
 

@@ -17,4 +17,4 @@ mod store;
 
 pub(crate) use board::Board;
 pub(crate) use care::watch;
-pub(crate) use store::{missing_on_trial, opened_versions, order_end, order_start, possible};
+pub(crate) use store::{facts, missing_on_trial, opened_versions, order_end, order_start};

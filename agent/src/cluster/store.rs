@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use edge_host::{files, network};
-use edge_model::api::Possibility;
 use edge_model::api::cluster::{ClusterPhase, ClusterStatus};
 use edge_model::cluster::{ClusterDefinition, ImageKubernetes, KubernetesVersions};
 use edge_model::document::format::network_address;
 use edge_model::document::print;
 use edge_model::{Context, Error, Result, paths};
+use edge_planner::admission::ClusterFacts;
 use edge_planner::cluster::member::{FORMAT, Member, MemberState};
 use edge_planner::cluster::{StepId, check};
 
@@ -167,14 +167,15 @@ pub(crate) fn order_end(name: &str) -> Result<()> {
     })
 }
 
-/// What can be asked of this host about clusters.
-pub(crate) fn possible() -> Option<Possibility> {
+/// How this host stands towards clusters.
+pub(crate) fn facts() -> ClusterFacts {
     match member().load().state {
-        MemberState::Member => Some(Possibility::DeleteCluster),
+        MemberState::Member => ClusterFacts::Member,
+        MemberState::Leaving => ClusterFacts::Leaving,
         MemberState::Alone | MemberState::Left if Path::new(paths::IMAGE_KUBERNETES).exists() => {
-            Some(Possibility::CreateCluster)
+            ClusterFacts::None
         }
-        MemberState::Alone | MemberState::Left | MemberState::Leaving | MemberState::Unknown => None,
+        MemberState::Alone | MemberState::Left | MemberState::Unknown => ClusterFacts::Impossible,
     }
 }
 

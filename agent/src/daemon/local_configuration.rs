@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use edge_host::files;
-use edge_model::api::{ConfigurationRequest, NetworkState};
-use edge_model::cmdline::Mode;
+use edge_model::api::ConfigurationRequest;
 use edge_model::document::problem;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{self, Form, Kind, Source, for_the_host};
@@ -28,7 +27,6 @@ pub(super) fn take(
     stop: &StopSign,
 ) -> Result<String> {
     report.step("checking the document", 0);
-    may_change(shared)?;
     let problems = configuration::examine(Form::UserData, &request.name, &request.text, None);
     if let Some(error) = problem::as_error(&request.name, &problems) {
         return Err(error);
@@ -92,25 +90,6 @@ pub(super) fn take_back(shared: &Shared) -> Result<bool> {
     files::sync_folder(Path::new(paths::OEM_EDGE))?;
     shared.reload_settings();
     Ok(true)
-}
-
-/// Whether this host takes a document now.
-///
-/// # Errors
-/// [`edge_model::Class::Rejected`] with the reason.
-pub(crate) fn may_change(shared: &Shared) -> Result<()> {
-    if shared.host.record.mode != Mode::Main {
-        return Err(Error::rejected("only the normal system takes a configuration"));
-    }
-    if matches!(shared.network(), NetworkState::Trial { .. }) {
-        return Err(
-            Error::rejected("a change of the network is on trial").help("wait for its end, or confirm it")
-        );
-    }
-    if shared.host.booted()?.state() == edge_model::api::BootState::Trial {
-        return Err(Error::rejected("a new image is on trial").help("wait until it has proved itself"));
-    }
-    Ok(())
 }
 
 /// A document may be right by itself and contradict what is there.

@@ -29,7 +29,6 @@ use crate::api::{self, Door};
 use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
-pub(crate) use local_configuration::may_change;
 pub(crate) use shared::Shared;
 
 /// Between two looks at what changes without the agent's doing: addresses, accounts.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use edge_model::api::{OperationKind, OperationState, OperationStatus, StepRecord};
 use edge_model::{Error, Result};
-use edge_planner::take_over::{self, TakeOver};
+use edge_planner::admission::Running;
 
 use crate::facts;
 
@@ -71,19 +71,25 @@ impl Register {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// # Errors
-    /// [`edge_model::Class::Rejected`] while an operation runs that does not give way to this kind.
-    pub(crate) fn must_admit(&self, kind: OperationKind) -> Result<()> {
-        running_before(&self.entries(), kind).map(drop)
+    /// What runs now.
+    pub(crate) fn running(&self) -> Option<Running> {
+        self.entries().iter().rev().find(|entry| entry.status.is_running()).map(describe)
     }
 
     /// Makes room for an operation.
     ///
     /// # Errors
-    /// As [`Register::must_admit`].
-    pub(crate) fn admit(&self, kind: OperationKind, started_by: &str) -> Result<Admission> {
+    /// Those of `may_begin`, which is told what runs.
+    pub(crate) fn admit(
+        &self,
+        kind: OperationKind,
+        started_by: &str,
+        may_begin: impl FnOnce(Option<&Running>) -> Result<()>,
+    ) -> Result<Admission> {
         let mut entries = self.entries();
-        let before = running_before(&entries, kind)?.map(|running| {
+        let running = entries.iter().rev().find(|entry| entry.status.is_running());
+        may_begin(running.map(describe).as_ref())?;
+        let before = running.map(|running| {
             running.stop.raise(Stop::TakenOver);
             running.status.id
         });
@@ -193,19 +199,11 @@ impl Register {
     }
 }
 
-/// The operation that gives way to one of this kind.
-fn running_before(entries: &VecDeque<Entry>, kind: OperationKind) -> Result<Option<&Entry>> {
-    let Some(running) = entries.iter().rev().find(|entry| entry.status.is_running()) else { return Ok(None) };
-    let status = &running.status;
-    match take_over::decide(status.operation, kind) {
-        TakeOver::Interrupt => Ok(Some(running)),
-        TakeOver::Refuse => Err(Error::rejected(format!(
-            "busy with {}, started by {} {} s ago",
-            status.operation,
-            status.started_by,
-            running.begun.elapsed().as_secs()
-        ))
-        .help("wait for its end, or stop it: edge-agent operation cancel ID; edge-agent status shows it")),
+fn describe(entry: &Entry) -> Running {
+    Running {
+        kind: entry.status.operation,
+        started_by: entry.status.started_by.clone(),
+        seconds: entry.begun.elapsed().as_secs(),
     }
 }
 
@@ -221,16 +219,21 @@ mod tests {
     #[test]
     fn one_runs_at_a_time_and_the_answer_says_who_is_in_the_way() {
         let register = Register::default();
-        let upgrade = register.admit(OperationKind::Upgrade, "site").unwrap();
-        let refusal = register.admit(OperationKind::Configure, "root").unwrap_err();
-        assert!(refusal.message.starts_with("busy with upgrade, started by site"), "{refusal}");
+        let admit = |kind, by| register.admit(kind, by, |_| Ok(()));
+        let upgrade = admit(OperationKind::Upgrade, "site").unwrap();
+        let refused = register.admit(OperationKind::Configure, "root", |running| {
+            let running = running.unwrap();
+            assert_eq!((running.kind, running.started_by.as_str()), (OperationKind::Upgrade, "site"));
+            Err(Error::rejected("busy"))
+        });
+        assert!(refused.is_err() && register.all().len() == 1);
         register.cancel(upgrade.status.id).unwrap();
         assert_eq!(upgrade.stop.read(), Stop::Cancelled);
         let done = OperationState::Done { message: "ok".into() };
         register.update(upgrade.status.id, |status| status.state = done);
         assert!(register.cancel(upgrade.status.id).is_err());
-        let verify = register.admit(OperationKind::Verify, "root").unwrap();
-        let next = register.admit(OperationKind::Upgrade, "site").unwrap();
+        let verify = admit(OperationKind::Verify, "root").unwrap();
+        let next = admit(OperationKind::Upgrade, "site").unwrap();
         assert_eq!((next.before, verify.stop.read()), (Some(verify.status.id), Stop::TakenOver));
         assert!(next.status.id > verify.status.id);
         assert_eq!(register.last().map(|last| last.id), Some(verify.status.id), "it still runs");

@@ -14,7 +14,8 @@ use edge_model::api::{
 use edge_model::cmdline::Mode;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::edge::Unsigned;
-use edge_model::{Error, Result, paths};
+use edge_model::{Result, paths};
+use edge_planner::admission::{self, HostFacts, Wish};
 use edge_planner::login::FirstPassword;
 
 use super::events::EventLog;
@@ -28,7 +29,7 @@ use crate::facts::Host;
 use crate::operations::{self, ASKED_FOR_RECOVERY, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
-use crate::{black_box, clock, cluster, facts, network_trial};
+use crate::{black_box, clock, cluster, facts};
 
 /// Progress is told at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
@@ -129,18 +130,31 @@ impl Shared {
         *lock(&self.network)
     }
 
+    fn admission_facts(&self) -> HostFacts {
+        snapshot::admission_facts(self, self.booted_state(), &operations::ledger_store().load())
+    }
+
+    /// Whether this host can do something in its present state.
+    ///
+    /// # Errors
+    /// As [`admission::may`].
+    pub(crate) fn may(&self, wish: Wish) -> Result<()> {
+        admission::may(&self.admission_facts(), wish)
+    }
+
+    /// Whether an operation could begin now.
+    ///
+    /// # Errors
+    /// As [`admission::may_begin`].
+    pub(crate) fn may_begin(&self, kind: OperationKind) -> Result<()> {
+        let running = self.operations.running();
+        admission::may_begin(&self.admission_facts(), Wish::Operation(kind), running.as_ref())
+    }
+
     /// # Errors
     /// [`edge_model::Class::Rejected`] when no network is on trial.
     pub(crate) fn confirm_network(&self) -> Result<()> {
-        let on_trial = match self.network() {
-            NetworkState::Trial { .. } => true,
-            // The first network of a host, whose gateway does not answer.
-            NetworkState::Kept => network_trial::memory().proven.is_none(),
-            NetworkState::Returned => false,
-        };
-        if !on_trial {
-            return Err(Error::rejected("no change of the network is on trial"));
-        }
+        self.may(Wish::ConfirmNetwork)?;
         self.confirmed.store(true, Ordering::Release);
         Ok(())
     }
@@ -148,9 +162,7 @@ impl Shared {
     /// # Errors
     /// [`edge_model::Class::Rejected`] when no network is on trial.
     pub(crate) fn give_network_up(&self) -> Result<()> {
-        if !matches!(self.network(), NetworkState::Trial { .. }) {
-            return Err(Error::rejected("no change of the network is on trial"));
-        }
+        self.may(Wish::RestoreNetwork)?;
         self.surrendered.store(true, Ordering::Release);
         Ok(())
     }
@@ -281,12 +293,14 @@ impl Shared {
         request: OperationRequest,
         started_by: &str,
     ) -> Result<OperationStatus> {
-        let changes_image = matches!(request, OperationRequest::Upgrade(_) | OperationRequest::Rollback);
-        if changes_image && matches!(self.network(), NetworkState::Trial { .. }) {
-            return Err(Error::rejected("a change of the network is on trial")
-                .help("wait for its end, or keep it with edge-agent config confirm"));
-        }
-        let admission = self.operations.admit(request.kind(), started_by)?;
+        let facts = self.admission_facts();
+        let wish = match request {
+            OperationRequest::Reboot { recovery: true } => Wish::RebootIntoRecovery,
+            _ => Wish::Operation(request.kind()),
+        };
+        let admission = self
+            .operations
+            .admit(request.kind(), started_by, |running| admission::may_begin(&facts, wish, running))?;
         let status = admission.status.clone();
         eprintln!("{} {} was asked for by {started_by}", status.operation, status.id);
         self.tell(Some(status.clone()));

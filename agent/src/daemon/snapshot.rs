@@ -1,9 +1,9 @@
 //! One look at the host: everything that its status says.
 
 use edge_host::{kernel, network};
-use edge_model::api::{BootState, ConsoleRules, Health, HostStatus, Management, NetworkState, Possibility};
-use edge_model::cmdline::Mode;
+use edge_model::api::{BootState, ConsoleRules, Health, HostStatus, Management, NetworkState};
 use edge_model::ledger::Ledger;
+use edge_planner::admission::{self, HostFacts};
 
 use super::Shared;
 use crate::api::sessions;
@@ -60,7 +60,7 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
         claimed: site::is_claimed(),
         management: management(&settings),
         console: console(shared, &settings),
-        possible: possible(shared, boot_state, &ledger),
+        possible: admission::possible(&admission_facts(shared, boot_state, &ledger)),
         failed: ledger.failed,
         cluster: shared.cluster.status(),
         ..blank(&shared.host)
@@ -92,27 +92,15 @@ fn console(shared: &Shared, settings: &Settings) -> ConsoleRules {
     }
 }
 
-fn possible(shared: &Shared, state: BootState, ledger: &Ledger) -> Vec<Possibility> {
-    let mut possible = vec![Possibility::SupportBundle, Possibility::Reboot, Possibility::PowerOff];
-    match shared.host.record.mode {
-        Mode::Live => possible.push(Possibility::Install),
-        Mode::Recovery => possible.push(Possibility::Verify),
-        Mode::Main => {
-            possible.extend([Possibility::Verify, Possibility::Configure, Possibility::RebootIntoRecovery]);
-            match state {
-                BootState::Trial => possible.push(Possibility::Commit),
-                _ => possible.push(Possibility::Upgrade),
-            }
-            let other = shared.host.record.slot.map(|slot| slot.other());
-            if other.is_some_and(|slot| ledger.slot(slot).is_some()) {
-                possible.push(Possibility::Rollback);
-            }
-            possible.extend(cluster::possible());
-            let on_trial = matches!(shared.network(), NetworkState::Trial { .. });
-            if on_trial && network_trial::memory().proven.is_some() {
-                possible.push(Possibility::RestoreNetwork);
-            }
-        }
+/// What decides about what may be asked of this host now.
+pub(super) fn admission_facts(shared: &Shared, boot_state: BootState, ledger: &Ledger) -> HostFacts {
+    let other = shared.host.record.slot.map(|slot| slot.other());
+    HostFacts {
+        mode: shared.host.record.mode,
+        boot_state,
+        has_other_image: other.is_some_and(|slot| ledger.slot(slot).is_some()),
+        network: shared.network(),
+        network_is_proven: network_trial::memory().proven.is_some(),
+        cluster: cluster::facts(),
     }
-    possible
 }

@@ -1,7 +1,6 @@
 //! Going to the other image, keeping the present one, and restarting.
 
 use edge_host::firmware;
-use edge_model::api::BootState;
 use edge_model::ledger::{HistoryEntry, HistoryEvent};
 use edge_model::{Error, Result};
 use edge_planner::trial::record_commit;
@@ -50,12 +49,9 @@ pub(super) fn rollback(host: &Host) -> Result<Outcome> {
 /// Keeps the image on trial without waiting for its checks.
 ///
 /// # Errors
-/// [`edge_model::Class::Rejected`] when nothing is on trial.
+/// When firmware or ESP refuse.
 pub(super) fn commit_now(host: &Host) -> Result<Outcome> {
     let booted = host.booted()?;
-    if booted.state() != BootState::Trial {
-        return Err(Error::rejected("no image is on trial: the running one is committed already"));
-    }
     boot_control::commit(host, &booted)?;
     ledger_store().change_or_begin(|ledger| {
         *ledger = record_commit(ledger, &booted, &host.image.version, facts::now());

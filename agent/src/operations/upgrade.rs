@@ -101,7 +101,6 @@ fn decide(
     image: &SourceImage,
     request: &UpgradeRequest,
 ) -> Result<UpgradePlan> {
-    let booted = host.booted()?;
     let disk = host.disk()?;
     let role = Role::of_slot(host.record.slot.map_or(Slot::A, Slot::other));
     let esp = Esp::open(&disk, Role::Efi)?;
@@ -109,7 +108,6 @@ fn decide(
     esp.close()?;
     let cluster = cluster::opened_versions();
     let facts = UpgradeFacts {
-        boot_state: booted.state(),
         booted_slot: host.record.slot,
         booted_root_hash: host.record.root_hash,
         booted_name: &host.image.name,

@@ -2,6 +2,7 @@
 //! randomness are passed in.
 
 pub mod accounts;
+pub mod admission;
 pub mod black_box;
 pub mod boot;
 pub mod cluster;

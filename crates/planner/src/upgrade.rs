@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use edge_model::api::{BootState, UpgradeRequest};
+use edge_model::api::UpgradeRequest;
 use edge_model::cluster::KubernetesVersions;
 use edge_model::ids::{RootHash, Slot};
 use edge_model::ledger::{ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
@@ -21,7 +21,6 @@ const OEM_RESERVE: u64 = 1 << 20;
 /// What is true on the host before an upgrade.
 #[derive(Debug, Clone)]
 pub struct UpgradeFacts<'a> {
-    pub boot_state: BootState,
     pub booted_slot: Option<Slot>,
     pub booted_root_hash: RootHash,
     pub booted_name: &'a str,
@@ -89,7 +88,6 @@ pub fn plan(
     provenance: Provenance,
     request: &UpgradeRequest,
 ) -> Result<UpgradePlan> {
-    check_state(facts)?;
     check_provenance(facts, provenance)?;
     check_compatibility(facts, manifest)?;
     if manifest.root.root_hash == facts.booted_root_hash {
@@ -133,18 +131,6 @@ fn record(manifest: &ImageManifest, provenance: Provenance) -> ImageRecord {
         created: manifest.created,
         data_blocks: manifest.root.data_blocks,
         signed: matches!(provenance, Provenance::Signed(_)),
-    }
-}
-
-fn check_state(facts: &UpgradeFacts<'_>) -> Result<()> {
-    match facts.boot_state {
-        BootState::Committed => Ok(()),
-        BootState::Trial => Err(Error::rejected("the running image is still on trial")
-            .help("wait until it is committed, or confirm it with edge-agent commit")),
-        BootState::Recovery | BootState::Live => {
-            Err(Error::rejected("an upgrade needs the normal system, and this is not it")
-                .help("restart the host into its normal system first"))
-        }
     }
 }
 
@@ -298,7 +284,6 @@ mod tests {
 
     fn facts(ledger: &Ledger) -> UpgradeFacts<'_> {
         UpgradeFacts {
-            boot_state: BootState::Committed,
             booted_slot: Some(Slot::A),
             booted_root_hash: RootHash([1; 32]),
             booted_name: "edge",
@@ -358,8 +343,6 @@ mod tests {
         assert!(refusal(&facts, &arm, SIGNED).contains("arm64"));
         let other = ImageManifest { name: "other".into(), ..good.clone() };
         assert!(refusal(&facts, &other, SIGNED).contains("other"));
-        let on_trial = UpgradeFacts { boot_state: BootState::Trial, ..facts.clone() };
-        assert!(refusal(&on_trial, &good, SIGNED).contains("trial"));
         let small = UpgradeFacts { slot_size: 1 << 20, ..facts.clone() };
         assert!(refusal(&small, &good, SIGNED).contains("slot"));
         let full = UpgradeFacts { oem_free: 1 << 10, ..facts.clone() };

@@ -14,6 +14,7 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use edge_model::api::host::{LogsState, LogsStatus};
 use edge_model::api::{OperationKind, OperationRequest, OperationState, OperationStatus};
 use edge_model::{Class, Error, Result, paths};
+use edge_planner::admission::role_for;
 use tokio::io::AsyncReadExt;
 
 use super::parse;
@@ -45,13 +46,11 @@ pub(super) async fn start(
     begin(&door, &caller, parse(&body)?)
 }
 
-/// Starts an operation for a caller. A document for the host is an administrator's matter; its single settings have
-/// routes of their own.
+/// Starts an operation for a caller.
 pub(super) fn begin(door: &Door, caller: &Caller, request: OperationRequest) -> Answer {
-    use edge_model::api::access::Role;
-    let needs_admin = matches!(request, OperationRequest::Configure(_) | OperationRequest::Install(_));
-    if needs_admin && caller.role < Some(Role::Admin) {
-        return Err(Error::new(Class::Forbidden, "this takes the role admin").into());
+    let needed = role_for(request.kind());
+    if caller.role < Some(needed) {
+        return Err(Error::new(Class::Forbidden, format!("this takes the role {needed}")).into());
     }
     let wish = wish(&request);
     let status = door.shared.start(request, &caller.name())?;

@@ -154,6 +154,24 @@ pub enum Possibility {
     DeleteCluster,
 }
 
+impl Possibility {
+    pub const ALL: [Possibility; 13] = [
+        Possibility::SupportBundle,
+        Possibility::Reboot,
+        Possibility::PowerOff,
+        Possibility::Install,
+        Possibility::Verify,
+        Possibility::Configure,
+        Possibility::RebootIntoRecovery,
+        Possibility::Commit,
+        Possibility::Upgrade,
+        Possibility::Rollback,
+        Possibility::CreateCluster,
+        Possibility::DeleteCluster,
+        Possibility::RestoreNetwork,
+    ];
+}
+
 /// Which notice is put away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
