@@ -18,6 +18,7 @@ mod journal;
 
 mod network_trial;
 mod operations;
+mod outbound;
 mod report;
 mod shell;
 mod source;

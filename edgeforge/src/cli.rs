@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use edge_cli::Reader;
+use edge_model::Result;
 use edge_model::forge::{Base, Source};
-use edge_model::{Error, Result};
 use serde_json::json;
 
 use crate::apt::Lookup;
@@ -240,10 +240,7 @@ impl Places {
 }
 
 fn registry_of(reference: &str) -> Result<String> {
-    let parsed: oci_client::Reference = reference
-        .parse()
-        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
-    Ok(parsed.registry().to_owned())
+    Ok(edge_registry::parse(reference)?.registry().to_owned())
 }
 
 #[derive(Subcommand)]
@@ -362,6 +359,8 @@ mod tests {
     use clap::CommandFactory;
 
     use super::building::jobs;
+    use edge_model::Error;
+
     use super::*;
 
     fn pushed(words: &[&str]) -> Option<Option<String>> {

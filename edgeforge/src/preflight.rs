@@ -33,9 +33,7 @@ pub(crate) fn check(project: &Project, options: &Options, dry_run: bool) -> Resu
     let forge = &project.forge;
     suite_is_known(&forge.base())?;
     for reference in references(forge, options) {
-        reference
-            .parse::<oci_client::Reference>()
-            .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+        edge_registry::parse(&reference)?;
     }
     files_are_there(project)?;
     let content = Content::find(project)?;
@@ -130,9 +128,7 @@ fn size_of(path: &Path) -> u64 {
 
 /// Whether somebody takes connections where an image will be pushed to. With a proxy that is the proxy's business.
 fn answers(reference: &str, endpoint: &Endpoint<'_>) -> Result<()> {
-    let parsed: oci_client::Reference = reference
-        .parse()
-        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    let parsed = edge_registry::parse(reference)?;
     let settings = endpoint.of(parsed.registry());
     if has_proxy() {
         return Ok(());

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use edge_model::registry::Trouble;
 use edge_model::{Context, Error, Result};
+use edge_registry::{Login, parse};
 use edge_slot_image::oci::{self, Descriptor};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
+use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 
 use crate::oci::{Endpoint, credentials};
@@ -21,9 +23,7 @@ const PIECE: usize = 4 << 20;
 /// [`edge_model::Class::InvalidInput`] for a wrong reference, [`edge_model::Class::Environment`] when the
 /// registry refuses.
 pub(crate) fn push(layout: &Path, reference: &str, endpoint: &Endpoint<'_>) -> Result<()> {
-    let target: Reference = reference
-        .parse()
-        .map_err(|error| Error::invalid(format!("{reference:?} is not an image reference: {error}")))?;
+    let target = parse(reference)?;
     let settings = endpoint.of(target.registry());
     let certificate =
         |pem: String| Certificate { encoding: CertificateEncoding::Pem, data: pem.into_bytes() };
@@ -62,9 +62,17 @@ fn is_denied(envelope: &OciEnvelope) -> bool {
         .any(|error| matches!(error.code, OciErrorCode::Denied | OciErrorCode::Unauthorized))
 }
 
+fn login(login: Login) -> RegistryAuth {
+    match login {
+        Login::Anonymous => RegistryAuth::Anonymous,
+        Login::Basic(user, password) => RegistryAuth::Basic(user, password),
+        Login::Identity(token) => RegistryAuth::Bearer(token),
+    }
+}
+
 async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
     let registry = |error: OciDistributionError| trouble(&error).error();
-    let auth = credentials::of(target.resolve_registry())?;
+    let auth = login(credentials::of(target.resolve_registry())?);
     client.auth(target, &auth, RegistryOperation::Push).await.map_err(registry)?;
     client.store_auth_if_needed(target.resolve_registry(), &auth).await;
     let index = fs::read(layout.join("index.json")).context("cannot read index.json")?;

@@ -10,13 +10,14 @@ use crate::root;
 const MOST_LINES: usize = 600;
 
 /// Package folder and the packages of ours that it may depend on. An empty list means none.
-const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
     ("crates/model", &[]),
     ("crates/slot-image", &["edge-model"]),
     ("crates/planner", &["edge-model", "edge-slot-image"]),
     ("crates/host", &["edge-model", "edge-slot-image"]),
     ("crates/cli", &["edge-model"]),
     ("crates/client", &["edge-model"]),
+    ("crates/registry", &["edge-model", "edge-slot-image"]),
     ("tui", &["edge-client", "edge-model"]),
 ];
 

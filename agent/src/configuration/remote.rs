@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use edge_host::{files, system_info};
+use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
 
@@ -30,9 +31,10 @@ pub(crate) fn fetch_all(known: &[Source]) -> Result<()> {
             .split_whitespace()
             .find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
     };
+    let mut network = Settings::from(known, Vec::new()).data.edge.site.network;
     let mut found = Vec::new();
     if let Some(place) = word(UNATTENDED_WORD) {
-        let text = read(&place)?;
+        let text = read(&place, &network)?;
         found.push(Source {
             kind: Kind::Unattended,
             form: Form::Unattended,
@@ -52,21 +54,26 @@ pub(crate) fn fetch_all(known: &[Source]) -> Result<()> {
                 "config_url: more than {DEPTH} documents point to each other"
             )));
         }
-        let source = Source { kind: Kind::Site, form: Form::UserData, text: read(&url)?, name: url };
-        next = Settings::from(std::slice::from_ref(&source), Vec::new()).data.config_url;
+        let source =
+            Source { kind: Kind::Site, form: Form::UserData, text: read(&url, &network)?, name: url };
+        let said = Settings::from(std::slice::from_ref(&source), Vec::new()).data;
+        if said.edge.site.network != SiteNetwork::default() {
+            network = said.edge.site.network;
+        }
+        next = said.config_url;
         found.push(source);
     }
     site::store(&found, Path::new(sources::FETCHED))
 }
 
 /// A URL, or a path on the medium.
-fn read(place: &str) -> Result<String> {
+fn read(place: &str, network: &SiteNetwork) -> Result<String> {
     if !place.starts_with("http://") && !place.starts_with("https://") {
         return files::read_text(&Path::new(paths::MEDIUM_MOUNT).join(place.trim_start_matches('/')));
     }
     let end = Instant::now() + PATIENCE;
     loop {
-        match fetch::get(place, fetch::TIMEOUT) {
+        match fetch::get(place, fetch::TIMEOUT, network) {
             Ok(bytes) => {
                 return String::from_utf8(bytes)
                     .map_err(|_| Error::invalid(format!("{place} does not answer with text")));

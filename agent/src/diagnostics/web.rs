@@ -7,12 +7,13 @@ use edge_model::api::diagnostics::{HttpCheck, WebAddress, describe_certificate};
 use edge_model::error::chain;
 use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
-use edge_planner::proxy::{proxy_for, without_user};
+use edge_planner::proxy::without_user;
 use reqwest::tls::TlsInfo;
 use reqwest::{Client, Proxy, redirect};
 use tokio::runtime::Builder;
 
 use super::milliseconds;
+use crate::outbound;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -46,11 +47,15 @@ pub(crate) fn fetch(address: &WebAddress, network: &SiteNetwork) -> Result<HttpC
 fn client(network: &SiteNetwork, asked: &Arc<Mutex<Option<String>>>) -> reqwest::Result<Client> {
     let (network, asked) = (network.clone(), asked.clone());
     let proxy = Proxy::custom(move |url| {
-        let proxy = proxy_for(&network, url.scheme() == "https", url.host_str().unwrap_or_default())?;
+        let proxy = outbound::proxy(&network, url)?;
         *asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(without_user(&proxy));
         Some(proxy)
     });
-    let builder = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT).tls_info(true);
+    let builder = Client::builder()
+        .user_agent(outbound::USER_AGENT)
+        .timeout(TIMEOUT)
+        .connect_timeout(CONNECT)
+        .tls_info(true);
     // Where it would lead is the answer, and not a second question.
     builder.redirect(redirect::Policy::none()).no_proxy().proxy(proxy).build()
 }

@@ -6,12 +6,14 @@ use edge_model::user_data::stages::{NumberOrText, User};
 use edge_model::{Error, Result};
 use edge_planner::accounts::{Account, LOCKED};
 
-use super::fetch;
 use crate::configuration::hash_password;
 use crate::host_state::{change_accounts, ensure_account};
 
+/// Fetches the keys that are not given literally.
+pub(super) type FetchKeys<'a> = &'a dyn Fn(&[String]) -> Result<Vec<String>>;
+
 /// Makes or changes an account with its home folder and keys.
-pub(super) fn ensure(name: &str, user: &User) -> Result<()> {
+pub(super) fn ensure(name: &str, user: &User, fetch: FetchKeys<'_>) -> Result<()> {
     document::format::check("account-or-root", name).map_err(Error::invalid)?;
     let account = Account {
         name: name.to_owned(),
@@ -31,18 +33,18 @@ pub(super) fn ensure(name: &str, user: &User) -> Result<()> {
         expires: user.password_expiry.as_deref().and_then(day_number),
     };
     ensure_account(&account, !user.no_create_home)?;
-    add_keys(name, &user.ssh_authorized_keys)
+    add_keys(name, &user.ssh_authorized_keys, fetch)
 }
 
 /// What is given literally works without a network, whatever becomes of the rest.
-fn add_keys(name: &str, sources: &[String]) -> Result<()> {
+fn add_keys(name: &str, sources: &[String], fetch: FetchKeys<'_>) -> Result<()> {
     let is_literal = |source: &&String| document::format::check("ssh-key", source).is_ok();
     let (literal, fetched): (Vec<&String>, Vec<&String>) = sources.iter().partition(is_literal);
     if !literal.is_empty() {
         accounts::authorize(name, &literal.into_iter().cloned().collect::<Vec<_>>())?;
     }
     if !fetched.is_empty() {
-        accounts::authorize(name, &fetch::ssh_keys(&fetched.into_iter().cloned().collect::<Vec<_>>())?)?;
+        accounts::authorize(name, &fetch(&fetched.into_iter().cloned().collect::<Vec<_>>())?)?;
     }
     Ok(())
 }
@@ -74,11 +76,11 @@ fn day_number(text: &str) -> Option<u64> {
 }
 
 /// Adds SSH keys to an account that is there.
-pub(super) fn authorize(user: &str, keys: &[String]) -> Result<()> {
+pub(super) fn authorize(user: &str, keys: &[String], fetch: FetchKeys<'_>) -> Result<()> {
     if !change_accounts(|files| files.has(user))? {
         return Err(Error::invalid(format!("there is no account {user}")));
     }
-    add_keys(user, keys)
+    add_keys(user, keys, fetch)
 }
 
 /// Makes the account, group or password that an entity describes.

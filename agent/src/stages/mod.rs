@@ -9,7 +9,7 @@ mod perform;
 pub(crate) mod plug_ins;
 mod shell;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,12 @@ use edge_model::document::{self, Severity};
 use edge_model::ids::to_hex;
 use edge_model::stage_log::{StageRecord, StepOutcome, StepRecord};
 use edge_model::user_data::UserData;
+use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Result, paths};
 use edge_planner::stages::{NamedStep, StageFile, SystemFacts, actions, skip_reason, steps, with_neighbours};
 use serde_json::{Value as Json, json};
 
-use crate::configuration::{self, documents};
+use crate::configuration::{self, Settings, documents};
 
 pub(crate) use chroot::run_in_image;
 pub(crate) use log::{append, read_kept, read_present};
@@ -163,6 +164,8 @@ struct Runner<'a> {
     facts: SystemFacts,
     values: Json,
     environment: Vec<(String, String)>,
+    /// How others are reached; read when somebody is.
+    network: OnceCell<SiteNetwork>,
 }
 
 impl<'a> Runner<'a> {
@@ -195,7 +198,12 @@ impl<'a> Runner<'a> {
                 "ProtectedID": protected,
             }),
             environment,
+            network: OnceCell::new(),
         }
+    }
+
+    fn network(&self) -> &SiteNetwork {
+        self.network.get_or_init(|| Settings::load(self.moment.mode).data.edge.site.network)
     }
 
     /// How long the next thing may take.

@@ -36,7 +36,8 @@ impl Runner<'_> {
             Action::Download { download, mode, owner } => {
                 let timeout =
                     download.timeout.map_or(fetch::TIMEOUT, Duration::from_secs).min(self.patience());
-                write_file(Path::new(&download.path), &fetch::get(&download.url, timeout)?, *mode, owner)
+                let bytes = fetch::get(&download.url, timeout, self.network())?;
+                write_file(Path::new(&download.path), &bytes, *mode, owner)
             }
             Action::Git(git) => self.check_out(git),
             Action::Dns(dns) => self.dns(dns),
@@ -44,8 +45,10 @@ impl Runner<'_> {
             Action::DeleteEntity { entity, .. } => accounts::delete_entity(entity),
             Action::HostName(name) => write_host_name(name),
             Action::Sysctl { key, value } => edge_host::kernel::set_parameter(key, value),
-            Action::User { name, user } => accounts::ensure(name, user),
-            Action::AuthorizedKeys { user, keys } => accounts::authorize(user, keys),
+            Action::User { name, user } => accounts::ensure(name, user, &|keys| self.fetch_keys(keys)),
+            Action::AuthorizedKeys { user, keys } => {
+                accounts::authorize(user, keys, &|keys| self.fetch_keys(keys))
+            }
             Action::Module(name) => {
                 Child::new("modprobe").arg(name).deadline(self.patience()).run().map(drop)
             }
@@ -65,6 +68,10 @@ impl Runner<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn fetch_keys(&self, sources: &[String]) -> Result<Vec<String>> {
+        fetch::ssh_keys(sources, self.network())
     }
 
     fn is_early(&self) -> bool {

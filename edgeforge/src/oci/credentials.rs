@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use edge_model::{Error, Result};
-use oci_client::secrets::RegistryAuth;
+use edge_registry::Login;
 
 /// Under these names docker, and podman, keep the login of docker's registry.
 const DOCKER_HUB: [&str; 2] = ["https://index.docker.io/v1/", "docker.io"];
@@ -15,12 +15,12 @@ const DOCKER_HUB: [&str; 2] = ["https://index.docker.io/v1/", "docker.io"];
 ///
 /// # Errors
 /// [`edge_model::Class::Environment`] when a credential helper fails: to go on as nobody would hide why.
-pub(crate) fn of(host: &str) -> Result<RegistryAuth> {
+pub(crate) fn of(host: &str) -> Result<Login> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let (Some(user), Some(password)) = (variable("REGISTRY_USER"), variable("REGISTRY_PASSWORD"))
         && variable("REGISTRY_HOST").as_deref() == Some(host)
     {
-        return Ok(RegistryAuth::Basic(user, password));
+        return Ok(Login::Basic(user, password));
     }
     for path in places() {
         for name in names(host) {
@@ -37,7 +37,7 @@ pub(crate) fn of(host: &str) -> Result<RegistryAuth> {
             }
         }
     }
-    Ok(RegistryAuth::Anonymous)
+    Ok(Login::Anonymous)
 }
 
 /// Files with logins, docker's before podman's.
@@ -59,12 +59,10 @@ fn names(host: &str) -> Vec<&str> {
     if matches!(host, "index.docker.io" | "docker.io") { DOCKER_HUB.into() } else { vec![host] }
 }
 
-fn from_file(file: File, host: &str) -> Result<Option<RegistryAuth>> {
+fn from_file(file: File, host: &str) -> Result<Option<Login>> {
     match get_credential_from_reader(file, host) {
-        Ok(DockerCredential::UsernamePassword(user, password)) => {
-            Ok(Some(RegistryAuth::Basic(user, password)))
-        }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(Some(RegistryAuth::Bearer(token))),
+        Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Some(Login::Basic(user, password))),
+        Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Login::Identity(token))),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
         // Docker's helpers say it with these words, and fail.
         Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. })
@@ -95,7 +93,7 @@ mod tests {
         let login = |host: &str| {
             names(host).into_iter().find_map(|name| from_file(File::open(&path).unwrap(), name).unwrap())
         };
-        assert_eq!(login("registry.example"), Some(RegistryAuth::Basic("site".into(), "word".into())));
+        assert_eq!(login("registry.example"), Some(Login::Basic("site".into(), "word".into())));
         assert_eq!(login("other.example"), None);
         for name in DOCKER_HUB {
             std::fs::write(&path, format!("{{\"auths\":{{\"{name}\":{{\"auth\":\"{secret}\"}}}}}}")).unwrap();

@@ -11,10 +11,12 @@ mod layer;
 mod registry;
 
 pub(crate) use archive::{Named, all_of_archive, forget_damaged, from_archive, from_layout};
-pub(crate) use image::{Contents, Image, Layer};
-pub(crate) use registry::{Endpoint, pull_pinned};
 #[cfg(test)]
-use registry::{Patience, pull};
+use edge_registry::Patience;
+pub(crate) use image::{Contents, Image, Layer};
+#[cfg(test)]
+use registry::pull;
+pub(crate) use registry::{Endpoint, pull_pinned};
 
 use std::path::Path;
 
