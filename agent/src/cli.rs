@@ -18,6 +18,7 @@ use edge_model::api::{
 };
 use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
+use edge_model::ids::RootHash;
 use edge_model::ledger::HistoryEntry;
 use edge_model::unattended::{DiskChoice, WipePolicy};
 use edge_model::{Context, Result};
@@ -97,6 +98,9 @@ enum Command {
         /// Take an image that is older than the running one
         #[arg(long)]
         allow_downgrade: bool,
+        /// The image that must be found there: the root hash that its build printed
+        #[arg(long, value_name = "HASH")]
+        root_hash: Option<RootHash>,
         /// Try again an image that failed before
         #[arg(long)]
         retry_failed: bool,
@@ -216,13 +220,22 @@ pub(crate) fn run() -> Result<ExitCode> {
             let configured = daemon::installer::request(&Settings::load(Mode::Live));
             run_install(&InstallRequest { disk, wipe, ..configured }, dry_run, reader)
         }
-        Command::Upgrade { source, allow_downgrade, retry_failed, plain_http, reboot, dry_run } => {
+        Command::Upgrade {
+            source,
+            allow_downgrade,
+            root_hash,
+            retry_failed,
+            plain_http,
+            reboot,
+            dry_run,
+        } => {
             let source = absolute(&source)?;
             operate(
                 reader,
                 &OperationRequest::Upgrade(UpgradeRequest {
                     source,
                     allow_downgrade,
+                    root_hash,
                     retry_failed,
                     plain_http,
                     reboot,

@@ -61,6 +61,9 @@ impl Image {
             root: parts.root.description.clone(),
             ukis: Ukis { main: uki(Mode::Main)?, recovery: uki(Mode::Recovery)?, live: uki(Mode::Live)? },
             kubernetes: parts.kubernetes.clone(),
+            // Hosts of the first releases refuse every key that they do not know.
+            components: BTreeMap::new(),
+            critical: Vec::new(),
         };
         let manifest_bytes = serde_json::to_vec_pretty(&manifest).context("cannot write the manifest")?;
         let sign = |key: &SigningKey| serde_json::to_vec(&key.sign(&manifest_bytes));

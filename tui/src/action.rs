@@ -115,6 +115,7 @@ impl UpgradeSource {
         OperationRequest::Upgrade(UpgradeRequest {
             source: self.source.clone(),
             allow_downgrade: self.allow_downgrade,
+            root_hash: None,
             retry_failed: self.retry_failed,
             plain_http: self.plain_http,
             reboot,

@@ -21,7 +21,7 @@ use edge_model::cmdline::Mode;
 use edge_model::ids::{InstallationId, Slot};
 use edge_model::layout::{MIB, PARTITIONS, Role};
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger};
-use edge_model::manifest::{Blob, ImageManifest, Signature};
+use edge_model::manifest::{Blob, ImageManifest, Signatures};
 use edge_model::user_data::install::FileSystem;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::cluster::check;
@@ -63,7 +63,7 @@ impl Medium {
         let id = files::read_text(&root.join(paths::MEDIUM_ID))?;
         let bytes = files::read(&root.join(paths::MEDIUM_MANIFEST), signing::MANIFEST_LIMIT as u64)?;
         let signature = files::read_text_if_there(&root.join(paths::MEDIUM_SIGNATURE))?;
-        let signature: Option<Signature> = signature
+        let signature: Option<Signatures> = signature
             .map(|text| serde_json::from_str(&text))
             .transpose()
             .context("the medium's signature cannot be read")?;

@@ -9,7 +9,7 @@ mod stick;
 use std::io::Read;
 use std::path::Path;
 
-use edge_model::manifest::{ImageManifest, Signature};
+use edge_model::manifest::{ImageManifest, Signatures};
 use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor, Manifest};
@@ -78,7 +78,7 @@ pub(crate) fn open(
     let mut blobs = open_blobs(source, plain_http, around)?;
     let oci = Manifest::parse(&blobs.manifest()?)?;
     let bytes = read_small(blobs.as_mut(), oci.layer(oci::MEDIA_IMAGE_MANIFEST)?)?;
-    let signature: Option<Signature> = match oci.find(oci::MEDIA_SIGNATURE) {
+    let signature: Option<Signatures> = match oci.find(oci::MEDIA_SIGNATURE) {
         Some(layer) => {
             let bytes = read_small(blobs.as_mut(), layer)?;
             Some(serde_json::from_slice(&bytes).context("the image's signature cannot be read")?)

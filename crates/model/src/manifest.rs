@@ -1,11 +1,16 @@
 //! The manifest of a provider image: what is signed, and all that an upgrade needs to know beforehand.
+//!
+//! A host reads manifests of builders that are newer than it. What it does not know it ignores, unless [`ImageManifest::critical`]
+//! names it: then the image is refused. (The rule of `crit` in <https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11>.)
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::KubernetesVersions;
 use crate::ids::{Digest, RootHash};
 
-/// Version of this document. A host refuses a higher one.
+/// Version of this document. A host refuses a higher one: nothing of it can be relied on.
 pub const FORMAT: u32 = 1;
 /// Uncompressed bytes of one zstd frame of the root image; the last of a region may be shorter.
 pub const FRAME_SIZE: u64 = 4 << 20;
@@ -13,7 +18,6 @@ pub const FRAME_SIZE: u64 = 4 << 20;
 pub const BLOCK_SIZE: u64 = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ImageManifest {
     pub format: u32,
     pub name: String,
@@ -29,11 +33,38 @@ pub struct ImageManifest {
     /// The Kubernetes in the image: data of a cluster may not meet every other one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesVersions>,
+    /// Other parts with versions that somebody may ask for: `edge-agent`, `systemd`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, String>,
+    /// Keys of this document that a host must understand, or leave the image alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub critical: Vec<String>,
+}
+
+impl ImageManifest {
+    /// Keys that may be critical, because this version understands them.
+    pub const UNDERSTOOD: [&str; 10] = [
+        "format",
+        "name",
+        "version",
+        "architecture",
+        "created",
+        "kernel",
+        "root",
+        "ukis",
+        "kubernetes",
+        "components",
+    ];
+
+    /// What an image asks for that nobody here understands.
+    pub fn not_understood(&self) -> Vec<&str> {
+        let critical = self.critical.iter().map(String::as_str);
+        critical.filter(|key| !Self::UNDERSTOOD.contains(key)).collect()
+    }
 }
 
 /// The operating-system image: EROFS data blocks, then a verity superblock block, then the hash tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RootImage {
     pub root_hash: RootHash,
     pub data_blocks: u64,
@@ -55,7 +86,6 @@ impl RootImage {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Ukis {
     pub main: Blob,
     pub recovery: Blob,
@@ -63,16 +93,32 @@ pub struct Ukis {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Blob {
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
 }
 
-/// A detached signature over the exact bytes of a manifest.
+/// Detached signatures over the exact bytes of a manifest. One alone stands without a list: hosts of the first releases read
+/// no other form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(untagged)]
+pub enum Signatures {
+    One(Signature),
+    Several { signatures: Vec<Signature> },
+}
+
+impl Signatures {
+    pub fn all(&self) -> &[Signature] {
+        match self {
+            Signatures::One(signature) => std::slice::from_ref(signature),
+            Signatures::Several { signatures } => signatures,
+        }
+    }
+}
+
+/// A detached signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     pub algorithm: Algorithm,
     /// SHA-256 of the public key: finds the key, proves nothing.
@@ -85,4 +131,7 @@ pub struct Signature {
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
     Ed25519,
+    /// Of a newer builder: such a signature proves nothing here.
+    #[serde(other)]
+    Unknown,
 }

@@ -89,6 +89,7 @@ pub fn plan(
     request: &UpgradeRequest,
 ) -> Result<UpgradePlan> {
     check_provenance(facts, provenance)?;
+    check_identity(manifest, request)?;
     check_compatibility(facts, manifest)?;
     if manifest.root.root_hash == facts.booted_root_hash {
         return Ok(UpgradePlan::AlreadyInstalled);
@@ -131,6 +132,18 @@ fn record(manifest: &ImageManifest, provenance: Provenance) -> ImageRecord {
         created: manifest.created,
         data_blocks: manifest.root.data_blocks,
         signed: matches!(provenance, Provenance::Signed(_)),
+    }
+}
+
+/// Whoever says which image it must be has its root hash from the build.
+fn check_identity(manifest: &ImageManifest, request: &UpgradeRequest) -> Result<()> {
+    let found = manifest.root.root_hash;
+    match request.root_hash {
+        Some(wanted) if wanted != found => {
+            Err(Error::integrity(format!("another image was found: its root hash is {found}, not {wanted}"))
+                .help("the source was changed since the image was chosen, or this is another image"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -279,6 +292,8 @@ mod tests {
             },
             ukis: Ukis { main: blob, recovery: blob, live: blob },
             kubernetes: None,
+            components: Default::default(),
+            critical: Vec::new(),
         }
     }
 
@@ -303,6 +318,7 @@ mod tests {
         UpgradeRequest {
             source: "oci:x".into(),
             allow_downgrade: false,
+            root_hash: None,
             retry_failed: false,
             plain_http: false,
             reboot: false,
@@ -343,6 +359,11 @@ mod tests {
         assert!(refusal(&facts, &arm, SIGNED).contains("arm64"));
         let other = ImageManifest { name: "other".into(), ..good.clone() };
         assert!(refusal(&facts, &other, SIGNED).contains("other"));
+        let wanted = UpgradeRequest { root_hash: Some(RootHash([7; 32])), ..request() };
+        let refused = plan(&facts, &good, SIGNED, &wanted).unwrap_err();
+        assert_eq!(refused.class, edge_model::Class::Integrity);
+        let wanted = UpgradeRequest { root_hash: Some(good.root.root_hash), ..request() };
+        assert!(plan(&facts, &good, SIGNED, &wanted).is_ok());
         let small = UpgradeFacts { slot_size: 1 << 20, ..facts.clone() };
         assert!(refusal(&small, &good, SIGNED).contains("slot"));
         let full = UpgradeFacts { oem_free: 1 << 10, ..facts.clone() };

@@ -1,7 +1,7 @@
 //! Signatures over the exact bytes of a manifest: ed25519, one key, usable offline.
 
 use edge_model::ids::{Digest, from_hex, to_hex};
-use edge_model::manifest::{Algorithm, BLOCK_SIZE, FORMAT, ImageManifest, Signature};
+use edge_model::manifest::{Algorithm, BLOCK_SIZE, FORMAT, ImageManifest, Signature, Signatures};
 use edge_model::{Context, Error, Result};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
@@ -86,30 +86,34 @@ pub enum Provenance {
     Unsigned,
 }
 
-/// Checks the signature of a manifest, if there is one.
+/// Checks the signatures of a manifest, if there are any: one by a trusted key is enough.
 ///
 /// # Errors
-/// [`edge_model::Class::Integrity`] when a signature is there and does not verify under a trusted key: a
-/// wrong signature is never treated as none.
+/// [`edge_model::Class::Integrity`] when none verifies under a trusted key, or one of a trusted key does not: a wrong
+/// signature is never treated as none.
 pub fn check_signature(
     manifest: &[u8],
-    signature: Option<&Signature>,
+    signatures: Option<&Signatures>,
     trusted: &[TrustedKey],
 ) -> Result<Provenance> {
-    let Some(signature) = signature else {
+    let Some(signatures) = signatures else {
         return Ok(Provenance::Unsigned);
     };
-    let key = trusted.iter().find(|key| key.id() == signature.key).ok_or_else(|| {
-        Error::integrity(format!(
-            "the image is signed by the key {}, which this host does not trust",
-            signature.key
-        ))
-        .help("build the image with the key pair that the installed image was built with")
-    })?;
-    from_hex(&signature.signature)
-        .and_then(|bytes| UnparsedPublicKey::new(&ED25519, &key.0).verify(manifest, &bytes).ok())
-        .map(|()| Provenance::Signed(signature.key))
-        .ok_or_else(|| Error::integrity("the signature of the image's manifest is wrong"))
+    let mut by = None;
+    for signature in signatures.all() {
+        let key = trusted.iter().find(|key| key.id() == signature.key);
+        let Some(key) = key.filter(|_| signature.algorithm == Algorithm::Ed25519) else { continue };
+        from_hex(&signature.signature)
+            .and_then(|bytes| UnparsedPublicKey::new(&ED25519, &key.0).verify(manifest, &bytes).ok())
+            .ok_or_else(|| Error::integrity("the signature of the image's manifest is wrong"))?;
+        by.get_or_insert(signature.key);
+    }
+    by.map(Provenance::Signed).ok_or_else(|| {
+        let keys: Vec<String> = signatures.all().iter().map(|signature| signature.key.to_string()).collect();
+        let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+        Error::integrity(format!("the image is signed by the key {keys}, which this host does not trust"))
+            .help("build the image with the key pair that the installed image was built with")
+    })
 }
 
 /// Parses a manifest and checks that its numbers agree with each other.
@@ -134,6 +138,14 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<ImageManifest> {
     }
     let manifest: ImageManifest =
         serde_json::from_slice(bytes).context("the image's manifest cannot be read")?;
+    let strange = manifest.not_understood();
+    if !strange.is_empty() {
+        return Err(Error::rejected(format!(
+            "the image needs what this version does not know: {}",
+            strange.join(", ")
+        ))
+        .help("upgrade through a version in between"));
+    }
     check_consistency(&manifest)?;
     Ok(manifest)
 }
@@ -180,7 +192,7 @@ mod tests {
         let signature = SigningKey::parse(&text).unwrap().sign(b"manifest");
         let trusted = [other.public(), TrustedKey::parse(&key.public().to_text()).unwrap()];
         let check = |bytes: &[u8], signature: Option<&Signature>, keys: &[TrustedKey]| {
-            check_signature(bytes, signature, keys)
+            check_signature(bytes, signature.cloned().map(Signatures::One).as_ref(), keys)
         };
         assert_eq!(check(b"manifest", Some(&signature), &trusted), Ok(Provenance::Signed(key.public().id())));
         assert_eq!(check(b"manifest", None, &trusted), Ok(Provenance::Unsigned));
@@ -188,6 +200,54 @@ mod tests {
         assert!(check(b"manifest", Some(&signature), &trusted[..1]).is_err());
         let forged = Signature { key: other.public().id(), ..signature };
         assert!(check(b"manifest", Some(&forged), &trusted).is_err());
+    }
+
+    #[test]
+    fn of_several_signatures_one_must_be_ours_and_none_of_ours_wrong() {
+        let (ours, _) = SigningKey::generate().unwrap();
+        let (other, _) = SigningKey::generate().unwrap();
+        let check = |signatures: Vec<Signature>| {
+            check_signature(b"manifest", Some(&Signatures::Several { signatures }), &[ours.public()])
+        };
+        let (good, foreign) = (ours.sign(b"manifest"), other.sign(b"manifest"));
+        assert!(
+            matches!(check(vec![foreign.clone(), good.clone()]), Ok(Provenance::Signed(key)) if key == good.key)
+        );
+        assert!(check(vec![foreign.clone()]).is_err() && check(Vec::new()).is_err());
+        assert!(check(vec![ours.sign(b"another"), good.clone()]).is_err(), "one of ours is wrong");
+        let newer = Signature { algorithm: Algorithm::Unknown, ..good.clone() };
+        assert!(check(vec![newer.clone()]).is_err() && check(vec![newer, good.clone()]).is_ok());
+        let text = format!(
+            r#"{{"signatures":[{{"algorithm":"ml-dsa","key":"{}","signature":"00","since":1}}]}}"#,
+            good.key
+        );
+        let read: Signatures = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.all()[0].algorithm, Algorithm::Unknown);
+        assert!(matches!(
+            serde_json::from_value(serde_json::to_value(&good).unwrap()),
+            Ok(Signatures::One(_))
+        ));
+    }
+
+    /// What hosts do with the manifests of builders that are newer than they are.
+    #[test]
+    fn what_is_not_known_is_ignored_unless_it_is_critical() {
+        let blob = serde_json::json!({ "digest": sha256(b""), "size": 2 });
+        let of = |critical: &[&str]| {
+            let manifest = serde_json::json!({
+                "format": 1, "name": "edge", "version": "9", "architecture": "amd64", "created": 1, "kernel": "7",
+                "root": { "root_hash": "ab".repeat(32), "data_blocks": 2, "tree_blocks": verity::tree_blocks(2),
+                          "blob": blob, "data_frames": [1], "tree_frames": [1], "layout": "new" },
+                "ukis": { "main": blob, "recovery": blob, "live": blob, "rescue": blob },
+                "components": { "edge-agent": "2" }, "delta": { "from": "8" }, "critical": critical,
+            });
+            parse_manifest(manifest.to_string().as_bytes())
+        };
+        assert_eq!(of(&[]).unwrap().components["edge-agent"], "2");
+        assert!(of(&["root", "kubernetes"]).is_ok());
+        let refusal = of(&["root", "delta"]).unwrap_err();
+        assert_eq!(refusal.class, edge_model::Class::Rejected);
+        assert!(refusal.to_string().ends_with("does not know: delta"), "{refusal}");
     }
 
     proptest! {

@@ -15,6 +15,7 @@ pub(crate) mod diff;
 use edge_cli::Reader;
 use edge_model::cluster::ImageKubernetes;
 use edge_model::{Result, paths};
+use edge_slot_image::signing::Provenance;
 use edge_slot_image::signing::{self, TrustedKey};
 use serde::Serialize;
 
@@ -173,11 +174,15 @@ fn signature(subject: &Subject) -> Result<Signed> {
     let keys = subject.tree.below(&paths::IMAGE_KEYS[1..]);
     let keys = keys.filter_map(|(path, _)| TrustedKey::parse(&subject.tree.text(path, 1 << 16)?).ok());
     let keys: Vec<TrustedKey> = keys.collect();
-    if !keys.iter().any(|key| key.id() == signature.key) {
-        return Ok(Signed::ByOtherKey(signature.key.to_string()));
+    let all = signature.all();
+    if !all.iter().any(|one| keys.iter().any(|key| key.id() == one.key)) {
+        let others: Vec<String> = all.iter().map(|one| one.key.to_string()).collect();
+        return Ok(Signed::ByOtherKey(others.join(", ")));
     }
-    signing::check_signature(&described.bytes, Some(signature), &keys)?;
-    Ok(Signed::ByTrustedKey(signature.key.to_string()))
+    match signing::check_signature(&described.bytes, Some(signature), &keys)? {
+        Provenance::Signed(key) => Ok(Signed::ByTrustedKey(key.to_string())),
+        Provenance::Unsigned => Ok(Signed::Unsigned),
+    }
 }
 
 fn package_list(tree: &Tree) -> Result<PackageList> {

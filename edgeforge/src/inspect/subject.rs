@@ -10,7 +10,7 @@ use edge_host::gpt;
 use edge_model::forge::Source;
 use edge_model::ids::{RootHash, to_hex};
 use edge_model::layout::Role;
-use edge_model::manifest::{BLOCK_SIZE, Blob, ImageManifest, RootImage, Signature};
+use edge_model::manifest::{BLOCK_SIZE, Blob, ImageManifest, RootImage, Signatures};
 use edge_model::{Context, Error, Result, paths};
 use edge_slot_image::frames::{self, Decompressor, frame_length};
 use edge_slot_image::oci::{self, Index, Manifest};
@@ -55,7 +55,7 @@ pub(crate) struct Sizes {
 pub(crate) struct Described {
     pub(crate) manifest: ImageManifest,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) signature: Option<Signature>,
+    pub(crate) signature: Option<Signatures>,
 }
 
 #[derive(Debug)]

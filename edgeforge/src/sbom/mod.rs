@@ -185,6 +185,8 @@ mod tests {
             },
             ukis: Ukis { main: blob, recovery: blob, live: blob },
             kubernetes: None,
+            components: Default::default(),
+            critical: Vec::new(),
         }
     }
 

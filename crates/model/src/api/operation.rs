@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Health, HostStatus};
 use crate::error::Error;
+use crate::ids::RootHash;
 use crate::unattended::{DiskChoice, WipePolicy};
 use crate::user_data::install::ExtraPartition;
 
@@ -119,6 +120,9 @@ pub struct UpgradeRequest {
     pub source: String,
     #[serde(default)]
     pub allow_downgrade: bool,
+    /// The image that must be found there, by its root hash; another one is refused.
+    #[serde(default)]
+    pub root_hash: Option<RootHash>,
     /// Try again an image that failed its trial before.
     #[serde(default)]
     pub retry_failed: bool,
