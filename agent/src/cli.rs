@@ -13,8 +13,8 @@ use clap::{Parser, Subcommand};
 use edge_cli::Reader;
 use edge_client::Client;
 use edge_model::api::{
-    Health, HostStatus, InstallRequest, NetworkState, NoticeChoice, OperationRequest, OperationStatus,
-    UpgradeRequest,
+    Health, HostStatus, InstallRequest, NetworkState, Notice, NoticeChoice, OperationRequest,
+    OperationStatus, UpgradeRequest,
 };
 use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
@@ -58,9 +58,9 @@ enum Command {
     Status,
     /// Show what an operator should know
     Notices {
-        /// They were read: show them no more until the host restarts
-        #[arg(long)]
-        put_away: bool,
+        /// One with this identifier was read, or all: show them no more until the host restarts
+        #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "all")]
+        put_away: Option<String>,
     },
     /// Show what was installed, tried and kept
     History,
@@ -199,11 +199,12 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Status => reader.tell(&Client::new()?.status()?, print_status),
         Command::Notices { put_away } => {
             let client = Client::new()?;
-            if put_away {
-                client.put_notices_away(&NoticeChoice::default())?;
+            if let Some(which) = put_away {
+                let notice = Some(which).filter(|which| which != "all");
+                client.put_notices_away(&NoticeChoice { notice })?;
             }
             let notices = client.status()?.notices.clone();
-            reader.tell(&notices, |notices| notices.iter().for_each(|notice| println!("{notice}")))
+            reader.tell(&notices, |notices| notices.iter().for_each(print_notice))
         }
         Command::History => reader.tell(&Client::new()?.ledger()?.history, |history| print_history(history)),
         Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
@@ -412,7 +413,10 @@ fn print_status(status: &HostStatus) {
         println!("failed    {}: {}", failed.version, failed.reason);
     }
     for notice in &status.notices {
-        println!("notice    {}", red(notice));
+        println!("notice    {}", red(&notice.text));
+        if let Some(help) = &notice.help {
+            println!("          help: {help}");
+        }
     }
     if let Some(operation) = &status.operation {
         let by = &operation.started_by;
@@ -439,6 +443,14 @@ fn red(text: &str) -> String {
         format!("\x1b[31m{text}\x1b[0m")
     } else {
         text.to_owned()
+    }
+}
+
+fn print_notice(notice: &Notice) {
+    let when = day_and_time(notice.since);
+    println!("{}  {when}  {}", notice.id, notice.text);
+    if let Some(help) = &notice.help {
+        println!("              help: {help}");
     }
 }
 

@@ -19,6 +19,7 @@ use edge_slot_image::sha256;
 use super::answer::{AuditDetail, Refusal};
 use super::caller::{Caller, Peer, role_of};
 use super::{BODY_LIMIT, Door};
+use crate::daemon::notices::Said;
 use crate::{clock, facts};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -265,7 +266,7 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
     // The disk may be slow; the serving thread is not.
     let written = tokio::task::spawn_blocking(move || log.shared.audit.append(record)).await;
     if let Ok(Err(error)) = written {
-        door.shared.notice(format!("an audit record was not written: {error}"));
+        door.shared.notice(Said::failed("an audit record was not written", &error));
     }
     response
 }

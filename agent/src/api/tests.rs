@@ -14,6 +14,7 @@ use edge_model::{Class, Error};
 use proptest::prelude::*;
 
 use super::*;
+use crate::daemon::notices::Said;
 
 struct Server {
     socket: PathBuf,
@@ -91,7 +92,7 @@ fn two_hundred_readers_hear_the_news_while_some_sleep_and_some_leave() {
     for _ in 0..20_000 {
         server.shared.events.emit(EventKind::Unknown);
     }
-    server.shared.notice("the end of the story".into());
+    server.shared.notice(Said::info("the end of the story"));
     for reader in readers.iter_mut().take(20) {
         let mut seen = String::new();
         let mut piece = vec![0; 64 << 10];
@@ -113,7 +114,7 @@ fn a_reader_resumes_and_is_told_what_it_missed() {
     let mut events = client.events(None).unwrap();
     server.shared.events.emit(EventKind::Missed);
     let seen = events.next_event().unwrap().sequence;
-    server.shared.notice("while nobody listened".into());
+    server.shared.notice(Said::info("while nobody listened"));
     let next = client.events(Some(seen)).unwrap().next_event().unwrap();
     assert_eq!(next.sequence, seen + 1);
     assert!(matches!(next.kind, EventKind::Status { .. }), "{next:?}");

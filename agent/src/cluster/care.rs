@@ -24,6 +24,7 @@ use super::sight::LastSight;
 use super::store::{self, Told};
 use super::{content, registry, removal};
 use crate::daemon::Shared;
+use crate::daemon::notices::Said;
 use crate::facts;
 
 /// Between looks while something is on its way.
@@ -102,7 +103,7 @@ impl Care {
             Ok(told) => told,
             Err(error) => {
                 // What runs goes on running; what is wrong is said.
-                self.shared.notice(format!("the cluster definition is not used: {error}"));
+                self.shared.notice(Said::failed("the cluster definition is not used", &error));
                 None
             }
         };
@@ -143,7 +144,7 @@ impl Care {
             let fits =
                 check::may_change(&present, wanted).and_then(|()| check::fits_versions(wanted, versions));
             if let Err(error) = fits {
-                self.shared.notice(format!("the changed cluster definition is not used: {error}"));
+                self.shared.notice(Said::failed("the changed cluster definition is not used", &error));
                 definition = present;
             } else if let Some(told) = &told {
                 store::member().change(|member| {
@@ -419,7 +420,7 @@ impl Care {
             let shared = self.shared.clone();
             self.runtime.spawn(async move {
                 if let Err(error) = registry::serve(content).await {
-                    shared.notice(format!("container images cannot be served: {error}"));
+                    shared.notice(Said::failed("container images cannot be served", &error));
                 }
             });
         }

@@ -12,6 +12,7 @@ use edge_model::{Context, Result, paths};
 use edge_planner::trial::{BootedImage, settle};
 
 use super::Shared;
+use super::notices::Said;
 use super::trial::{Trial, Verdict};
 use crate::health::{self, Look};
 use crate::operations::ledger_store;
@@ -37,8 +38,8 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
     let booted = booted(shared, &mut told);
     attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
     match boot_control::maintain(&shared.host, &booted, &ledger_store().load()) {
-        Ok(mended) => mended.into_iter().for_each(|line| shared.notice(line)),
-        Err(error) => shared.notice(format!("the boot partitions could not be mended: {error}")),
+        Ok(mended) => mended.into_iter().for_each(|line| shared.notice(Said::info(line))),
+        Err(error) => shared.notice(Said::failed("the boot partitions could not be mended", &error)),
     }
     let mut trial = (booted.state() == BootState::Trial).then(|| Trial::begin(shared));
     loop {
@@ -85,7 +86,7 @@ fn leave(shared: &Shared) {
 
 pub(super) fn attempt(shared: &Shared, what: &str, result: Result<()>) {
     if let Err(error) = result {
-        shared.notice(format!("{what}: {error}"));
+        shared.notice(Said::failed(what, &error));
     }
 }
 
@@ -194,7 +195,7 @@ pub(super) fn watch_recovery(shared: &Arc<Shared>) {
     let why =
         if reasons.is_empty() { "the normal system could not be started".into() } else { reasons.join("; ") };
     if reasons.is_empty() {
-        shared.notice(why.clone());
+        shared.notice(Said::problem(why.clone()));
     }
     console::say(&format!("edge: recovery: {why}"));
     attempt(shared, "unfinished boots are still counted", boot_control::clear_boot_count(&shared.host));

@@ -11,6 +11,7 @@ use edge_model::user_data::UserData;
 use edge_model::{Error, Result, error};
 
 use super::Shared;
+use super::notices::Said;
 use crate::configuration::{self, Settings, console_answers, remote};
 
 const POLL: Duration = Duration::from_millis(250);
@@ -22,7 +23,7 @@ pub(super) fn watch(shared: &Arc<Shared>) {
             "edge: the installation failed.\r\n{}",
             error::render(&error).replace('\n', "\r\n")
         ));
-        shared.notice(format!("the installation failed: {error}"));
+        shared.notice(Said::failed("the installation failed", &error));
     }
 }
 

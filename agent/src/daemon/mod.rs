@@ -5,7 +5,7 @@ pub(crate) mod events;
 pub(crate) mod installer;
 mod local_configuration;
 mod network_care;
-mod notices;
+pub(crate) mod notices;
 pub(crate) mod register;
 mod shared;
 mod snapshot;
@@ -29,6 +29,7 @@ use crate::api::{self, Door};
 use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
+use notices::Said;
 pub(crate) use shared::Shared;
 
 /// Between two looks at what changes without the agent's doing: addresses, accounts.
@@ -71,7 +72,7 @@ fn observe(shared: &Shared) {
     loop {
         let on_trial = shared.status().boot_state == BootState::Trial;
         for (about, folder) in [("/oem", paths::OEM), ("the data partition", paths::PERSISTENT)] {
-            shared.notice_while(about, full(about, folder));
+            shared.notice_while(about, full(about, folder).into_iter().collect());
         }
         sleep(if on_trial { BETWEEN_LOOKS_ON_TRIAL } else { BETWEEN_LOOKS });
         shared.refresh();
@@ -79,14 +80,17 @@ fn observe(shared: &Shared) {
 }
 
 /// Why nothing can be kept any more, before it comes to that.
-fn full(about: &str, folder: &str) -> Option<String> {
+fn full(about: &str, folder: &str) -> Option<Said> {
     const LITTLE: u64 = 1 << 20;
     /// Of a large disk a fiftieth is plenty.
     const ENOUGH: u64 = 1 << 30;
     let space = resources::file_system(folder)?;
     let is_full = space.free_bytes < (space.total_bytes / 50).clamp(LITTLE, ENOUGH);
     // The same words as long as it lasts.
-    is_full.then(|| format!("{about} is full ({folder}). Changes may be lost; remove what is not needed"))
+    is_full.then(|| {
+        Said::problem(format!("{about} is full ({folder}): changes may be lost"))
+            .help("remove what is not needed")
+    })
 }
 
 /// Tells the service manager that the socket is there.

@@ -10,6 +10,7 @@ use edge_model::api::NetworkState;
 use edge_model::{Result, paths};
 use edge_planner::network_trial::{Choice, Memory, Reach, prove, reject};
 
+use super::notices::Said;
 use super::register::{Stop, StopSign};
 use super::{Shared, local_configuration};
 use crate::accounts;
@@ -58,7 +59,7 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 
 fn attempt(shared: &Shared, what: &str, result: Result<()>) {
     if let Err(error) = result {
-        shared.notice(format!("{what}: {error}"));
+        shared.notice(Said::failed(what, &error));
     }
 }
 
@@ -85,7 +86,7 @@ fn wait_for_first(shared: &Shared) {
 
 fn remember(shared: &Shared, change: impl FnOnce(&mut Memory)) {
     if let Err(error) = network_trial::remember(change) {
-        shared.notice(format!("the network's state was not recorded: {error}"));
+        shared.notice(Said::failed("the network's state was not recorded", &error));
     }
 }
 
@@ -108,7 +109,7 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
             remember(shared, |memory| *memory = prove(reach.clone()));
             shared.set_network(NetworkState::Kept);
             if let Err(error) = network_trial::record_state(NetworkState::Kept) {
-                shared.notice(format!("the network's state was not recorded: {error}"));
+                shared.notice(Said::failed("the network's state was not recorded", &error));
             }
             attempt(shared, "the change was not kept", local_configuration::keep());
             console::say("edge: the new network is kept.");
@@ -137,11 +138,10 @@ fn taken_back(shared: &Shared, why: &str) {
     match local_configuration::take_back(shared) {
         Ok(true) => attempt(shared, "what was used before is not used again", apply_again(shared)),
         Ok(false) => {}
-        Err(error) => shared.notice(error.to_string()),
+        Err(error) => shared.notice(Said::failed("", &error)),
     }
-    shared.notice(format!(
-        "the last change of the network was taken back: {why}; the network before it is used"
-    ));
+    let text = format!("the last change of the network was taken back: {why}; the network before it is used");
+    shared.notice(Said::warning(text));
 }
 
 fn apply_again(shared: &Shared) -> Result<()> {
@@ -232,7 +232,7 @@ fn apply_the_rest(shared: &Shared, settings: &Settings) {
     let site = &settings.edge().site;
     let attempt = |what: &str, result: Result<()>| {
         if let Err(error) = result {
-            shared.notice(format!("{what}: {error}"));
+            shared.notice(Said::failed(what, &error));
         }
     };
     if let Some(operator) = &settings.edge().operator {
@@ -248,10 +248,10 @@ fn apply_the_rest(shared: &Shared, settings: &Settings) {
 }
 
 fn reload_services(shared: &Shared) {
-    network_trial::reload_services().into_iter().for_each(|failure| shared.notice(failure));
+    network_trial::reload_services().into_iter().for_each(|failure| shared.notice(Said::problem(failure)));
 }
 
 /// What of it failed is shown; the trial judges the network as it is then.
 fn reload(shared: &Shared) {
-    network_trial::reload().into_iter().for_each(|failure| shared.notice(failure));
+    network_trial::reload().into_iter().for_each(|failure| shared.notice(Said::problem(failure)));
 }

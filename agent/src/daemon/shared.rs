@@ -8,8 +8,8 @@ use edge_host::{kernel, power, settle, volumes};
 use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{
-    BootState, EventKind, Health, HostStatus, NetworkState, OperationKind, OperationRequest, OperationState,
-    OperationStatus,
+    BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind, OperationRequest,
+    OperationState, OperationStatus,
 };
 use edge_model::cmdline::Mode;
 use edge_model::stage_log::StageRecord;
@@ -19,7 +19,7 @@ use edge_planner::admission::{self, HostFacts, Wish};
 use edge_planner::login::FirstPassword;
 
 use super::events::EventLog;
-use super::notices::Notices;
+use super::notices::{Notices, Said};
 use super::register::{Admission, Register, Stop, StopSign};
 use super::{local_configuration, snapshot, support};
 use crate::api::audit::AuditLog;
@@ -66,11 +66,12 @@ impl Shared {
     pub(super) fn new(host: Host, settings: Settings, audit: AuditLog) -> Self {
         // Whoever asked for recovery knows why it is here.
         let reasons = host.record.reasons.iter().filter(|reason| *reason != ASKED_FOR_RECOVERY);
-        let mut notices: Vec<String> = reasons.cloned().collect();
-        notices.extend(settings.complaints().iter().map(|problem| format!("configuration: {problem}")));
-        notices.extend(stages::read_present().iter().flat_map(complaints));
-        if settings.edge().upgrade.unsigned == Unsigned::Allow {
-            notices.push("UNSIGNED images are accepted on this host (edge.upgrade.unsigned: allow)".into());
+        let notices = Notices::of_this_boot();
+        for reason in reasons {
+            notices.add(Said::problem(reason));
+        }
+        for complaint in stages::read_present().iter().flat_map(complaints) {
+            notices.add(Said::problem(complaint));
         }
         let status = snapshot::blank(&host);
         let shared = Self {
@@ -86,10 +87,11 @@ impl Shared {
             confirmed: AtomicBool::new(false),
             surrendered: AtomicBool::new(false),
             health: Mutex::new(Health::Checking),
-            notices: Notices::new(notices),
+            notices,
             restarting: AtomicBool::new(false),
             is_first_boot: !site::is_claimed(),
         };
+        shared.tell_of_settings();
         shared.refresh();
         shared
     }
@@ -102,8 +104,24 @@ impl Shared {
     /// Reads the configuration again.
     pub(crate) fn reload_settings(&self) {
         *lock(&self.settings) = Arc::new(Settings::load(self.host.record.mode));
+        self.tell_of_settings();
         // A definition may have come, or changed.
         self.cluster.tell();
+    }
+
+    /// What is wrong with the configuration, or unusual in it, as long as it is.
+    fn tell_of_settings(&self) {
+        let settings = self.settings();
+        let complaints = settings.complaints().into_iter();
+        self.notice_while(
+            "configuration",
+            complaints.map(|problem| Said::problem(format!("configuration: {problem}"))).collect(),
+        );
+        let allowed = settings.edge().upgrade.unsigned == Unsigned::Allow;
+        let unsigned = allowed.then(|| {
+            Said::warning("UNSIGNED images are accepted on this host (edge.upgrade.unsigned: allow)")
+        });
+        self.notice_while("unsigned", unsigned.into_iter().collect());
     }
 
     /// The account that whoever stands in front of the host may give its first password.
@@ -187,25 +205,27 @@ impl Shared {
         let settings = self.settings();
         let of_plug_ins = plug_ins::notify("agent.bootstrap", &settings);
         let failed = record.failed_steps().map(|step| format!("stage {}: {step} failed", record.stage));
-        failed.chain(of_plug_ins).for_each(|failure| self.notice(failure));
+        failed.chain(of_plug_ins).for_each(|failure| self.notice(Said::problem(failure)));
         if let Some(why) = site::unread() {
-            return self
-                .notice(format!("this host is not claimed yet, and the next boot looks again: {why}"));
+            let text = format!("this host is not claimed yet, and the next boot looks again: {why}");
+            return self.notice(Said::warning(text));
         }
         if let Err(error) = site::claim() {
-            self.notice(format!(
-                "the host could not be closed to further configuration from outside: {error}"
-            ));
+            let what = "the host could not be closed to further configuration from outside";
+            self.notice(Said::failed(what, &error));
         }
     }
 
     /// Somebody who plugs documents in expects something of it.
     fn tell_what_is_not_read(&self) {
-        settle::storage();
+        const HELP: &str = "to take what it says at the next start: edge-agent config unclaim";
+        for silent in settle::storage() {
+            let text = format!("{silent} does not answer, and is not read: this host is claimed");
+            self.notice(Said::warning(text).help(HELP));
+        }
         for (_, label) in volumes::with_labels(&VOLUMES).unwrap_or_default() {
-            self.notice(format!(
-                "the volume {label} is not read: this host is claimed. To take what it says at the next start: edge-agent config unclaim"
-            ));
+            let text = format!("the volume {label} is not read: this host is claimed");
+            self.notice(Said::warning(text).help(HELP));
         }
     }
 
@@ -224,22 +244,21 @@ impl Shared {
     }
 
     /// Something that an operator should know, also in the log.
-    pub(crate) fn notice(&self, text: String) {
-        eprintln!("notice: {text}");
-        if self.notices.add(text) {
+    pub(crate) fn notice(&self, said: Said) {
+        eprintln!("notice: {said}");
+        if self.notices.add(said) {
             self.refresh();
         }
     }
 
-    /// Tells a condition as long as it lasts.
-    pub(super) fn notice_while(&self, about: &'static str, text: Option<String>) {
-        let is_new = self.notices.while_it_lasts(about, text.clone());
-        if let (true, Some(text)) = (is_new, text) {
-            eprintln!("notice: {text}");
+    /// Tells what is true about something, as long as it lasts.
+    pub(super) fn notice_while(&self, about: &'static str, now: Vec<Said>) {
+        for news in self.notices.while_it_lasts(about, now) {
+            eprintln!("notice: {news}");
         }
     }
 
-    pub(super) fn notices(&self) -> Vec<String> {
+    pub(super) fn notices(&self) -> Vec<Notice> {
         self.notices.shown()
     }
 
@@ -273,12 +292,13 @@ impl Shared {
 
     pub(super) fn booted_state(&self) -> BootState {
         match self.host.booted() {
-            Ok(booted) => booted.state(),
+            Ok(booted) => {
+                self.notice_while("boot loader", Vec::new());
+                booted.state()
+            }
             Err(error) => {
-                let text = format!("the boot loader's state cannot be read: {error}");
-                if self.notices.add(text.clone()) {
-                    eprintln!("notice: {text}");
-                }
+                let said = Said::failed("the boot loader's state cannot be read", &error);
+                self.notice_while("boot loader", vec![said]);
                 BootState::Committed
             }
         }
@@ -383,7 +403,7 @@ impl Shared {
             outcome,
         };
         if let Err(error) = self.audit.append(record) {
-            self.notice(format!("an audit record was not written: {error}"));
+            self.notice(Said::failed("an audit record was not written", &error));
         }
     }
 
@@ -398,10 +418,10 @@ impl Shared {
         if self.host.record.mode != Mode::Live
             && let Err(error) = black_box::intend(ending)
         {
-            self.notice(format!("the reason of the restart was not recorded: {error}"));
+            self.notice(Said::failed("the reason of the restart was not recorded", &error));
         }
         if let Err(error) = leave() {
-            self.notice(error.to_string());
+            self.notice(Said::failed("", &error));
         }
     }
 

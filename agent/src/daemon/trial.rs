@@ -10,6 +10,7 @@ use edge_planner::trial::{BootedImage, HANGS_AFTER, TrialClock, record_commit};
 
 use super::Shared;
 use super::boot_care::{VERDICT, attempt, unfinished};
+use super::notices::Said;
 use crate::health::{self, Look};
 use crate::operations::ledger_store;
 use crate::{black_box, boot_control, facts};
@@ -68,7 +69,9 @@ impl Trial {
         if (look, missing) == (&Look::Healthy, None) {
             match commit(shared, booted) {
                 Ok(()) => return Verdict::Over,
-                Err(error) => shared.notice(format!("the image on trial could not be committed: {error}")),
+                Err(error) => {
+                    shared.notice(Said::failed("the image on trial could not be committed", &error))
+                }
             }
         }
         self.look_at_the_clock(*look != Look::StillStarting && missing.is_none());
@@ -106,10 +109,8 @@ impl Trial {
         }
         let more = HANGS_AFTER + AFTER_THE_AGENT;
         if self.put_off == 0 {
-            shared.notice(format!(
-                "the new system is slow to start and still does{}: it gets more time",
-                unfinished()
-            ));
+            let text = format!("the new system is slow to start, and gets more time{}", unfinished());
+            shared.notice(Said::warning(text));
         }
         attempt(shared, "the trial has no more time", boot_control::put_deadline_off(self.put_off, more));
         self.put_off += 1;
@@ -129,7 +130,7 @@ fn reason(look: &Look, missing: Option<&str>) -> String {
 fn give_up(shared: &Shared, reason: &str) {
     let text = format!("the new system is not healthy: {reason}. Returning to the previous one.");
     console::say(&format!("edge: {text}"));
-    shared.notice(text);
+    shared.notice(Said::problem(text));
     attempt(shared, "the verdict was not recorded", record_verdict(reason));
     let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
     attempt(shared, "the restart was not recorded", black_box::intend(ending));

@@ -1,7 +1,7 @@
 //! The menu, and beside it what this host is and how it is.
 
 use edge_model::api::cluster::{ClusterPhase, ClusterStatus};
-use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
+use edge_model::api::{BootState, Health, HostStatus, NetworkState, NoticeSeverity, Possibility};
 use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord};
@@ -168,8 +168,18 @@ pub(super) fn phase(phase: ClusterPhase, text: &str) -> Span<'static> {
 }
 
 pub(super) fn notices(status: &HostStatus, width: u16) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for notice in &status.notices {
+        lines.extend(match notice.severity {
+            NoticeSeverity::Info => widgets::text(&notice.text, width),
+            NoticeSeverity::Warning => widgets::yellow(&notice.text, width),
+            NoticeSeverity::Problem => widgets::red(&notice.text, width),
+        });
+        lines.extend(notice.help.iter().flat_map(|help| widgets::help(help, width)));
+    }
     let failed = status.failed.iter().map(|failed| words::failed(&failed.version, &failed.reason));
-    status.notices.iter().cloned().chain(failed).flat_map(|notice| widgets::red(&notice, width)).collect()
+    lines.extend(failed.flat_map(|failed| widgets::red(&failed, width)));
+    lines
 }
 
 /// In recovery, the notices say why.

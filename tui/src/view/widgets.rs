@@ -68,7 +68,20 @@ pub(super) fn text(text: &str, width: u16) -> Vec<Line<'static>> {
 }
 
 pub(super) fn red(text: &str, width: u16) -> Vec<Line<'static>> {
-    wrapped(text, usize::from(width)).into_iter().map(|line| Line::from(line.fg(Color::Red).bold())).collect()
+    coloured(text, width, Color::Red)
+}
+
+pub(super) fn yellow(text: &str, width: u16) -> Vec<Line<'static>> {
+    coloured(text, width, Color::Yellow)
+}
+
+fn coloured(text: &str, width: u16, color: Color) -> Vec<Line<'static>> {
+    wrapped(text, usize::from(width)).into_iter().map(|line| Line::from(line.fg(color).bold())).collect()
+}
+
+/// What to do about something.
+pub(super) fn help(help: &str, width: u16) -> Vec<Line<'static>> {
+    text(&format!("{}{help}", strings::HELP_LABEL), width)
 }
 
 /// What happened, why, and what to do next.

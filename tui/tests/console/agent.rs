@@ -2,7 +2,7 @@
 
 use edge_model::Error;
 use edge_model::api::cluster::ClusterStatus;
-use edge_model::api::{HostStatus, OperationStatus};
+use edge_model::api::{HostStatus, Notice, OperationStatus};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Answer, Check, Request, Work};
 use edge_tui::confirm::Destructive;
@@ -44,6 +44,13 @@ pub(crate) fn status(mode: Mode) -> HostStatus {
         "management": { "mode": "local" },
         "console": { "view_without_login": true, "lock_after_seconds": 600, "shell": true, "somebody_can_log_in": true },
         "possible": possible,
+    }))
+    .unwrap()
+}
+
+pub(crate) fn notice(text: &str) -> Notice {
+    serde_json::from_value(json!({
+        "id": "0123456789ab", "severity": "problem", "since": 1_772_366_400, "text": text, "ends": "when-read",
     }))
     .unwrap()
 }

@@ -9,7 +9,7 @@ use edge_tui::action::Answer;
 use edge_tui::event::Event;
 use serde_json::json;
 
-use crate::agent::{cluster, done, failed, operation, status};
+use crate::agent::{cluster, done, failed, notice, operation, status};
 use crate::driver::Console;
 
 const STEPS: [&str; 3] = ["Read the image", "Write the slot", "Read it back"];
@@ -81,7 +81,7 @@ fn dashboards() -> Vec<(&'static str, Console)> {
             "home-troubled",
             host(|status| {
                 status.health = Health::Unhealthy(vec!["containerd does not answer".into()]);
-                status.notices = vec!["A firmware entry was missing and was restored.".into()];
+                status.notices = vec![notice("A firmware entry was missing and was restored.")];
                 status.addresses.clear();
                 status.network = NetworkState::Returned;
                 let failed = json!({ "root_hash": status.image.root_hash, "version": "1.3.0",
@@ -103,7 +103,7 @@ fn dashboards() -> Vec<(&'static str, Console)> {
             "recovery",
             scene(Console::of(Mode::Recovery), |console| {
                 console.status(|status| {
-                    status.notices = vec!["The last 6 starts of the normal system did not finish.".into()];
+                    status.notices = vec![notice("The last 6 starts of the normal system did not finish.")];
                 });
             }),
         ),

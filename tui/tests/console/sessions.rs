@@ -9,7 +9,7 @@ use edge_tui::event::Event;
 use edge_tui::known::Agent;
 use serde_json::Value;
 
-use crate::agent::{done, failed, operation, status};
+use crate::agent::{done, failed, notice, operation, status};
 use crate::driver::Console;
 use crate::scenes::{TO_SUMMARY, menu};
 
@@ -127,7 +127,7 @@ fn a_wrong_gateway_on_trial_comes_back() {
     console.sees("in 59 s the old network returns");
     console.status(|status| status.network = NetworkState::Returned);
     console.sees_not("Keep the new network");
-    console.status(|status| status.notices = vec!["the last change of the network was taken back".into()]);
+    console.status(|status| status.notices = vec![notice("the last change of the network was taken back")]);
     console.keys("<escape>");
     console.sees("was taken back");
     console.sees("Put notices away");
@@ -206,7 +206,7 @@ fn a_login_that_nobody_waits_for_is_ended() {
 #[test]
 fn recovery_offers_what_is_possible_and_nothing_else() {
     let mut console = Console::of(Mode::Recovery);
-    console.status(|status| status.notices = vec!["The data partition cannot be repaired.".into()]);
+    console.status(|status| status.notices = vec![notice("The data partition cannot be repaired.")]);
     console.sees("The data partition cannot be repaired.");
     console.keys("<enter>");
     console.keys("site<tab>secret<enter>");

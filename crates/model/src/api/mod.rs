@@ -20,5 +20,5 @@ pub use operation::{
 };
 pub use status::{
     BootRecord, BootState, ConsoleRules, Health, HostStatus, ImageIdentity, InterfaceAddress, Management,
-    NetworkState, NoticeChoice, Possibility,
+    NetworkState, Notice, NoticeChoice, NoticeEnd, NoticeSeverity, Possibility,
 };

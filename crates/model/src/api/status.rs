@@ -69,7 +69,7 @@ pub struct HostStatus {
     pub last_event: Option<HistoryEntry>,
     pub failed: Vec<FailedImage>,
     /// What an operator should know: why recovery, what was repaired, unsigned images allowed.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
     #[serde(default)]
     pub operation: Option<OperationStatus>,
     /// Seconds until an image on trial that has not proved itself gives way to the one before.
@@ -172,11 +172,46 @@ impl Possibility {
     ];
 }
 
+/// How bad something is that an operator should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeSeverity {
+    Info,
+    /// Somebody should look when there is time.
+    Warning,
+    /// Something does not work.
+    Problem,
+}
+
+/// When a notice goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeEnd {
+    /// When somebody has put it away, or the host restarts.
+    WhenRead,
+    /// By itself, as soon as it is not true any more.
+    WithItsCause,
+}
+
+/// Something that an operator should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Notice {
+    /// The same for the same words.
+    pub id: String,
+    pub severity: NoticeSeverity,
+    /// Seconds since 1970 by the host's clock.
+    pub since: u64,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    pub ends: NoticeEnd,
+}
+
 /// Which notice is put away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoticeChoice {
-    /// Its text; all notices without one.
+    /// Its identifier; all notices without one.
     #[serde(default)]
     pub notice: Option<String>,
 }
