@@ -162,11 +162,31 @@ struct Answer {
 impl Answer {
     fn load(path: &Path) -> Result<Option<Self>> {
         let text = edge_host::files::read_text_if_there(path)?;
+        // What is used is not old, and is not the first to go when the cache is full.
+        crate::cache::touch(path);
         text.map(|text| serde_json::from_str(&text).context("a file of the cache is damaged")).transpose()
     }
 
     fn store(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string(self).context("cannot keep apt's answer")?;
         edge_host::files::write_durably(path, text.as_bytes(), 0o644)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn an_answer_that_is_used_is_not_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("resolution-1");
+        Answer { state: "s".into(), packages: Vec::new() }.store(&path).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        assert!(Answer::load(&path).unwrap().is_some());
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        assert!(modified > long_ago + Duration::from_secs(1800));
     }
 }

@@ -52,7 +52,9 @@ struct Kept<'a>(&'a Path);
 
 impl Files for Kept<'_> {
     fn find(&self, path: &str) -> Result<Stored> {
-        Folder(self.0).find(&path.replacen("blobs/sha256/", "sha256-", 1))
+        let found = Folder(self.0).find(&path.replacen("blobs/sha256/", "sha256-", 1))?;
+        crate::cache::touch(&found.path);
+        Ok(found)
     }
 }
 
