@@ -140,8 +140,7 @@ pub(crate) fn now() -> u64 {
 
 /// The host's name as the kernel knows it.
 pub(crate) fn host_name() -> Result<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host name")?;
-    Some(name.trim().to_owned())
+    Some(edge_host::system_info::host_name())
         .filter(|name| !name.is_empty())
         .ok_or_else(|| Error::environment("the host has no name"))
 }

@@ -213,17 +213,6 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
     if !recipe.unsigned {
         forge.push_str(&format!("keys: {}\n", keys.display()));
     }
-    let mut unattended = format!("operator:\n  name: {OPERATOR}\n  sshKeys:\n  - {}\n", site.operator_key);
-    if let Some(password) = &site.password {
-        unattended.push_str(&format!("  password: {password}\n"));
-    }
-    if !site.asks {
-        unattended.push_str(&format!(
-            "interactive: never\nhostName: edge-demo\ninstall:\n  wipe: {}\n  after: {}\n",
-            if site.wipe { "everything" } else { "never" },
-            site.after
-        ));
-    }
     let put = |name: &str, content: &str, program: bool| {
         use std::os::unix::fs::PermissionsExt;
         let path = folder.join(name);
@@ -235,7 +224,7 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
             .with_context(|| format!("cannot write {}", path.display()))
     };
     put("forge.yaml", &forge, false)?;
-    put("unattended.yaml", &unattended, false)?;
+    put("unattended.yaml", &unattended(site), false)?;
     put("user-data", &site.user_data, false)?;
     if let Some(cluster) = &recipe.cluster {
         put("cluster.yaml", cluster, false)?;
@@ -244,6 +233,21 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
         put(&format!("overlay/files/{path}"), content, *program)?;
     }
     Ok(())
+}
+
+fn unattended(site: &Site) -> String {
+    let mut text = format!("operator:\n  name: {OPERATOR}\n  sshKeys:\n  - {}\n", site.operator_key);
+    if let Some(password) = &site.password {
+        text.push_str(&format!("  password: {password}\n"));
+    }
+    if !site.asks {
+        text.push_str(&format!(
+            "interactive: never\nhostName: edge-demo\ninstall:\n  wipe: {}\n  after: {}\n",
+            if site.wipe { "everything" } else { "never" },
+            site.after
+        ));
+    }
+    text
 }
 
 /// `kubernetes-v1.37.2-amd64.tar`: the name tells the version.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use edge_host::child::Child;
-use edge_host::files;
+use edge_host::{files, mount};
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::origin;
 use serde_json::{Value as Json, json};
@@ -92,7 +92,7 @@ fn state() -> Result<Json> {
         edge_model::cmdline::Mode::Live => "livecd_boot",
     };
     let release = files::read_text_if_there(Path::new(paths::KAIROS_RELEASE))?.unwrap_or_default();
-    let mounts = files::read_text(Path::new("/proc/self/mounts"))?;
+    let mounts = mount::table()?;
     Ok(describe(boot, &release, &mounts))
 }
 

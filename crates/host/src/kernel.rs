@@ -15,6 +15,11 @@ pub fn set_host_name(name: &str) -> Result<()> {
         .context("cannot set the host name")
 }
 
+/// Release of the running kernel, as `uname -r` says it.
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
 /// Time since power-on.
 pub fn up_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -87,6 +87,14 @@ fn unmount_those(wanted: impl Fn(&Path) -> bool) -> Result<()> {
     Ok(())
 }
 
+/// Everything that is mounted, in the form of `/etc/fstab`.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn table() -> Result<String> {
+    fs::read_to_string("/proc/self/mounts").context("cannot read the list of mounts")
+}
+
 /// Whether `target` is a mount point.
 pub fn is_mounted(target: &Path) -> bool {
     let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else { return false };

@@ -189,6 +189,11 @@ fn network(name: &str, interface: &Interface, all: &Interfaces) -> String {
     if !interface.search.is_empty() {
         let _ = writeln!(text, "Domains={}", interface.search.join(" "));
     }
+    routes(interface, &mut text);
+    text
+}
+
+fn routes(interface: &Interface, text: &mut String) {
     for route in &interface.routes {
         text.push_str("\n[Route]\n");
         if route.to != "default" {
@@ -199,7 +204,6 @@ fn network(name: &str, interface: &Interface, all: &Interfaces) -> String {
             let _ = writeln!(text, "Metric={metric}");
         }
     }
-    text
 }
 
 /// What must answer before a changed network is kept.

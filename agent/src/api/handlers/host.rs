@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use edge_host::{block, files, system_info};
+use edge_host::{block, files, kernel, system_info};
 use edge_model::api::diagnostics::ClockSetting;
 use edge_model::api::host::{
     DiskSpec, EdgeHost, HardwareSpec, HostInfo, LogLines, ManagementSettings, Memory, OperatingSystem, Pong,
@@ -199,7 +199,7 @@ fn hardware() -> HardwareSpec {
         os: OperatingSystem {
             family: system_info::os_release("ID"),
             version: system_info::os_release("VERSION_ID"),
-            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().into(),
+            kernel: kernel::release(),
         },
         machine: format!("{} {}", system_info::dmi("sys_vendor"), system_info::dmi("product_name")),
         serial: system_info::dmi("product_serial"),

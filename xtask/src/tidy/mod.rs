@@ -1,5 +1,7 @@
 //! Structure that the compiler does not check: sizes of files, inherited lints, who may depend on whom.
 
+mod source;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use crate::root;
 const MOST_LINES: usize = 600;
 
 /// Package folder and the packages of ours that it may depend on. An empty list means none.
-const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("crates/model", &[]),
     ("crates/slot-image", &["edge-model"]),
     ("crates/planner", &["edge-model", "edge-slot-image"]),
@@ -19,14 +21,12 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
     ("crates/client", &["edge-model"]),
     ("crates/registry", &["edge-model", "edge-slot-image"]),
     ("tui", &["edge-client", "edge-model"]),
+    (
+        "edgeforge",
+        &["edge-cli", "edge-host", "edge-model", "edge-planner", "edge-registry", "edge-slot-image"],
+    ),
+    ("qemu-tests", &["edge-host", "edge-model", "edge-planner", "edge-slot-image"]),
 ];
-
-/// The crates that decide, which must not do anything.
-const PURE: [&str; 3] = ["crates/model", "crates/slot-image", "crates/planner"];
-const EFFECTS: [&str; 5] = ["std::fs", "std::process", "std::net::Tcp", "SystemTime::now", "println!"];
-
-/// Folders that may contain `unsafe`.
-const MAY_BE_UNSAFE: [&str; 2] = ["crates/host", "agent/init"];
 
 /// Checks all rules and reports every violation.
 ///
@@ -93,18 +93,14 @@ fn check_source(path: &Path, violations: &mut Vec<String>) -> Result<()> {
     if lines > MOST_LINES {
         violations.push(format!("{}: {lines} lines, at most {MOST_LINES}", path.display()));
     }
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    // Tests of a pure crate may read the documents that they are about.
-    let is_test = path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
-    if PURE.iter().any(|folder| path.starts_with(folder)) && !is_test {
-        for effect in EFFECTS.iter().filter(|effect| code.contains(**effect)) {
-            violations.push(format!("{}: {effect} in a crate that has no effects", path.display()));
-        }
-    }
-    let has_unsafe =
-        code.lines().any(|line| line.trim_start().starts_with("unsafe {") || line.contains("= unsafe {"));
-    if has_unsafe && !MAY_BE_UNSAFE.iter().any(|folder| path.starts_with(folder)) {
-        violations.push(format!("{}: unsafe outside crates/host and agent/init", path.display()));
-    }
+    violations.extend(source::violations(path, &text));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_project_keeps_its_rules() {
+        super::tidy().unwrap();
+    }
 }

@@ -1,0 +1,218 @@
+//! What a source file must not do, by its syntax: comments and texts that only look like it do not count, nor do tests.
+
+use std::path::Path;
+
+use proc_macro2::Span;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Block, ExprUnsafe, ImplItemFn, Item, ItemFn, LitStr, Macro, Meta, UseTree};
+
+/// The crates that decide, which must not do anything.
+const PURE: [&str; 3] = ["crates/model", "crates/slot-image", "crates/planner"];
+/// Beginnings of paths that are effects.
+const EFFECTS: [&str; 8] = [
+    "std::fs",
+    "std::process",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::thread",
+    "std::time::SystemTime",
+    "std::env::var",
+    "rustix",
+];
+const EFFECT_MACROS: [&str; 5] = ["println", "eprintln", "print", "eprint", "dbg"];
+/// Folders that may contain `unsafe`.
+const MAY_BE_UNSAFE: [&str; 2] = ["crates/host", "agent/init"];
+/// Code of the product that runs on hosts and is not one of the crates for the machine.
+const ABOVE_THE_MACHINE: [&str; 2] = ["agent/src", "tui/src"];
+const OF_THE_MACHINE: [&str; 3] = ["/dev/", "/proc/", "/sys/"];
+/// Names that mean no device.
+const HARMLESS: [(&str, &str); 2] = [
+    ("/dev/null", "turns a unit off"),
+    ("/proc/sys/kernel/hostname", "the console depends on nothing but the client"),
+];
+const LONGEST_FUNCTION: usize = 60;
+const LONGEST_MAIN: usize = 40;
+/// Longer functions that would not be clearer in parts: file, name, why.
+const LONG: [(&str, &str, &str); 5] = [
+    ("agent/src/api/handlers/mod.rs", "handler", "a table: one line a route"),
+    ("agent/src/cli.rs", "run", "a table: one arm a verb"),
+    ("crates/model/src/document/format.rs", "check", "a table: one arm a format"),
+    ("crates/planner/src/stages/actions.rs", "actions", "a table: one arm a key of a step, in their order"),
+    ("edgeforge/src/build.rs", "run", "the order of a build, step by step"),
+];
+
+/// A rule that is broken, and where.
+pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
+    let file = match syn::parse_file(text) {
+        Ok(file) => file,
+        Err(error) => return vec![format!("{}: {error}", path.display())],
+    };
+    let within = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+    let is_test =
+        path.components().any(|part| ["tests", "tests.rs"].iter().any(|name| part.as_os_str() == *name));
+    let mut look = Look {
+        file: path,
+        is_pure: within(&PURE) && !is_test,
+        may_be_unsafe: within(&MAY_BE_UNSAFE),
+        is_above: within(&ABOVE_THE_MACHINE) && !is_test,
+        found: Vec::new(),
+    };
+    look.visit_file(&file);
+    look.found.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())).collect()
+}
+
+struct Look<'p> {
+    file: &'p Path,
+    is_pure: bool,
+    may_be_unsafe: bool,
+    is_above: bool,
+    found: Vec<(usize, String)>,
+}
+
+impl Look<'_> {
+    fn find(&mut self, at: Span, what: impl Into<String>) {
+        self.found.push((at.start().line, what.into()));
+    }
+
+    fn path(&mut self, path: &str, at: Span) {
+        if self.is_pure && EFFECTS.iter().any(|effect| path.starts_with(effect)) {
+            self.find(at, format!("{path} in a crate that has no effects"));
+        }
+    }
+
+    fn uses(&mut self, before: &str, tree: &UseTree) {
+        let join = |name: &syn::Ident| {
+            if before.is_empty() { name.to_string() } else { format!("{before}::{name}") }
+        };
+        match tree {
+            UseTree::Path(path) => self.uses(&join(&path.ident), &path.tree),
+            UseTree::Name(name) => self.path(&join(&name.ident), name.span()),
+            UseTree::Rename(rename) => self.path(&join(&rename.ident), rename.span()),
+            UseTree::Glob(glob) => self.path(before, glob.span()),
+            UseTree::Group(group) => group.items.iter().for_each(|item| self.uses(before, item)),
+        }
+    }
+
+    fn function(&mut self, name: &syn::Ident, block: &Block) {
+        let (begin, end) = (block.span().start().line, block.span().end().line);
+        let lines = end.saturating_sub(begin + 1);
+        if LONG.iter().any(|(file, long, _)| self.file == Path::new(file) && name == long) {
+            return;
+        }
+        let most = if name == "main" { LONGEST_MAIN } else { LONGEST_FUNCTION };
+        if lines > most {
+            self.find(name.span(), format!("{name} has {lines} lines, at most {most}"));
+        }
+    }
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::Path(path) => path.is_ident("test"),
+        Meta::List(list) => {
+            list.path.is_ident("cfg") && list.tokens.to_string().split_whitespace().eq(["test"])
+        }
+        Meta::NameValue(_) => false,
+    })
+}
+
+impl<'ast> Visit<'ast> for Look<'_> {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let attributes: &[Attribute] = match item {
+            Item::Mod(item) => &item.attrs,
+            Item::Fn(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            Item::Const(item) => &item.attrs,
+            _ => &[],
+        };
+        if !is_for_tests(attributes) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.uses("", &item.tree);
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        self.function(&item.sig.ident, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
+        if is_for_tests(&item.attrs) {
+            return;
+        }
+        self.function(&item.sig.ident, &item.block);
+        visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.path(&names.join("::"), path.span());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, item: &'ast Macro) {
+        let name = item.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+        if self.is_pure && EFFECT_MACROS.contains(&name.as_str()) {
+            self.find(item.span(), format!("{name}! in a crate that has no effects"));
+        }
+        visit::visit_macro(self, item);
+    }
+
+    fn visit_expr_unsafe(&mut self, item: &'ast ExprUnsafe) {
+        if !self.may_be_unsafe {
+            self.find(item.span(), "unsafe outside crates/host and agent/init");
+        }
+        visit::visit_expr_unsafe(self, item);
+    }
+
+    fn visit_lit_str(&mut self, item: &'ast LitStr) {
+        let text = item.value();
+        let is_harmless = HARMLESS.iter().any(|(name, _)| text == *name);
+        if self.is_above && !is_harmless && OF_THE_MACHINE.iter().any(|beginning| text.starts_with(beginning))
+        {
+            self.find(item.span(), format!("{text:?} is the business of crates/host"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str, text: &str) -> Vec<String> {
+        violations(Path::new(path), text)
+    }
+
+    #[test]
+    fn code_counts_and_comments_texts_and_tests_do_not() {
+        let text = "//! std::fs\nuse std::{fs, path::Path};\nfn a() { let _ = \"std::fs\"; println!(); }\n\
+                    #[cfg(test)]\nmod tests { use std::fs; fn b() { unsafe {} } }\n";
+        let found_in_planner = found("crates/planner/src/a.rs", text);
+        assert_eq!(found_in_planner.len(), 2, "{found_in_planner:?}");
+        assert!(found_in_planner[0].starts_with("crates/planner/src/a.rs:2: std::fs in a crate"));
+        assert!(found("agent/src/a.rs", text).is_empty());
+        assert_eq!(found("agent/src/a.rs", "fn a() { unsafe {} }").len(), 1);
+        assert!(found("crates/host/src/a.rs", "fn a() { unsafe {} }").is_empty());
+    }
+
+    #[test]
+    fn paths_of_the_machine_stand_in_its_crate() {
+        let text = "const A: &str = \"/proc/mounts\"; const B: &str = \"/dev/null\";";
+        assert_eq!(found("agent/src/a.rs", text).len(), 1);
+        assert!(found("crates/host/src/a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn long_functions_are_found_and_long_tests_are_not() {
+        let body = "let a = 1;\n".repeat(70);
+        assert_eq!(found("agent/src/a.rs", &format!("fn a() {{\n{body}}}")).len(), 1);
+        assert!(found("agent/src/a.rs", &format!("#[test]\nfn a() {{\n{body}}}")).is_empty());
+        let body = "let a = 1;\n".repeat(45);
+        assert_eq!(found("agent/src/main.rs", &format!("fn main() {{\n{body}}}")).len(), 1);
+    }
+}
