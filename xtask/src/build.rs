@@ -73,7 +73,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
 
 /// Cargo in the checkout. Where nobody compiles a second time, it keeps nothing for that.
 pub(crate) fn child() -> Child {
-    let cargo = Child::new("cargo").directory(&root());
+    let cargo = Child::new("cargo").with_whole_environment().directory(&root());
     if std::env::var_os("CI").is_some() { cargo.env("CARGO_INCREMENTAL", "0") } else { cargo }
 }
 

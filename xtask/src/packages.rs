@@ -48,13 +48,14 @@ pub(crate) fn for_kubernetes() -> Result<()> {
 /// # Errors
 /// When the person says no, or cargo fails.
 pub(crate) fn cargo_deny() -> Result<()> {
-    if Child::new("cargo").args(["deny", "--version"]).outcome()?.status.success() {
+    if Child::new("cargo").with_whole_environment().args(["deny", "--version"]).outcome()?.status.success() {
         return Ok(());
     }
     agree("install cargo-deny with cargo")?;
     // Not static: it is a tool of this machine, outside the workspace and its settings. It runs for a second, and is compiled
     // for minutes where it is made fast.
     Child::new("cargo")
+        .with_whole_environment()
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")

@@ -27,7 +27,10 @@ pub(crate) fn record() -> Result<()> {
     packages::for_builder()?;
     build(false)?;
     let scenarios = ["docs-run-on-a-host", "by-hand-at-the-console", "upgrade-there-and-back"];
-    let runner = Child::new(program("qemu-tests", false)).args(scenarios).env("EDGE_RECORD", "1");
+    let runner = Child::new(program("qemu-tests", false))
+        .with_whole_environment()
+        .args(scenarios)
+        .env("EDGE_RECORD", "1");
     let outcome = runner.directory(&root()).deadline(MACHINES_DEADLINE).outcome_shown()?;
     if outcome.status.success() { Ok(()) } else { Err(Error::rejected("nothing was recorded")) }
 }
@@ -115,7 +118,7 @@ fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
 }
 
 fn virtual_machines(scenarios: &[String], long: bool, component: Option<&Path>) -> Result<Tally> {
-    let mut runner = Child::new(program("qemu-tests", false)).args(scenarios);
+    let mut runner = Child::new(program("qemu-tests", false)).with_whole_environment().args(scenarios);
     if std::env::var_os(CACHE_LIMIT).is_none() {
         runner = runner.env(CACHE_LIMIT, CACHE_OF_SCENARIOS);
     }

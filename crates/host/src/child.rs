@@ -24,6 +24,39 @@ const OUTPUT_LIMIT: u64 = 64 << 20;
 const ERROR_TAIL: usize = 2000;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Variables of ours that a child sees; everything else, tokens of services among it, stays here.
+const PASSED_ON: [&str; 22] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "NO_COLOR",
+    "SOURCE_DATE_EPOCH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+];
+/// Beginnings of names of our own and of the user's folders.
+const PASSED_ON_BEGINNINGS: [&str; 2] = ["EDGE", "XDG_"];
+
+fn is_passed_on(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    PASSED_ON.contains(&&*name) || PASSED_ON_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
 /// A child process to be started.
 #[derive(Debug)]
 pub struct Child {
@@ -58,7 +91,8 @@ impl Child {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         #[allow(clippy::disallowed_methods)] // this is the helper that everything else must use
         let mut command = Command::new(program.as_ref());
-        command.stdin(Stdio::null()).process_group(0).env("LC_ALL", "C");
+        command.stdin(Stdio::null()).process_group(0).env_clear();
+        command.envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name))).env("LC_ALL", "C");
         if std::env::var_os("PATH").is_none() {
             // The kernel starts PID 1 without one.
             command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -92,6 +126,13 @@ impl Child {
     #[must_use]
     pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    /// The child sees all our variables: for compilers and the like, which a developer sets up so.
+    #[must_use]
+    pub fn with_whole_environment(mut self) -> Self {
+        self.command.envs(std::env::vars_os().filter(|(name, _)| name != "LC_ALL"));
         self
     }
 
@@ -427,6 +468,20 @@ mod tests {
             .run()
             .unwrap_err();
         assert!(error.to_string().contains("deadline") && started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_child_sees_what_it_needs_and_nothing_else() {
+        let seen = String::from_utf8(Child::new("env").env("EXTRA", "1").run().unwrap()).unwrap();
+        let names: Vec<&str> = seen.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        assert!(
+            names.contains(&"PATH") && names.contains(&"EXTRA") && names.contains(&"LC_ALL"),
+            "{names:?}"
+        );
+        // Cargo gives this one to tests.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !names.contains(&"CARGO_MANIFEST_DIR"));
+        let seen = Child::new("env").with_whole_environment().run().unwrap();
+        assert!(String::from_utf8_lossy(&seen).contains("CARGO_MANIFEST_DIR="));
     }
 
     #[test]

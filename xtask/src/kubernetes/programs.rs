@@ -75,8 +75,12 @@ pub(super) fn compiler() -> Result<String> {
     let none = |_| {
         Error::environment("there is no Go compiler on this machine, which compiles Kubernetes").help(help)
     };
-    let output =
-        Child::new("go").env("GOTOOLCHAIN", "local").args(["env", "GOVERSION"]).run().map_err(none)?;
+    let output = Child::new("go")
+        .with_whole_environment()
+        .env("GOTOOLCHAIN", "local")
+        .args(["env", "GOVERSION"])
+        .run()
+        .map_err(none)?;
     let version = String::from_utf8_lossy(&output).trim().to_owned();
     let modules = crate::root().join("xtask/kubernetes");
     for module in MODULES {
@@ -169,6 +173,7 @@ impl Programs {
             fs::create_dir_all(output).with_context(|| format!("cannot create {}", output.display()))?;
             let pause = output.join("pause");
             Child::new("cc")
+                .with_whole_environment()
                 .args(["-Os", "-static", "-s", "-o"])
                 .arg(&pause)
                 .arg(sources.join("pause/pause.c"))
@@ -257,6 +262,7 @@ pub(super) fn compile_ctr(sources: &Path, output: &Path) -> Result<()> {
 
 fn go(module: &Path, link_flags: &str) -> Child {
     Child::new("go")
+        .with_whole_environment()
         .directory(module)
         // The compiler of this machine, and the modules that are pinned: nothing else decides what comes out.
         .env("GOTOOLCHAIN", "local")
