@@ -5,7 +5,7 @@ pub(crate) mod remote;
 pub(crate) mod site;
 mod sources;
 
-use edge_host::efivars::EfiVars;
+use edge_host::efivars::{EfiVars, SecureBoot};
 use edge_model::Result;
 use edge_model::cmdline::Mode;
 use edge_model::document::{Problem, Severity};
@@ -67,7 +67,9 @@ impl Settings {
 
 /// How this machine was started decides what foreign sources may say.
 pub(crate) fn trust() -> Trust {
-    let secure_boot = EfiVars::of_machine().is_some_and(|variables| variables.secure_boot());
+    // Where the firmware does not answer, the stricter rule holds.
+    let secure_boot =
+        EfiVars::of_machine().is_some_and(|variables| variables.secure_boot() != SecureBoot::Off);
     Trust { secure_boot, now: None }
 }
 

@@ -67,6 +67,15 @@ impl Variable {
     }
 }
 
+/// What the firmware says of Secure Boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecureBoot {
+    On,
+    Off,
+    /// It does not answer.
+    Unknown,
+}
+
 impl EfiVars {
     /// The variables of this machine; `None` when it was not started by UEFI firmware.
     pub fn of_machine() -> Option<Self> {
@@ -132,8 +141,13 @@ impl EfiVars {
     }
 
     /// Whether the firmware starts only what is signed.
-    pub fn secure_boot(&self) -> bool {
-        self.get(Variable::SecureBoot).ok().flatten().is_some_and(|value| value == [1])
+    pub fn secure_boot(&self) -> SecureBoot {
+        match self.get(Variable::SecureBoot) {
+            Ok(Some(value)) if value == [1] => SecureBoot::On,
+            // Firmware without it does not know Secure Boot.
+            Ok(_) => SecureBoot::Off,
+            Err(_) => SecureBoot::Unknown,
+        }
     }
 
     /// The load option of a firmware boot entry.

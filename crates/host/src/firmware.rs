@@ -7,7 +7,7 @@ use edge_model::paths;
 use edge_model::{Error, Result};
 
 use crate::disk::PartitionedDisk;
-use crate::efivars::{EfiVars, Variable, to_utf16};
+use crate::efivars::{EfiVars, SecureBoot, Variable, to_utf16};
 
 const ACTIVE: u32 = 1;
 
@@ -83,7 +83,14 @@ fn boot_next(variables: &EfiVars, disk: &PartitionedDisk, index: usize) -> Resul
 
 /// What the firmware and the boot loader are set to, for people. What cannot be read is left out.
 pub fn describe(variables: &EfiVars) -> String {
-    let mut lines = vec![format!("secure boot: {}", if variables.secure_boot() { "on" } else { "off" })];
+    let mut lines = vec![format!(
+        "secure boot: {}",
+        match variables.secure_boot() {
+            SecureBoot::On => "on",
+            SecureBoot::Off => "off",
+            SecureBoot::Unknown => "not known",
+        }
+    )];
     for (name, variable) in [
         ("LoaderEntrySelected", Variable::LoaderEntrySelected),
         ("LoaderEntryDefault", Variable::LoaderEntryDefault),

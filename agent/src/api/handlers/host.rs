@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use edge_host::efivars::SecureBoot;
 use edge_host::{block, files, kernel, system_info};
 use edge_model::api::diagnostics::ClockSetting;
 use edge_model::api::host::{
@@ -152,7 +153,12 @@ pub(super) async fn management(State(door): State<Arc<Door>>) -> Answer {
 pub(super) async fn edge_host(State(door): State<Arc<Door>>) -> Answer {
     let status = door.shared.status();
     let settings = door.shared.settings();
-    let secure_boot = door.shared.host.variables.as_ref().is_some_and(|variables| variables.secure_boot());
+    let secure_boot = door
+        .shared
+        .host
+        .variables
+        .as_ref()
+        .is_some_and(|variables| variables.secure_boot() == SecureBoot::On);
     let hardware_spec = blocking(|| Ok(hardware())).await?;
     let site = &settings.edge().site;
     let dns = site.network.nameserver.clone().unwrap_or_default();
