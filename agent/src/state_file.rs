@@ -12,8 +12,9 @@ use edge_model::ledger::Ledger;
 use edge_model::shared_state::Understood;
 use edge_model::{Context, Error, Result};
 use edge_planner::cluster::member::Member;
+use edge_planner::installed;
 use edge_planner::network_trial::Memory;
-use edge_slot_image::sha256;
+use edge_slot_image::sealed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -43,7 +44,7 @@ pub(crate) enum Copies {
 }
 
 impl Kept for Ledger {
-    const NAME: &'static str = "ledger";
+    const NAME: &'static str = installed::LEDGER;
     const COPIES: Copies = Copies::Two;
 }
 
@@ -145,11 +146,7 @@ impl<T: Kept> StateFile<T> {
         let json = serde_json::to_vec(&value).with_context(context)?;
         match T::COPIES {
             Copies::One => files::write_durably(&self.only(), &json, 0o600),
-            Copies::Two => {
-                let mut bytes = format!("{}\n", sha256(&json)).into_bytes();
-                bytes.extend(json);
-                files::write_durably(&self.copy(generation % 2), &bytes, 0o600)
-            }
+            Copies::Two => files::write_durably(&self.copy(generation), &sealed::seal(&json), 0o600),
         }
     }
 
@@ -157,8 +154,8 @@ impl<T: Kept> StateFile<T> {
         self.folder.join(format!("{}.json", T::NAME))
     }
 
-    fn copy(&self, index: u64) -> PathBuf {
-        self.folder.join(format!("{}-{index}.json", T::NAME))
+    fn copy(&self, generation: u64) -> PathBuf {
+        self.folder.join(sealed::file_name(T::NAME, generation))
     }
 
     fn newest(&self) -> Result<Understood<T>> {
@@ -196,14 +193,7 @@ impl<T: Kept> StateFile<T> {
         let damaged = || Error::integrity(format!("{} is damaged", path.display()));
         let json = match T::COPIES {
             Copies::One => &bytes[..],
-            Copies::Two => {
-                let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-                let (digest, json) = (&bytes[..end], &bytes[end + 1..]);
-                if digest != sha256(json).to_string().as_bytes() {
-                    return Err(damaged());
-                }
-                json
-            }
+            Copies::Two => sealed::open(&bytes).ok_or_else(damaged)?,
         };
         let value: Value = serde_json::from_slice(json).map_err(|_| damaged())?;
         if value.is_object() { Ok(Some(value)) } else { Err(damaged()) }

@@ -18,15 +18,15 @@ use edge_host::{device_mapper, files, firmware, sticks, volumes};
 use edge_model::api::InstallRequest;
 use edge_model::api::installer::{DiskContent, InstallDisk};
 use edge_model::cmdline::Mode;
-use edge_model::ids::{InstallationId, Slot};
+use edge_model::ids::InstallationId;
 use edge_model::layout::{MIB, PARTITIONS, Role};
-use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger};
 use edge_model::manifest::{Blob, ImageManifest, Signatures};
 use edge_model::user_data::install::FileSystem;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::cluster::check;
 use edge_planner::configuration::{Source, for_the_host};
 use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, PreviousInstallation};
+use edge_planner::installed;
 use edge_slot_image::signing;
 
 use super::{Outcome, write_image};
@@ -408,24 +408,7 @@ fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Resu
     }
     // What lay beside the medium belongs to this site: the stick may be gone at the first boot.
     site::store(sources, &below(paths::OEM_SITE))?;
-    let image = ImageRecord {
-        name: medium.manifest.name.clone(),
-        version: medium.manifest.version.clone(),
-        root_hash: medium.manifest.root.root_hash,
-        created: medium.manifest.created,
-        data_blocks: medium.manifest.root.data_blocks,
-        signed: medium.signed,
-    };
-    let mut ledger =
-        Ledger { slot_a: Some(image.clone()), recovery: Some(image.clone()), ..Ledger::default() };
-    ledger.record(HistoryEntry {
-        at: facts::now(),
-        event: HistoryEvent::Installed,
-        version: image.version,
-        root_hash: image.root_hash,
-        slot: Some(Slot::A),
-        reason: None,
-    });
+    let ledger = installed::ledger(&medium.manifest, medium.signed, facts::now());
     StateFile::new(&edge).change_or_begin(|fresh| {
         *fresh = ledger;
         Ok(())

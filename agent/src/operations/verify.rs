@@ -28,7 +28,13 @@ pub(super) fn run(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
         }
     }
     if damaged.is_empty() {
-        return Ok(Outcome::stay(format!("undamaged: {}", good.join(", "))));
+        // Nobody is told that all is well of what was not read.
+        let unread = if ledger.recovery.is_none() {
+            "; not read: recovery, which this host does not know"
+        } else {
+            ""
+        };
+        return Ok(Outcome::stay(format!("undamaged: {}{unread}", good.join(", "))));
     }
     Err(Error::integrity(damaged.join("; "))
         .help("upgrade to another version, or install this one again from a medium"))

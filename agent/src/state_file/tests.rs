@@ -87,9 +87,7 @@ fn every_released_form_is_read() {
         ("ledger-1.json", &include_bytes!("fixtures/ledger.json")[..]),
         ("member-1.json", include_bytes!("fixtures/member.json")),
     ] {
-        let mut whole = format!("{}\n", sha256(bytes)).into_bytes();
-        whole.extend_from_slice(bytes);
-        std::fs::write(folder.path().join(name), whole).unwrap();
+        std::fs::write(folder.path().join(name), sealed::seal(bytes)).unwrap();
     }
     for (name, bytes) in [
         ("black-box.json", &include_bytes!("fixtures/black-box.json")[..]),
@@ -117,9 +115,7 @@ fn an_older_image_keeps_what_it_does_not_know() {
     let folder = tempfile::tempdir().unwrap();
     let store = StateFile::<Ledger>::new(folder.path());
     let newer = br#"{"generation":8,"format":2,"slots":{"c":1},"history":[],"failed":[],"pending":null}"#;
-    let mut whole = format!("{}\n", sha256(newer)).into_bytes();
-    whole.extend_from_slice(newer);
-    std::fs::write(store.copy(0), whole).unwrap();
+    std::fs::write(store.copy(0), sealed::seal(newer)).unwrap();
     touch(&store, "stick:");
     let value = store.raw(&store.copy(1)).unwrap().unwrap();
     assert_eq!(

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod configuration;
 pub mod identity;
 pub mod install;
+pub mod installed;
 pub mod login;
 pub mod network;
 pub mod network_trial;

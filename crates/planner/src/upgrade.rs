@@ -12,6 +12,7 @@ use edge_model::{Error, Result};
 use edge_slot_image::signing::Provenance;
 
 use crate::cluster::gate;
+use crate::installed::image_record;
 
 /// Kept free on the ESP, for loader configuration and directories.
 const ESP_RESERVE: u64 = 1 << 20;
@@ -96,7 +97,7 @@ pub fn plan(
     }
     check_history(facts, manifest, request)?;
     let slot = facts.booted_slot.map_or(Slot::A, Slot::other);
-    let image = record(manifest, provenance);
+    let image = image_record(manifest, matches!(provenance, Provenance::Signed(_)));
     let pending = facts
         .ledger
         .pending
@@ -121,17 +122,6 @@ fn frames_written(pending: &PendingUpgrade, manifest: &ImageManifest) -> u32 {
     match pending.stage {
         UpgradeStage::Writing { data_frames } => data_frames.min(manifest.root.data_frames.len() as u32),
         UpgradeStage::Armed | UpgradeStage::Unknown => 0,
-    }
-}
-
-fn record(manifest: &ImageManifest, provenance: Provenance) -> ImageRecord {
-    ImageRecord {
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        root_hash: manifest.root.root_hash,
-        created: manifest.created,
-        data_blocks: manifest.root.data_blocks,
-        signed: matches!(provenance, Provenance::Signed(_)),
     }
 }
 
@@ -378,7 +368,7 @@ mod tests {
     fn an_interrupted_upgrade_goes_on_where_it_stopped() {
         let pending = |stage| PendingUpgrade {
             slot: Slot::B,
-            image: record(&manifest(2, "2.0"), SIGNED),
+            image: image_record(&manifest(2, "2.0"), true),
             source: "oci:x".into(),
             stage,
         };

@@ -3,6 +3,7 @@
 
 pub mod frames;
 pub mod oci;
+pub mod sealed;
 pub mod signing;
 pub mod verity;
 

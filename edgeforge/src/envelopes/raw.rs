@@ -9,8 +9,8 @@ use edge_host::gpt;
 use edge_model::cmdline::Mode;
 use edge_model::layout::{MIB, Role, default_slot_size, minimum_disk};
 use edge_model::{Context, Result, paths};
-use edge_planner::accounts;
 use edge_planner::configuration::{self, Form};
+use edge_planner::{accounts, installed};
 
 use super::{DEADLINE, Parts};
 use crate::fat::{Fat, place};
@@ -57,6 +57,10 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         let answers = content.join(paths::OEM_UNATTENDED.trim_start_matches("/oem/"));
         let text = for_the_host(parts, Form::Unattended, "unattended.yaml", &parts.project.unattended)?;
         put(&answers, &text)?;
+        let signed = parts.image.signature.is_some();
+        let ledger = installed::ledger(&parts.image.manifest, signed, parts.created());
+        let (name, bytes) = installed::ledger_file(&ledger).context("cannot write the ledger")?;
+        put(&content.join(paths::OEM_EDGE.trim_start_matches("/oem/")).join(name), &bytes)?;
         if let Some(source) = parts.content.source_of(paths::MEDIUM_CLUSTER) {
             let path = content.join(paths::OEM_CLUSTER.trim_start_matches("/oem/"));
             put(&path, &edge_host::files::read_text(source)?)?;
@@ -73,7 +77,7 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
 }
 
 /// A file in a folder, with modes that do not depend on who builds: as an installation leaves them.
-fn put(path: &Path, text: &str) -> Result<()> {
+fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).with_context(context)?;

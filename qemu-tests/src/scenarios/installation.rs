@@ -123,6 +123,9 @@ pub(super) fn raw_disk_grows(ground: &Ground) -> Result<()> {
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let seen = ground.ssh(&machine).run(FORGETFUL_FIRMWARE, ground.patience(120))?;
     ensure(seen.trim() == "restored\nrestored\nrestored", || format!("the agent says {seen}"))?;
+    // It knows what it holds, as a host that was installed does.
+    let verified = ground.ssh(&machine).run("sudo edge-agent verify", ground.patience(120))?;
+    ensure(verified.contains("undamaged: slot-a, recovery"), || format!("verify: {verified}"))?;
     powered.pull_the_plug();
     let mut disk = File::open(machine.disk()).context("cannot open the disk")?;
     let partitions = edge_host::gpt::read(&mut disk).unwrap_or_default();
