@@ -2,6 +2,7 @@
 
 pub mod bench_ground;
 pub mod console;
+pub mod cost;
 pub mod docs;
 pub mod http_server;
 pub mod images;

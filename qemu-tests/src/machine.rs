@@ -10,6 +10,7 @@ use edge_host::child::{Child, Running};
 use edge_model::{Context, Error, Result};
 use serde_json::json;
 
+use crate::cost::{self, Meter};
 use crate::lab::Lab;
 use crate::qmp::Qmp;
 use crate::serial::Serial;
@@ -68,6 +69,8 @@ pub struct Machine {
 /// A machine that is on. Dropping it pulls the plug.
 #[derive(Debug)]
 pub struct Powered {
+    // Before the process: it is read a last time when this value goes.
+    meter: Meter,
     process: Running,
     pub serial: Serial,
     folder: PathBuf,
@@ -273,8 +276,13 @@ impl Machine {
             emulator = emulator.independent();
         }
         let process = emulator.spawn(&self.folder.join("qemu.log"))?;
-        let mut powered =
-            Powered { process, serial: Serial::new(&serial), folder: self.folder.clone(), control };
+        let mut powered = Powered {
+            meter: Meter::of(process.id()),
+            process,
+            serial: Serial::new(&serial),
+            folder: self.folder.clone(),
+            control,
+        };
         powered.wait_for_control()?;
         Ok(powered)
     }
@@ -439,7 +447,12 @@ impl Powered {
     /// When it does not in time.
     pub fn wait_until_off(&mut self, within: Duration) -> Result<()> {
         let started = Instant::now();
-        while self.process.ended()?.is_none() {
+        loop {
+            // Before it is waited for: afterwards nobody knows.
+            self.meter.look();
+            if self.process.ended()?.is_some() {
+                return Ok(());
+            }
             if started.elapsed() > within {
                 return Err(Error::environment(format!(
                     "the machine was still on after {} s",
@@ -448,11 +461,11 @@ impl Powered {
             }
             sleep(Duration::from_millis(100));
         }
-        Ok(())
     }
 
     /// Pulls the plug: guest memory is gone, what the guest gave to its disk is kept.
     pub fn pull_the_plug(mut self) {
+        self.meter.look();
         self.process.kill();
     }
 
@@ -510,17 +523,12 @@ impl Powered {
     /// # Errors
     /// When it is gone.
     pub fn processor_seconds(&self) -> Result<f64> {
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let text =
-            fs::read_to_string(format!("/proc/{}/stat", self.process.id())).context("the machine is gone")?;
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks =
-            |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+        cost::processor_seconds(self.process.id())
     }
 
     /// Leaves the machine running when this program ends; returns the emulator's process identifier.
     pub fn detach(self) -> u32 {
+        std::mem::forget(self.meter);
         self.process.detach()
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use edge_model::Result;
 use qemu_tests::bench_ground::Ground;
+use qemu_tests::cost::{self, Costs};
 use qemu_tests::tally::Tally;
 
 use crate::scenarios::{self, Scenario};
@@ -30,6 +31,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
             && (long || !scenario.long || names.contains(&scenario.name))
     };
     let summary = Mutex::new(Tally::default());
+    let costs = Mutex::new(Costs::default());
     // Somebody who works on one scenario need not install each time.
     let reuse = !names.is_empty() && !names.contains(&scenarios::BASE.name) && ground.has_base();
     let (can_run, cannot_run): (Vec<_>, Vec<_>) =
@@ -50,7 +52,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
                     let _running = queue.wait_for_room(ground.lab.work());
                     // Nobody waits for a base that will never stand, also when its scenario panics.
                     let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
-                    let well = run_one(&ground, scenario, &summary);
+                    let well = run_one(&ground, scenario, &summary, &costs);
                     if let Some(mut outcome) = outcome
                         && well
                     {
@@ -72,6 +74,12 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     for scenario in scenarios::ALL.iter().filter(|scenario| names.is_empty() && scenario.long && !long) {
         println!("SKIPPED {}: it takes long; make test-long runs it", scenario.name);
         summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
+    }
+    let costs = costs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    eprint!("{}", costs.report());
+    if let Err(error) = costs.check(root, scenarios::BASE.name) {
+        println!("FAILED budget of the scenarios: {}", edge_model::error::render(&error));
+        summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
     }
     Ok(read(&summary))
 }
@@ -177,14 +185,16 @@ fn remove(path: &Path) -> std::io::Result<()> {
     if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
-fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>) -> bool {
+fn run_one(ground: &Ground, scenario: &Scenario, summary: &Mutex<Tally>, costs: &Mutex<Costs>) -> bool {
     let started = Instant::now();
     let result = (scenario.run)(ground);
     let seconds = started.elapsed().as_secs();
+    let used = cost::take();
     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
     match result {
         Ok(()) => {
-            println!("ok {} ({seconds} s)", scenario.name);
+            println!("ok {} ({seconds} s, {used:.0} processor seconds)", scenario.name);
+            costs.lock().unwrap_or_else(PoisonError::into_inner).record(scenario.name, used);
             forget(ground.lab.work(), scenario.name);
             summary.passed += 1;
             true

@@ -299,6 +299,7 @@ impl NamespaceHost {
 
 impl Drop for NamespaceHost {
     fn drop(&mut self) {
+        crate::cost::add(self.processor_time().map_or(0.0, |time| time.as_secs_f64()));
         // Whoever has failed already keeps its own error.
         let _ = self.power_cut();
     }
