@@ -2,7 +2,7 @@
 
 use edge_model::Error;
 use edge_model::api::cluster::ClusterStatus;
-use edge_model::api::{HostStatus, Notice, OperationStatus};
+use edge_model::api::{HostStatus, Notice, OperationKind, OperationState, OperationStatus};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Answer, Check, Request, Work};
 use edge_tui::confirm::Destructive;
@@ -78,15 +78,29 @@ pub(crate) fn operation(kind: &str, steps: &[&str]) -> OperationStatus {
     .unwrap()
 }
 
-pub(crate) fn done(kind: &str, steps: &[&str], message: &str) -> OperationStatus {
-    OperationStatus {
-        state: edge_model::api::OperationState::Done { message: message.into() },
-        ..operation(kind, steps)
+/// Work as a real host told of it (`cargo xtask record`), as far as its step `until`.
+pub(crate) fn recorded(kind: OperationKind, until: usize) -> OperationStatus {
+    let text = match kind {
+        OperationKind::Install => include_str!("records/installation.json"),
+        _ => include_str!("records/upgrade.json"),
+    };
+    let whole: OperationStatus = serde_json::from_str(text).unwrap();
+    let mut shown = OperationStatus { id: 7, started_by: "site".into(), started_at: 1_772_366_400, ..whole };
+    if until < shown.steps.len() {
+        shown.steps.truncate(until);
+        shown.step = shown.steps[until - 1].title.clone();
+        (shown.done, shown.total) = (250_000_000, 1_000_000_000);
+        shown.state = OperationState::Running;
     }
+    shown
 }
 
-pub(crate) fn failed(kind: &str, steps: &[&str], error: Error) -> OperationStatus {
-    OperationStatus { state: edge_model::api::OperationState::Failed { error }, ..operation(kind, steps) }
+pub(crate) fn failed(kind: OperationKind, until: usize, error: Error) -> OperationStatus {
+    OperationStatus { state: OperationState::Failed { error }, ..recorded(kind, until) }
+}
+
+pub(crate) fn done(kind: &str, steps: &[&str], message: &str) -> OperationStatus {
+    OperationStatus { state: OperationState::Done { message: message.into() }, ..operation(kind, steps) }
 }
 
 fn answer_of(tag: &str, value: Value) -> Answer {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use edge_model::Error;
 use edge_model::api::diagnostics::Metrics;
-use edge_model::api::installer::Answers;
+use edge_model::api::installer::{Answers, InstallDisk};
 use edge_model::api::{EventKind, HostStatus, OperationStatus};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Action, Answer, Request, Ticket};
@@ -32,6 +32,8 @@ pub(crate) struct Console {
     pub(crate) medium: Option<Answers>,
     /// What the host measures, instead of the usual.
     metrics: Option<Metrics>,
+    /// The disks of the machine, instead of the usual.
+    disks: Option<Vec<InstallDisk>>,
     /// The agent takes its time.
     pub(crate) holds_back: bool,
     pub(crate) recording: Vec<String>,
@@ -61,6 +63,15 @@ impl Console {
         let mut console = Self::starting();
         console.metrics = Some(serde_json::from_str(include_str!("records/metrics.json")).unwrap());
         let status = serde_json::from_str(include_str!("records/status.json")).unwrap();
+        console.event(Event::Status(Box::new(status)));
+        console
+    }
+
+    /// As a medium of the scenarios was, in its machine with a stick.
+    pub(crate) fn recorded_medium() -> Self {
+        let mut console = Self::starting();
+        console.disks = Some(serde_json::from_str(include_str!("records/disks.json")).unwrap());
+        let status = serde_json::from_str(include_str!("records/status-of-a-medium.json")).unwrap();
         console.event(Event::Status(Box::new(status)));
         console
     }
@@ -108,6 +119,9 @@ impl Console {
                     match (&request, &self.medium) {
                         (Request::Metrics, _) if self.metrics.is_some() => {
                             Ok(Answer::Metrics(self.metrics.clone().unwrap()))
+                        }
+                        (Request::InstallDisks, _) if self.disks.is_some() => {
+                            Ok(Answer::InstallDisks(self.disks.clone().unwrap()))
                         }
                         (Request::InstallAnswers, Some(answers)) => {
                             Ok(Answer::InstallAnswers(answers.clone()))

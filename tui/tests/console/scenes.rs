@@ -3,16 +3,14 @@
 use edge_model::Error;
 use edge_model::api::cluster::ClusterStatus;
 use edge_model::api::installer::Answers;
-use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
+use edge_model::api::{BootState, Health, HostStatus, NetworkState, OperationKind, Possibility};
 use edge_model::cmdline::Mode;
 use edge_tui::action::Answer;
 use edge_tui::event::Event;
 use serde_json::json;
 
-use crate::agent::{cluster, done, failed, notice, operation, status};
+use crate::agent::{cluster, failed, notice, recorded, status};
 use crate::driver::Console;
-
-const STEPS: [&str; 3] = ["Read the image", "Write the slot", "Read it back"];
 
 fn scene(mut console: Console, script: impl FnOnce(&mut Console)) -> Console {
     script(&mut console);
@@ -98,7 +96,7 @@ fn dashboards() -> Vec<(&'static str, Console)> {
                 status.network = NetworkState::Trial { seconds_left: 87 };
             }),
         ),
-        ("home-working", host(|status| status.operation = Some(operation("upgrade", &STEPS)))),
+        ("home-working", host(|status| status.operation = Some(recorded(OperationKind::Upgrade, 3)))),
         (
             "recovery",
             scene(Console::of(Mode::Recovery), |console| {
@@ -324,7 +322,7 @@ fn systems() -> Vec<(&'static str, Console)> {
             }),
         ),
         ("upgrade-restart", typed(in_menu(6), "<right><right><tab><tab><tab><right><tab><enter>")),
-        ("upgrade", scene(upgrading(), |console| console.news(operation("upgrade", &STEPS)))),
+        ("upgrade", scene(upgrading(), |console| console.news(recorded(OperationKind::Upgrade, 3)))),
         ("upgrade-stopping", typed(upgrading(), "<down><enter>")),
         (
             "upgrade-failed",
@@ -332,13 +330,13 @@ fn systems() -> Vec<(&'static str, Console)> {
                 let error = Error::integrity("block 7 differs")
                     .context("the image is damaged")
                     .help("publish it again");
-                console.news(failed("upgrade", &STEPS, error));
+                console.news(failed(OperationKind::Upgrade, 4, error));
             }),
         ),
         (
             "upgrade-done",
             scene(upgrading(), |console| {
-                console.news(done("upgrade", &STEPS, "Version 1.3.0 is ready. The next restart tries it."));
+                console.news(recorded(OperationKind::Upgrade, usize::MAX));
             }),
         ),
     ]
@@ -472,6 +470,8 @@ fn names_a_plane() -> Console {
 fn installers() -> Vec<(&'static str, Console)> {
     let live = || Console::of(Mode::Live);
     vec![
+        ("installer-of-a-real-medium", Console::recorded_medium()),
+        ("installer-disks-of-a-real-machine", typed(Console::recorded_medium(), "<enter>")),
         ("installer", live()),
         ("installer-disks", typed(live(), "<enter>")),
         (
@@ -543,12 +543,7 @@ fn later_questions() -> Vec<(&'static str, Console)> {
 fn installations() -> Vec<(&'static str, Console)> {
     let install =
         || scene(typed(Console::of(Mode::Live), TO_SUMMARY), |console| console.keys("<enter><right><enter>"));
-    let steps = ["Write the partition table", "Write slot a", "Read slot a back"];
-    let installed = || {
-        scene(install(), |console| {
-            console.news(done("install", &steps, "edge 1.2.0 is installed on /dev/sda."))
-        })
-    };
+    let installed = || scene(install(), |console| console.news(recorded(OperationKind::Install, usize::MAX)));
     vec![
         ("installer-confirm", typed(Console::of(Mode::Live), &format!("{TO_SUMMARY}<enter>"))),
         (
@@ -558,12 +553,12 @@ fn installations() -> Vec<(&'static str, Console)> {
                 console.keys("<enter><right><enter>");
             }),
         ),
-        ("installing", scene(install(), |console| console.news(operation("install", &steps)))),
+        ("installing", scene(install(), |console| console.news(recorded(OperationKind::Install, 5)))),
         (
             "installing-unattended",
             scene(Console::starting(), |console| {
                 let mut status = status(Mode::Live);
-                status.operation = Some(operation("install", &steps));
+                status.operation = Some(recorded(OperationKind::Install, 5));
                 console.event(Event::Status(Box::new(status)));
             }),
         ),
@@ -572,7 +567,7 @@ fn installations() -> Vec<(&'static str, Console)> {
             "install-failed",
             scene(install(), |console| {
                 let error = Error::environment("the disk cannot be written").help("take another disk");
-                console.news(failed("install", &steps, error));
+                console.news(failed(OperationKind::Install, 3, error));
             }),
         ),
         ("export", typed(installed(), "<end><enter>")),

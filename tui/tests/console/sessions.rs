@@ -1,7 +1,7 @@
 //! Whole sessions, key by key.
 
 use edge_model::Error;
-use edge_model::api::{NetworkState, Possibility};
+use edge_model::api::{NetworkState, OperationKind, Possibility};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Request, Work};
 use edge_tui::confirm::Destructive;
@@ -146,7 +146,7 @@ fn an_upgrade_is_followed_and_stopped() {
     console.keys("<down><enter>");
     assert_eq!(console.asked.last(), Some(&Request::Cancel(7)));
     console.sees("It stops at the next safe point.");
-    console.news(failed("upgrade", &["Read the image"], Error::rejected("it was stopped by site")));
+    console.news(failed(OperationKind::Upgrade, 1, Error::rejected("it was stopped by site")));
     console.sees("it was stopped by site");
     console.keys("<enter>");
     console.sees("New version from");
