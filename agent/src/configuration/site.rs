@@ -119,8 +119,7 @@ pub(crate) fn store(found: &[Source], folder: &Path) -> Result<()> {
         fs::create_dir_all(parent).context("cannot keep the site's documents")?;
         // A cut between the two leaves a host that is not claimed: its next boot does this again.
         remove(&target)?;
-        fs::rename(&temporary, &target).context("cannot keep the site's documents")?;
-        files::sync_folder(parent)?;
+        files::rename_folder(&temporary, &target)?;
     }
     Ok(())
 }
@@ -180,4 +179,48 @@ pub(super) fn documents_in(folder: &Path) -> Vec<(Kind, PathBuf)> {
 fn rank(path: &Path) -> usize {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     ["esp", "cidata", "edgedata"].iter().position(|label| *label == name).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use edge_host::faults::{Fault, play};
+    use edge_planner::configuration::Form;
+
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source { kind: Kind::Site, form: Form::UserData, name: "CIDATA:/user-data".into(), text: text.into() }
+    }
+
+    fn kept(folder: &Path) -> Vec<String> {
+        documents_in(folder).into_iter().map(|(_, path)| fs::read_to_string(path).unwrap()).collect()
+    }
+
+    /// The host is not claimed before all of it is there: whatever happens in between, the next boot does it again.
+    #[test]
+    fn what_a_site_brings_survives_a_fault_at_every_effect() {
+        const NO_SPACE: i32 = 28;
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = ([source("#cloud-config\nhostname: a\n")], [source("#cloud-config\nhostname: b\n")]);
+        let effects = play(None, || store(&new, folder.path())).effects;
+        let wanted = kept(folder.path());
+        assert!(effects.len() > 5 && wanted.len() == 1, "{effects:?} {wanted:?}");
+        for at in 0..effects.len() {
+            for fault in [Fault::Fails(NO_SPACE), Fault::PowerGoes] {
+                store(&old, folder.path()).unwrap();
+                let before = kept(folder.path());
+                let played = play(Some((at, fault)), || store(&new, folder.path()));
+                assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {}", effects[at]);
+                let seen = kept(folder.path());
+                // Never half a document, and never both.
+                assert!(
+                    seen == before || seen == wanted || seen.is_empty(),
+                    "{fault:?} at {}: {seen:?}",
+                    effects[at]
+                );
+                store(&new, folder.path()).unwrap();
+                assert_eq!(kept(folder.path()), wanted, "{fault:?} at {}", effects[at]);
+            }
+        }
+    }
 }

@@ -1,3 +1,4 @@
+use edge_host::faults::{Fault, play};
 use edge_model::ledger::UpgradeStage;
 
 use super::*;
@@ -123,4 +124,57 @@ fn an_older_image_keeps_what_it_does_not_know() {
         (&1.into(), &2.into(), &9.into())
     );
     assert_eq!(value["last_source"], "stick:");
+}
+
+/// Every effect of a change fails once, and once everything stops there. What is read then is the document of before or of
+/// after, and the same change done again makes it the one of after.
+fn survives<T: Kept + std::fmt::Debug>(change: impl Fn(&mut T)) {
+    const IO_ERROR: i32 = 5;
+    let folder = tempfile::tempdir().unwrap();
+    let store = StateFile::<T>::new(folder.path());
+    let apply = || {
+        store.change(|document| {
+            change(document);
+            Ok(())
+        })
+    };
+    // Without its generation, which tells how often it was written.
+    let content = |document: &T| {
+        let mut value = serde_json::to_value(document).unwrap();
+        value.as_object_mut().unwrap().remove(GENERATION);
+        value
+    };
+    let mut after = T::default();
+    change(&mut after);
+    let effects = play(None, apply).effects;
+    assert!(effects.len() >= 5, "{effects:?}");
+    for at in 0..effects.len() {
+        for fault in [Fault::Fails(IO_ERROR), Fault::PowerGoes] {
+            for file in std::fs::read_dir(folder.path()).unwrap() {
+                std::fs::remove_file(file.unwrap().path()).unwrap();
+            }
+            let played = play(Some((at, fault)), apply);
+            assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {}", effects[at]);
+            let seen = content(&store.read().unwrap());
+            assert!(
+                seen == content(&T::default()) || seen == content(&after),
+                "{fault:?} at {}",
+                effects[at]
+            );
+            apply().unwrap();
+            assert_eq!(content(&store.read().unwrap()), content(&after), "{fault:?} at {}", effects[at]);
+        }
+    }
+}
+
+#[test]
+fn a_change_of_any_document_survives_a_fault_at_every_effect() {
+    survives::<Ledger>(|ledger| ledger.last_source = Some("stick:".into()));
+    survives::<Member>(|member| member.node = "shop-17".into());
+    survives::<Memory>(|memory| memory.rejected = Some(edge_planner::network_trial::Reach::default()));
+    survives::<BTreeMap<String, KeptAccount>>(|all| drop(all.insert("site".into(), KeptAccount::default())));
+    survives::<BlackBox>(|ring| {
+        let text = include_str!("fixtures/black-box.json");
+        *ring = serde_json::from_str(text).unwrap();
+    });
 }

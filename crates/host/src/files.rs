@@ -7,6 +7,8 @@ use std::path::Path;
 
 use edge_model::{Context, Error, Result};
 
+use crate::faults::effect;
+
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
@@ -48,20 +50,25 @@ pub fn read_text_if_there(path: &Path) -> Result<Option<String>> {
 /// rename, fsync of the folder.
 ///
 /// # Errors
-/// When any of these fails; the old content is then still there.
+/// When any of these fails; the old content is then still there, unless only the last step failed.
 pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
     let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
     let temporary = temporary_name(path);
     let write = || -> Result<()> {
+        effect("create", &temporary)?;
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        effect("write", &temporary)?;
         file.write_all(bytes)?;
+        effect("flush", &temporary)?;
         file.sync_all()?;
         if fs::read(&temporary)? != bytes {
             return Err(Error::integrity("what was written reads back differently"));
         }
+        effect("rename", path)?;
         fs::rename(&temporary, path)?;
+        effect("flush folder of", path)?;
         File::open(folder)?.sync_all()?;
         Ok(())
     };
@@ -74,11 +81,22 @@ fn temporary_name(path: &Path) -> std::path::PathBuf {
     name.into()
 }
 
+/// Gives a folder that is whole its name, durably. There must be none with that name.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn rename_folder(from: &Path, to: &Path) -> Result<()> {
+    let context = || format!("cannot keep {}", to.display());
+    effect("rename", to).and_then(|()| fs::rename(from, to)).with_context(context)?;
+    sync_folder(to.parent().unwrap_or(to))
+}
+
 /// Makes what was renamed in a folder survive a power cut.
 ///
 /// # Errors
 /// When the folder cannot be opened.
 pub fn sync_folder(folder: &Path) -> Result<()> {
+    effect("flush", folder).with_context(|| format!("cannot flush {}", folder.display()))?;
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .with_context(|| format!("cannot flush {}", folder.display()))
@@ -97,6 +115,7 @@ pub fn copy_durably(
     let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
     let temporary = temporary_name(path);
     let copy = || -> Result<()> {
+        effect("create", &temporary)?;
         let mut file = File::create(&temporary)?;
         let mut buffer = vec![0; 1 << 20];
         loop {
@@ -104,13 +123,17 @@ pub fn copy_durably(
             if length == 0 {
                 break;
             }
+            effect("write", &temporary)?;
             file.write_all(&buffer[..length])?;
         }
+        effect("flush", &temporary)?;
         file.sync_all()?;
         drop_cache(&file)?;
         let (digest, size) = digest(&temporary)?;
         accept(digest, size)?;
+        effect("rename", path)?;
         fs::rename(&temporary, path)?;
+        effect("flush folder of", path)?;
         File::open(folder)?.sync_all()?;
         Ok(())
     };
@@ -127,11 +150,15 @@ pub fn make_durably(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -
     let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
     let temporary = temporary_name(path);
     let make = || -> Result<()> {
+        effect("create", &temporary)?;
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         write(&mut file)?;
+        effect("flush", &temporary)?;
         file.sync_all()?;
+        effect("rename", path)?;
         fs::rename(&temporary, path)?;
+        effect("flush folder of", path)?;
         sync_folder(folder)
     };
     make()

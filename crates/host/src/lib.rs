@@ -11,6 +11,7 @@ pub mod device_mapper;
 pub mod disk;
 pub mod efivars;
 pub mod esp;
+pub mod faults;
 pub mod files;
 pub mod firmware;
 pub mod gpt;
