@@ -205,21 +205,20 @@ mod tests {
         let effects = play(None, || store(&new, folder.path())).effects;
         let wanted = kept(folder.path());
         assert!(effects.len() > 5 && wanted.len() == 1, "{effects:?} {wanted:?}");
-        for at in 0..effects.len() {
+        for (at, effect) in effects.iter().enumerate() {
             for fault in [Fault::Fails(NO_SPACE), Fault::PowerGoes] {
                 store(&old, folder.path()).unwrap();
                 let before = kept(folder.path());
                 let played = play(Some((at, fault)), || store(&new, folder.path()));
-                assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {}", effects[at]);
+                assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {effect}");
                 let seen = kept(folder.path());
                 // Never half a document, and never both.
                 assert!(
                     seen == before || seen == wanted || seen.is_empty(),
-                    "{fault:?} at {}: {seen:?}",
-                    effects[at]
+                    "{fault:?} at {effect}: {seen:?}"
                 );
                 store(&new, folder.path()).unwrap();
-                assert_eq!(kept(folder.path()), wanted, "{fault:?} at {}", effects[at]);
+                assert_eq!(kept(folder.path()), wanted, "{fault:?} at {effect}");
             }
         }
     }

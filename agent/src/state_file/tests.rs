@@ -148,21 +148,17 @@ fn survives<T: Kept + std::fmt::Debug>(change: impl Fn(&mut T)) {
     change(&mut after);
     let effects = play(None, apply).effects;
     assert!(effects.len() >= 5, "{effects:?}");
-    for at in 0..effects.len() {
+    for (at, effect) in effects.iter().enumerate() {
         for fault in [Fault::Fails(IO_ERROR), Fault::PowerGoes] {
             for file in std::fs::read_dir(folder.path()).unwrap() {
                 std::fs::remove_file(file.unwrap().path()).unwrap();
             }
             let played = play(Some((at, fault)), apply);
-            assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {}", effects[at]);
+            assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {effect}");
             let seen = content(&store.read().unwrap());
-            assert!(
-                seen == content(&T::default()) || seen == content(&after),
-                "{fault:?} at {}",
-                effects[at]
-            );
+            assert!(seen == content(&T::default()) || seen == content(&after), "{fault:?} at {effect}");
             apply().unwrap();
-            assert_eq!(content(&store.read().unwrap()), content(&after), "{fault:?} at {}", effects[at]);
+            assert_eq!(content(&store.read().unwrap()), content(&after), "{fault:?} at {effect}");
         }
     }
 }

@@ -118,14 +118,14 @@ mod tests {
                 "flush folder of state"
             ]
         );
-        for at in 0..whole.len() {
+        for (at, effect) in whole.iter().enumerate() {
             for fault in [Fault::Fails(NO_SPACE), Fault::PowerGoes] {
                 write(b"old").unwrap();
                 let played = play(Some((at, fault)), || write(b"new"));
-                assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {}", whole[at]);
+                assert!(!matches!(played.outcome, Some(Ok(()))), "{fault:?} at {effect}");
                 let seen = std::fs::read(&path).unwrap();
                 let renamed = at > 3;
-                assert_eq!(seen, if renamed { b"new" } else { b"old" }, "{fault:?} at {}", whole[at]);
+                assert_eq!(seen, if renamed { b"new" } else { b"old" }, "{fault:?} at {effect}");
                 write(b"again").unwrap();
                 assert_eq!(std::fs::read(&path).unwrap(), b"again");
             }
