@@ -166,8 +166,9 @@ pub(crate) fn set_password(name: &str, password: &str, configured: Option<Config
         return Err(Error::invalid("a password cannot hold line ends"));
     }
     let hash = hash_password(password)?;
-    write_password(name, &hash)?;
-    keep(name, configured, |kept| kept.password_hash = Some(hash))
+    // First what lasts: a password that is gone after the next start would have closed the door behind it.
+    keep(name, configured, |kept| kept.password_hash = Some(hash.clone()))?;
+    write_password(name, &hash)
 }
 
 fn write_password(name: &str, hash: &str) -> Result<()> {
@@ -213,8 +214,8 @@ pub(crate) fn set_ssh_keys(name: &str, keys: &[String], configured: Option<Confi
         return Err(Error::invalid(format!("{start:?} is not an SSH key"))
             .help("a line of authorized_keys, as in ~/.ssh/id_ed25519.pub"));
     }
-    write_ssh_keys(name, keys)?;
-    keep(name, configured, |kept| kept.ssh_keys = Some(keys.to_vec()))
+    keep(name, configured, |kept| kept.ssh_keys = Some(keys.to_vec()))?;
+    write_ssh_keys(name, keys)
 }
 
 fn write_ssh_keys(name: &str, keys: &[String]) -> Result<()> {

@@ -39,6 +39,12 @@ pub(crate) fn commit(host: &Host, booted: &BootedImage) -> Result<()> {
     let esp = Esp::open(&host.disk()?, Role::Efi)?;
     esp.set_default_entry(&entry)?;
     esp.close()?;
+    stop_deadline()
+}
+
+/// # Errors
+/// When the service manager refuses.
+pub(crate) fn stop_deadline() -> Result<()> {
     Child::new("systemctl")
         .args(["stop", DEADLINE_UNITS])
         .run()
@@ -46,23 +52,40 @@ pub(crate) fn commit(host: &Host, booted: &BootedImage) -> Result<()> {
         .context("the deadline of the trial still runs")
 }
 
-/// Puts the deadline that early boot has armed off, `seconds` from now. The new one runs before the old one is stopped:
-/// there is no moment in which an agent that hangs would keep the host in a trial for ever.
-///
-/// # Errors
-/// When the service manager refuses; the old deadline then holds.
-pub(crate) fn put_deadline_off(number: u32, seconds: u64) -> Result<()> {
-    let unit = |number: u32| match number {
+/// Whether something ends the trial if this agent does not.
+pub(crate) fn deadline_runs(number: u32) -> bool {
+    let active = Child::new("systemctl").args(["--quiet", "is-active", &deadline_unit(number)]).outcome();
+    active.is_ok_and(|outcome| outcome.status.success())
+}
+
+/// Early boot arms the first one.
+fn deadline_unit(number: u32) -> String {
+    match number {
         0 => "edge-trial-deadline.timer".to_owned(),
         number => format!("edge-trial-deadline-{number}.timer"),
-    };
-    let next = unit(number + 1);
-    Child::new("systemd-run")
-        .args(["--quiet", "--timer-property=AccuracySec=1s", &format!("--on-active={seconds}")])
+    }
+}
+
+/// Puts the deadline off, `seconds` from now: another one takes its place. The new one runs before the old one is stopped:
+/// there is no moment in which an agent that hangs would keep the host in a trial for ever. Like the first one it outlives the
+/// beginning of a shutdown that hangs.
+///
+/// # Errors
+/// When the service manager refuses; the old deadline then holds, and this can be tried again.
+pub(crate) fn put_deadline_off(number: u32, seconds: u64) -> Result<()> {
+    let next = deadline_unit(number + 1);
+    let begun = Child::new("systemd-run")
+        .args(["--quiet", "--timer-property=AccuracySec=1s", "--timer-property=DefaultDependencies=no"])
+        .args(["--property=DefaultDependencies=no", &format!("--on-active={seconds}")])
         .args([&format!("--unit={next}"), "/usr/bin/systemctl", "--force", "--force", "reboot"])
-        .run()
-        .context("the deadline of the trial cannot be put off")?;
-    Child::new("systemctl").args(["stop", &unit(number)]).run().map(drop)
+        .run();
+    // It may have been begun by a try that was not told so.
+    if let Err(error) = begun
+        && !deadline_runs(number + 1)
+    {
+        return Err(error.context("the deadline of the trial cannot be put off"));
+    }
+    Child::new("systemctl").args(["stop", &deadline_unit(number)]).run().map(drop)
 }
 
 /// This boot has finished: earlier unfinished ones no longer count.

@@ -20,6 +20,11 @@ pub(crate) enum Look {
     Unhealthy(Vec<String>),
 }
 
+/// Seconds that the checks of the site may take in one look.
+pub(crate) fn longest_look(settings: &HealthSettings) -> u64 {
+    CHECK_DEADLINE.as_secs() * settings.commands.len() as u64
+}
+
 /// Looks once.
 pub(crate) fn look(settings: &HealthSettings) -> Look {
     match system_state() {
@@ -33,7 +38,8 @@ pub(crate) fn look(settings: &HealthSettings) -> Look {
         Err(error) => reasons.push(error.to_string()),
     }
     for command in &settings.commands {
-        if let Err(error) = Child::new("sh").args(["-c", command]).deadline(CHECK_DEADLINE).run() {
+        if let Err(error) = Child::new("sh").args(["-c", command]).deadline_by_the_clock(CHECK_DEADLINE).run()
+        {
             // Everybody on the host reads the reason; a command may hold more than its author thought of.
             reasons.push(format!("health check failed: {}", redact(&error.to_string())));
         }

@@ -49,11 +49,16 @@ pub(crate) fn remember(change: impl FnOnce(&mut Memory)) -> Result<()> {
 /// # Errors
 /// When units or memory cannot be written.
 pub(crate) fn apply(data: &UserData) -> Result<Choice> {
-    let choice = store().change_or_begin(|memory| {
-        let (choice, after) = choose(memory, wanted(data));
-        *memory = after;
-        Ok(choice)
-    })?;
+    let before = memory();
+    let (mut choice, after) = choose(&before, wanted(data));
+    // A host whose `/oem` cannot be written still gets its network, where there is nothing to remember.
+    if after != before {
+        choice = store().change_or_begin(|memory| {
+            let (choice, after) = choose(memory, wanted(data));
+            *memory = after;
+            Ok(choice)
+        })?;
+    }
     write_units(&data.edge.site, choice.reach())?;
     write_state(&choice)?;
     Ok(choice)

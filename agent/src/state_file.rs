@@ -10,7 +10,7 @@ use edge_host::files;
 use edge_model::api::black_box::BlackBox;
 use edge_model::ledger::Ledger;
 use edge_model::shared_state::Understood;
-use edge_model::{Context, Error, Result};
+use edge_model::{Class, Context, Error, Result};
 use edge_planner::cluster::member::Member;
 use edge_planner::installed;
 use edge_planner::network_trial::Memory;
@@ -103,13 +103,34 @@ impl<T: Kept> StateFile<T> {
         self.change_from(Self::newest, change)
     }
 
-    /// As [`StateFile::change`], for documents without which the host has to go on: a damaged one is begun anew.
+    /// As [`StateFile::change`], for documents without which the host has to go on: a damaged one is set aside, and begun anew.
     ///
     /// # Errors
-    /// As [`StateFile::change`].
+    /// As [`StateFile::change`]; also when the disk does not let itself be read, which may be over soon.
     pub(crate) fn change_or_begin<R>(&self, change: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
-        let newest_or_empty = |file: &Self| Ok(file.newest().unwrap_or_else(|_| empty()));
+        let newest_or_empty = |file: &Self| match file.newest() {
+            Err(error) if error.class == Class::Integrity => {
+                eprintln!("the {} is begun anew: {error}", T::NAME);
+                file.set_aside()?;
+                Ok(empty())
+            }
+            other => other,
+        };
         self.change_from(newest_or_empty, change)
+    }
+
+    /// Damaged copies must not come back with a generation that is higher than the new ones.
+    fn set_aside(&self) -> Result<()> {
+        for path in [self.only(), self.copy(0), self.copy(1)] {
+            let aside = path.with_extension("damaged");
+            match std::fs::rename(&path, &aside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot set {} aside", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn change_from<R>(
@@ -186,7 +207,7 @@ impl<T: Kept> StateFile<T> {
 
     /// One copy, if it is there.
     fn raw(&self, path: &Path) -> Result<Option<Value>> {
-        if !path.exists() {
+        if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
             return Ok(None);
         }
         let bytes = files::read(path, LIMIT)?;

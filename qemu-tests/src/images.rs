@@ -155,8 +155,12 @@ pub fn build_in(
     no_cache: bool,
 ) -> Result<Built> {
     write_project(lab, folder, recipe, site)?;
-    let mut command =
-        Child::new(lab.edgeforge()).arg("build").arg(folder).arg("--json").deadline(BUILD_DEADLINE);
+    let mut command = Child::new(lab.edgeforge())
+        .with_whole_environment()
+        .arg("build")
+        .arg(folder)
+        .arg("--json")
+        .deadline(BUILD_DEADLINE);
     if no_cache {
         command = command.arg("--no-cache");
     }

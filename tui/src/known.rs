@@ -53,6 +53,11 @@ impl Known {
         self.status.as_ref().map(|status| status.console.clone()).unwrap_or_default()
     }
 
+    /// The account that can be given its first password here: on the host's own console, and nowhere else.
+    pub fn first_password(&self) -> Option<String> {
+        self.rules().first_password.filter(|_| self.started.by != StartedBy::Person)
+    }
+
     /// Whether the agent offers it now.
     pub fn can(&self, possibility: Possibility) -> bool {
         self.status.as_ref().is_some_and(|status| status.possible.contains(&possibility))

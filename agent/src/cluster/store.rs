@@ -175,7 +175,8 @@ pub(crate) fn facts() -> ClusterFacts {
         MemberState::Alone | MemberState::Left if Path::new(paths::IMAGE_KUBERNETES).exists() => {
             ClusterFacts::None
         }
-        MemberState::Alone | MemberState::Left | MemberState::Unknown => ClusterFacts::Impossible,
+        MemberState::Alone | MemberState::Left => ClusterFacts::Impossible,
+        MemberState::Unknown => ClusterFacts::OfNewer,
     }
 }
 

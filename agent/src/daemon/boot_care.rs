@@ -43,7 +43,11 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
     }
     let mut trial = (booted.state() == BootState::Trial).then(|| Trial::begin(shared));
     loop {
-        let mut look = health::look(&shared.settings().edge().health);
+        let settings = shared.settings();
+        if let Some(running) = &mut trial {
+            running.before_look(shared, health::longest_look(&settings.edge().health));
+        }
+        let mut look = health::look(&settings.edge().health);
         if let Some(running) = &mut trial {
             // An image whose cluster does not come up is not kept.
             let is_up = look == Look::Healthy;

@@ -110,8 +110,11 @@ impl Notices {
             }));
         }
         // What comes back after its end is said again.
-        for over in before.iter().filter(|over| !present.iter().any(|notice| notice.id == over.id)) {
-            board.put_away.remove(&over.id);
+        let is_over = |over: &&Notice| !present.iter().any(|notice| notice.id == over.id);
+        let shrinks =
+            before.iter().filter(is_over).filter(|over| board.put_away.remove(&over.id)).count() > 0;
+        if shrinks && let Err(error) = store(&board.put_away) {
+            eprintln!("what was read is not written down: {error}");
         }
         board.conditions.insert(about, present);
         news
@@ -139,13 +142,17 @@ impl Notices {
         }
         let mut board = self.board();
         board.put_away.extend(chosen);
-        let bytes = serde_json::to_vec(&board.put_away).context("cannot write what was read")?;
-        files::write_durably(Path::new(paths::NOTICES_PUT_AWAY), &bytes, 0o600)
+        store(&board.put_away)
     }
 
     fn board(&self) -> std::sync::MutexGuard<'_, Board> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn store(put_away: &BTreeSet<String>) -> Result<()> {
+    let bytes = serde_json::to_vec(put_away).context("cannot write what was read")?;
+    files::write_durably(Path::new(paths::NOTICES_PUT_AWAY), &bytes, 0o600)
 }
 
 fn load() -> BTreeSet<String> {

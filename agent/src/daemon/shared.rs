@@ -1,6 +1,6 @@
 //! What the daemon knows, shared by its threads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     restarting: AtomicBool,
     /// The host was not claimed when this boot began.
     is_first_boot: bool,
+    /// When the trial of this boot ends, in seconds from power-on; 0 without one.
+    trial_ends: AtomicU64,
 }
 
 /// A value is still whole after another thread's panic: each is replaced as one.
@@ -90,6 +92,7 @@ impl Shared {
             notices,
             restarting: AtomicBool::new(false),
             is_first_boot: !site::is_claimed(),
+            trial_ends: AtomicU64::new(0),
         };
         shared.tell_of_settings();
         shared.refresh();
@@ -137,6 +140,14 @@ impl Shared {
         }
         .account()
         .map(str::to_owned)
+    }
+
+    pub(super) fn set_trial_end(&self, seconds: u64) {
+        self.trial_ends.store(seconds, Ordering::Release);
+    }
+
+    pub(super) fn trial_ends(&self) -> u64 {
+        self.trial_ends.load(Ordering::Acquire)
     }
 
     pub(super) fn set_network(&self, state: NetworkState) {
@@ -290,16 +301,17 @@ impl Shared {
         }
     }
 
-    pub(super) fn booted_state(&self) -> BootState {
+    /// None when firmware and loader do not tell.
+    pub(super) fn booted_state(&self) -> Option<BootState> {
         match self.host.booted() {
             Ok(booted) => {
                 self.notice_while("boot loader", Vec::new());
-                booted.state()
+                Some(booted.state())
             }
             Err(error) => {
                 let said = Said::failed("the boot loader's state cannot be read", &error);
                 self.notice_while("boot loader", vec![said]);
-                BootState::Committed
+                None
             }
         }
     }

@@ -43,7 +43,9 @@ pub(super) fn blank(host: &Host) -> HostStatus {
 pub(super) fn look(shared: &Shared) -> HostStatus {
     let ledger = operations::ledger_store().load();
     let settings = shared.settings();
-    let boot_state = shared.booted_state();
+    let known = shared.booted_state();
+    // For people; what may be begun is decided by what is known.
+    let boot_state = known.unwrap_or(BootState::Committed);
     HostStatus {
         host_name: facts::host_name().unwrap_or_default(),
         host_id: facts::host_id(),
@@ -56,20 +58,21 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
         last_event: ledger.history.last().cloned(),
         notices: shared.notices(),
         operation: shared.operations.last(),
-        trial_seconds_left: trial_seconds_left(&settings, boot_state),
+        trial_seconds_left: trial_seconds_left(shared, &settings, boot_state),
         claimed: site::is_claimed(),
         management: management(&settings),
         console: console(shared, &settings),
-        possible: admission::possible(&admission_facts(shared, boot_state, &ledger)),
+        possible: admission::possible(&admission_facts(shared, known, &ledger)),
         failed: ledger.failed,
         cluster: shared.cluster.status(),
         ..blank(&shared.host)
     }
 }
 
-fn trial_seconds_left(settings: &Settings, state: BootState) -> Option<u64> {
-    let deadline = settings.edge().health.deadline_seconds;
-    (state == BootState::Trial).then(|| deadline.saturating_sub(kernel::up_time().as_secs()))
+fn trial_seconds_left(shared: &Shared, settings: &Settings, state: BootState) -> Option<u64> {
+    // A trial that is slow has more time than was planned.
+    let ends = shared.trial_ends().max(settings.edge().health.deadline_seconds);
+    (state == BootState::Trial).then(|| ends.saturating_sub(kernel::up_time().as_secs()))
 }
 
 fn management(settings: &Settings) -> Management {
@@ -93,7 +96,7 @@ fn console(shared: &Shared, settings: &Settings) -> ConsoleRules {
 }
 
 /// What decides about what may be asked of this host now.
-pub(super) fn admission_facts(shared: &Shared, boot_state: BootState, ledger: &Ledger) -> HostFacts {
+pub(super) fn admission_facts(shared: &Shared, boot_state: Option<BootState>, ledger: &Ledger) -> HostFacts {
     let other = shared.host.record.slot.map(|slot| slot.other());
     HostFacts {
         mode: shared.host.record.mode,

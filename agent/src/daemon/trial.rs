@@ -20,6 +20,9 @@ const MOVED: u64 = 4 << 20;
 /// Seconds after the agent's own deadline when the service manager ends a trial whose agent hangs.
 const AFTER_THE_AGENT: u64 = 60;
 
+/// More often than a trial can be put off.
+const MOST_PUT_OFFS: u32 = 32;
+
 /// What became of a trial.
 pub(super) enum Verdict {
     GoesOn,
@@ -44,13 +47,18 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn begin(shared: &Shared) -> Self {
         let deadline = shared.settings().edge().health.deadline_seconds;
-        Self {
-            clock: TrialClock { now: 0, deadline, last_sign: 0, finished: None },
+        let now = kernel::up_time().as_secs();
+        let armed = (0..MOST_PUT_OFFS).find(|number| boot_control::deadline_runs(*number));
+        let mut trial = Self {
+            clock: TrialClock { now, deadline, last_sign: 0, finished: None },
             waits_for: Vec::new(),
             moved: 0,
-            ends: deadline + AFTER_THE_AGENT,
-            put_off: 0,
-        }
+            // Where early boot could not arm one, or an agent before this one has put it off, another one follows at once.
+            ends: if armed == Some(0) { deadline + AFTER_THE_AGENT } else { 0 },
+            put_off: armed.unwrap_or(0),
+        };
+        trial.put_off(shared, deadline.saturating_sub(now));
+        trial
     }
 
     /// Commits a healthy image, and gives up one that has had its chance. `missing` is the part of a cluster that is not up
@@ -64,22 +72,22 @@ impl Trial {
     ) -> Verdict {
         // An operator may have committed it meanwhile.
         if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
-            return Verdict::Over;
+            return self.over(shared);
         }
         if (look, missing) == (&Look::Healthy, None) {
             match commit(shared, booted) {
-                Ok(()) => return Verdict::Over,
+                Ok(()) => return self.over(shared),
                 Err(error) => {
                     shared.notice(Said::failed("the image on trial could not be committed", &error))
                 }
             }
         }
         self.look_at_the_clock(*look != Look::StillStarting && missing.is_none());
+        shared.set_trial_end(self.clock.ends());
         if self.clock.is_over() {
             give_up(shared, &reason(look, missing));
             return Verdict::Failed;
         }
-        self.put_off_if_due(shared);
         Verdict::GoesOn
     }
 
@@ -101,20 +109,45 @@ impl Trial {
         }
     }
 
-    /// While the trial goes on beyond its deadline, what ends it without us waits too, a little at a time.
-    fn put_off_if_due(&mut self, shared: &Shared) {
-        let TrialClock { now, deadline, .. } = self.clock;
-        if now <= deadline || now + AFTER_THE_AGENT < self.ends {
+    /// To be called before the checks of the site run, each of which may take `check_seconds`: while the trial goes on, what ends
+    /// it without us waits too, a little at a time.
+    pub(super) fn before_look(&mut self, shared: &Shared, check_seconds: u64) {
+        self.clock.now = kernel::up_time().as_secs();
+        let longest_look = check_seconds + AFTER_THE_AGENT;
+        if self.clock.now + longest_look >= self.ends {
+            self.put_off(shared, check_seconds + HANGS_AFTER);
+        }
+    }
+
+    fn put_off(&mut self, shared: &Shared, seconds: u64) {
+        let now = self.clock.now;
+        if now + seconds < self.ends {
             return;
         }
-        let more = HANGS_AFTER + AFTER_THE_AGENT;
-        if self.put_off == 0 {
+        if self.put_off == 0 && now > self.clock.deadline {
             let text = format!("the new system is slow to start, and gets more time{}", unfinished());
             shared.notice(Said::warning(text));
         }
-        attempt(shared, "the trial has no more time", boot_control::put_deadline_off(self.put_off, more));
-        self.put_off += 1;
-        self.ends = now + more;
+        let more = seconds + AFTER_THE_AGENT;
+        match boot_control::put_deadline_off(self.put_off, more) {
+            Ok(()) => {
+                self.put_off += 1;
+                self.ends = now + more;
+            }
+            // Tried again at the next look.
+            Err(error) => shared.notice(Said::failed("the trial has no more time", &error)),
+        }
+    }
+
+    /// Nothing ends a boot that is committed.
+    fn over(&self, shared: &Shared) -> Verdict {
+        match boot_control::stop_deadline() {
+            Ok(()) => Verdict::Over,
+            Err(error) => {
+                shared.notice(Said::failed("the image is committed", &error));
+                Verdict::GoesOn
+            }
+        }
     }
 }
 

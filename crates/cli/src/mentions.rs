@@ -46,7 +46,15 @@ fn wrong_in(program: &Command, text: &str) -> Vec<String> {
     let is_whole = |at: &usize| {
         !text[..*at].ends_with(|before: char| before.is_alphanumeric() || "-_/.".contains(before))
     };
-    let is_typed = |at: usize| ["`", "sudo ", "$ "].iter().any(|before| text[..at].ends_with(before));
+    let follows = |at: usize, words: &[&str]| words.iter().any(|before| text[..at].ends_with(before));
+    // Comments speak of the program more than they tell what to type.
+    let is_comment = |at: usize| {
+        let line = text[..at].rsplit('\n').next().unwrap_or_default();
+        line.trim_start().starts_with("//")
+    };
+    let is_typed = |at: usize| {
+        follows(at, &["`", "sudo ", "$ "]) || !is_comment(at) && follows(at, &["\"", ": ", "with ", "run "])
+    };
     let look = |at: usize| wrong(program, &text[at + name.len()..], is_typed(at));
     starts.filter(is_whole).filter_map(look).collect()
 }
@@ -96,6 +104,9 @@ mod tests {
         assert_eq!(found("type `tool lamp out`"), ["tool lamp out"]);
         assert_eq!(found("help: tool lamp on --soon"), ["tool lamp on --soon"]);
         assert_eq!(found("$ tool shine"), ["tool shine"]);
+        assert_eq!(found(".help(\"tool histroy shows what was\")"), ["tool histroy"]);
+        assert_eq!(found("keep it with tool lmap on"), ["tool lmap"]);
+        assert!(found("//! What follows: tool writes this").is_empty());
         assert_eq!(found("tool show --all"), ["tool show --all"]);
         assert!(found("other-tool show --all and path/tool show --all").is_empty());
     }

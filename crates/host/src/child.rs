@@ -63,6 +63,7 @@ pub struct Child {
     command: Command,
     shown: Vec<OsString>,
     deadline: Duration,
+    by_the_clock: bool,
     /// Ends when we end.
     bound: bool,
     /// What the child reads from its standard input.
@@ -101,6 +102,7 @@ impl Child {
             command,
             shown: vec![program.as_ref().to_owned()],
             deadline: DEFAULT_DEADLINE,
+            by_the_clock: false,
             bound: true,
             input: None,
             output_limit: OUTPUT_LIMIT,
@@ -153,6 +155,14 @@ impl Child {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Like [`Child::deadline`], whatever the child moves: for work whose length somebody counts on.
+    #[must_use]
+    pub fn deadline_by_the_clock(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self.by_the_clock = true;
         self
     }
 
@@ -232,13 +242,17 @@ impl Child {
             .context(format!("`{shown}` failed")))
     }
 
+    fn patience(&self) -> Patience {
+        if self.by_the_clock { Patience::by_the_clock(self.deadline) } else { Patience::new(self.deadline) }
+    }
+
     /// Runs to the end, whatever the exit status.
     ///
     /// # Errors
     /// [`edge_model::Class::Environment`] when it cannot start or exceeds its deadline.
     pub fn outcome(mut self) -> Result<Outcome> {
         let shown = self.shown();
-        let deadline = self.deadline;
+        let patience = self.patience();
         self.command.stdout(Stdio::piped());
         self.command.stderr(if self.shows_errors { Stdio::inherit() } else { Stdio::piped() });
         let mut child = self.start()?;
@@ -248,8 +262,7 @@ impl Child {
         }
         let stdout = collect(child.stdout.take(), self.output_limit);
         let stderr = collect(child.stderr.take(), self.output_limit);
-        let status = wait_for(&mut child, Patience::new(deadline))
-            .with_context(|| format!("`{shown}` did not finish"))?;
+        let status = wait_for(&mut child, patience).with_context(|| format!("`{shown}` did not finish"))?;
         if self.bound {
             // Who is left behind holds our pipes, and would be waited for without an end.
             kill_group(&mut child);
@@ -266,11 +279,11 @@ impl Child {
     /// As [`Child::outcome`].
     pub fn outcome_shown(mut self) -> Result<Outcome> {
         let shown = self.shown();
+        let patience = self.patience();
         self.command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = self.start()?;
         let stdout = collect(child.stdout.take().map(Echo), self.output_limit);
-        let status = wait_for(&mut child, Patience::new(self.deadline))
-            .with_context(|| format!("`{shown}` did not finish"))?;
+        let status = wait_for(&mut child, patience).with_context(|| format!("`{shown}` did not finish"))?;
         Ok(Outcome { status, stdout: stdout.join().unwrap_or_default(), stderr: String::new() })
     }
 

@@ -16,6 +16,8 @@ const SECTOR: u64 = 512;
 #[derive(Debug)]
 pub struct Patience {
     limit: Duration,
+    /// Whatever moves: the limit holds.
+    by_the_clock: bool,
     begun: Instant,
     moved_at: Instant,
     next_look: Instant,
@@ -26,13 +28,18 @@ impl Patience {
     pub fn new(limit: Duration) -> Self {
         let now = Instant::now();
         let next_look = now + limit / LOOKS;
-        Self { limit, begun: now, moved_at: now, next_look, seen: None }
+        Self { limit, by_the_clock: false, begun: now, moved_at: now, next_look, seen: None }
+    }
+
+    /// One that no sign of life makes longer.
+    pub fn by_the_clock(limit: Duration) -> Self {
+        Self { by_the_clock: true, ..Self::new(limit) }
     }
 
     /// Whether the group with this number has used it up.
     pub fn is_over(&mut self, group: u32) -> bool {
         let now = Instant::now();
-        if now >= self.next_look {
+        if !self.by_the_clock && now >= self.next_look {
             self.next_look = now + self.limit / LOOKS;
             let look = Look::at(group);
             match &self.seen {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cluster::KubernetesVersions;
 use crate::ids::{Digest, RootHash};
@@ -105,7 +105,16 @@ pub struct Blob {
 #[serde(untagged)]
 pub enum Signatures {
     One(Signature),
-    Several { signatures: Vec<Signature> },
+    Several {
+        #[serde(deserialize_with = "those_understood")]
+        signatures: Vec<Signature>,
+    },
+}
+
+/// A signature of a form that is not known proves nothing here, and takes nothing away from the others.
+fn those_understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Signature>, D::Error> {
+    let all = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(all.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect())
 }
 
 impl Signatures {

@@ -29,12 +29,13 @@ impl<T: Serialize + DeserializeOwned + Default> Understood<T> {
         let mut strange = Vec::new();
         let fields = raw.as_object().cloned().unwrap_or_default();
         for (name, value) in fields {
-            if fits::<T>(&held, &name, &value) {
+            if let Some(value) = fitting::<T>(&held, &name, &value) {
                 held.insert(name, value);
             } else if let Value::Array(elements) = value {
                 let mut kept = Vec::new();
                 for (place, element) in elements.into_iter().enumerate() {
-                    if fits::<T>(&held, &name, &Value::Array(vec![element.clone()])) {
+                    let alone = Value::Array(vec![element.clone()]);
+                    if fitting::<T>(&held, &name, &alone).as_ref() == Some(&alone) {
                         kept.push(element);
                     } else {
                         strange.push((name.clone(), place, element));
@@ -59,31 +60,53 @@ impl<T: Serialize + DeserializeOwned + Default> Understood<T> {
     /// When `after` cannot be written as JSON.
     pub fn carry(&self, after: &T) -> serde_json::Result<Value> {
         let known = serde_json::to_value(&self.document)?;
-        let mut next = carry(&self.held, &known, &serde_json::to_value(after)?);
-        let (Value::Object(fields), Value::Object(raw)) = (&mut next, &self.raw) else { return Ok(next) };
-        for (name, place, element) in &self.strange {
-            if let Some(Value::Array(elements)) = fields.get_mut(name) {
-                elements.insert((*place).min(elements.len()), element.clone());
-            }
+        // Lists without their strange elements, so that the others stand at the same places in all three.
+        let mut raw = self.raw.clone();
+        for (name, ..) in &self.strange {
+            raw[name] = self.held[name].clone();
         }
-        // What was not understood as a whole, and has not been said anew.
-        for (name, value) in raw {
-            let is_strange =
-                self.held.get(name) != Some(value) && !self.strange.iter().any(|(list, ..)| list == name);
-            if is_strange && fields.get(name) == known.get(name) {
-                fields.insert(name.clone(), value.clone());
+        let mut next = carry(&raw, &known, &serde_json::to_value(after)?);
+        for (name, place, element) in &self.strange {
+            if let Some(Value::Array(elements)) = next.get_mut(name) {
+                elements.insert((*place).min(elements.len()), element.clone());
             }
         }
         Ok(next)
     }
 }
 
-/// Whether a field can be read in a document that can.
-fn fits<T: DeserializeOwned>(document: &Map<String, Value>, name: &str, value: &Value) -> bool {
-    let mut with = document.clone();
-    with.insert(name.to_owned(), value.clone());
-    serde_json::from_value::<T>(Value::Object(with)).is_ok()
+/// A field as far as it can be read in a document that can: keys of it that nobody knows may be missing.
+fn fitting<T: DeserializeOwned>(document: &Map<String, Value>, name: &str, value: &Value) -> Option<Value> {
+    /// More new keys than a version brings.
+    const MOST: usize = 32;
+    let mut value = value.clone();
+    for _ in 0..MOST {
+        let mut with = document.clone();
+        with.insert(name.to_owned(), value.clone());
+        let error = match serde_json::from_value::<T>(Value::Object(with)) {
+            Ok(_) => return Some(value),
+            Err(error) => error.to_string(),
+        };
+        // Documents of people are strict about their keys, and parts of them are remembered.
+        let unknown = error.strip_prefix("unknown field `")?.split('`').next()?.to_owned();
+        remove_key(&mut value, &unknown);
+    }
+    None
 }
+
+fn remove_key(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove(key);
+            fields.values_mut().for_each(|value| remove_key(value, key));
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|value| remove_key(value, key)),
+        _ => {}
+    }
+}
+
+/// Keys that say which variant of an enum an object is.
+const TAGS: [&str; 4] = ["as", "at", "event", "state"];
 
 /// `after` with what `raw` says beyond `known`, where `known` is what this version wrote for `raw`.
 fn carry(raw: &Value, known: &Value, after: &Value) -> Value {
@@ -91,6 +114,14 @@ fn carry(raw: &Value, known: &Value, after: &Value) -> Value {
         return raw.clone();
     }
     match (raw, known, after) {
+        // Another variant has keys of its own.
+        (Value::Object(_), Value::Object(known), Value::Object(said))
+            if TAGS.iter().any(|tag| {
+                matches!((known.get(*tag), said.get(*tag)), (Some(Value::String(one)), Some(Value::String(other))) if one != other)
+            }) =>
+        {
+            after.clone()
+        }
         (Value::Object(raw), Value::Object(known), Value::Object(after)) => {
             let said = after.iter().map(|(name, value)| {
                 let value = match (raw.get(name), known.get(name)) {
@@ -107,7 +138,10 @@ fn carry(raw: &Value, known: &Value, after: &Value) -> Value {
         (Value::Array(raw), Value::Array(known), Value::Array(after)) if raw.len() == known.len() => {
             let one = |(place, value): (usize, &Value)| match known.iter().position(|other| other == value) {
                 Some(same) => raw[same].clone(),
-                None if known.len() == after.len() => carry(&raw[place], &known[place], value),
+                // What stood here is nowhere else: it was changed, and nothing was moved.
+                None if known.len() == after.len() && !after.contains(&known[place]) => {
+                    carry(&raw[place], &known[place], value)
+                }
                 None => value.clone(),
             };
             Value::Array(after.iter().enumerate().map(one).collect())
@@ -180,6 +214,45 @@ mod tests {
         let written = read.carry(&after).unwrap();
         assert_eq!(written["boots"][0]["ending"]["as"], "lost-power-or-reset");
         assert_eq!(written["boots"][0]["temperature"], 99);
+    }
+
+    #[test]
+    fn a_ring_that_turns_gives_nobody_what_was_another_s() {
+        let boot = |id: &str| {
+            json!({ "id": id, "mode": "main", "version": "1", "rootHash": HASH,
+            "ending": { "as": "vaporized", "reason": "x" }, "temperature": 99 })
+        };
+        let read = Understood::<BlackBox>::read(json!({ "boots": [boot("1"), boot("2")] }));
+        let mut after = read.document.clone();
+        let mut third = after.boots.remove(0);
+        third.id = "3".into();
+        after.boots.push(third);
+        let written = read.carry(&after).unwrap();
+        assert_eq!(written["boots"][0]["temperature"], 99);
+        assert_eq!(written["boots"][1].get("temperature"), None, "{written}");
+        let mut after = read.document.clone();
+        after.boots[0].ending = Ending::LostPowerOrReset;
+        assert_eq!(read.carry(&after).unwrap()["boots"][0]["ending"], json!({ "as": "lost-power-or-reset" }));
+    }
+
+    /// Such as a network that is remembered: its type is that of a document of people.
+    #[test]
+    fn a_strict_part_with_a_new_key_is_understood_and_kept() {
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct Strict {
+            mtu: u32,
+        }
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(default)]
+        struct Memory {
+            proven: Option<Strict>,
+            boots: u32,
+        }
+        let read = Understood::<Memory>::read(json!({ "proven": { "mtu": 9000, "wifi": { "ssid": "x" } } }));
+        assert_eq!(read.document.proven, Some(Strict { mtu: 9000 }));
+        let written = read.carry(&Memory { boots: 1, ..read.document.clone() }).unwrap();
+        assert_eq!((&written["proven"]["wifi"]["ssid"], &written["boots"]), (&json!("x"), &json!(1)));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

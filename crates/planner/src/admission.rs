@@ -11,7 +11,8 @@ use crate::take_over::{self, TakeOver};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
     pub mode: Mode,
-    pub boot_state: BootState,
+    /// None while firmware and loader do not tell: then nothing is begun that could take the way back away.
+    pub boot_state: Option<BootState>,
     /// The other slot holds an image.
     pub has_other_image: bool,
     pub network: NetworkState,
@@ -23,8 +24,10 @@ pub struct HostFacts {
 /// How a host stands towards clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterFacts {
-    /// The image has no Kubernetes, or a newer agent keeps the cluster.
+    /// The image has no Kubernetes.
     Impossible,
+    /// A newer version of this system keeps the cluster.
+    OfNewer,
     /// There is none, and one can be made.
     None,
     Member,
@@ -49,6 +52,7 @@ pub enum Wish {
     RestoreNetwork,
     CreateCluster,
     DeleteCluster,
+    UseCluster,
 }
 
 impl Wish {
@@ -95,6 +99,8 @@ pub fn may(facts: &HostFacts, wish: Wish) -> Result<()> {
         },
         Wish::RestoreNetwork if on_trial(facts) && facts.network_is_proven => Ok(()),
         Wish::RestoreNetwork => Err(no_trial()),
+        // Whether there is one, its own answer says.
+        Wish::UseCluster => normal(facts, "only the normal system has a cluster"),
         Wish::CreateCluster | Wish::DeleteCluster => may_cluster(facts, wish),
     }
 }
@@ -136,7 +142,7 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             Err(Error::rejected("nothing of this medium can be verified: only an installed system can"))
         }
         OperationKind::Verify => Ok(()),
-        OperationKind::Commit if facts.boot_state == BootState::Trial => Ok(()),
+        OperationKind::Commit if boot_state(facts)? == BootState::Trial => Ok(()),
         OperationKind::Commit => {
             Err(Error::rejected("no image is on trial: the running one is committed already"))
         }
@@ -147,6 +153,7 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
         }
         OperationKind::Rollback => {
             normal(facts, "only the normal system goes back to an image")?;
+            boot_state(facts)?;
             no_network_on_trial(facts)?;
             if facts.has_other_image {
                 return Ok(());
@@ -165,7 +172,12 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
 fn may_cluster(facts: &HostFacts, wish: Wish) -> Result<()> {
     normal(facts, "only the normal system has a cluster")?;
     match (wish, facts.cluster) {
-        (Wish::CreateCluster, ClusterFacts::None) | (Wish::DeleteCluster, ClusterFacts::Member) => Ok(()),
+        // Whoever asks again after a lost answer gets the same one.
+        (Wish::CreateCluster, ClusterFacts::None)
+        | (Wish::DeleteCluster, ClusterFacts::Member | ClusterFacts::Leaving) => Ok(()),
+        (_, ClusterFacts::OfNewer) => {
+            Err(Error::rejected("a newer version of this system keeps this cluster"))
+        }
         (Wish::CreateCluster, ClusterFacts::Member) => {
             Err(Error::rejected("this host has a cluster already"))
         }
@@ -199,11 +211,18 @@ fn no_network_on_trial(facts: &HostFacts) -> Result<()> {
 }
 
 fn no_image_on_trial(facts: &HostFacts) -> Result<()> {
-    if facts.boot_state != BootState::Trial {
+    if boot_state(facts)? != BootState::Trial {
         return Ok(());
     }
     Err(Error::rejected("the running image is still on trial")
         .help("wait until it is committed, or confirm it with edge-agent commit"))
+}
+
+fn boot_state(facts: &HostFacts) -> Result<BootState> {
+    facts.boot_state.ok_or_else(|| {
+        Error::rejected("the boot loader's state cannot be read: whether an image is on trial is not known")
+            .help("try again; if it stays so, restart the host")
+    })
 }
 
 fn no_trial() -> Error {
@@ -219,7 +238,7 @@ mod tests {
     fn host() -> HostFacts {
         HostFacts {
             mode: Mode::Main,
-            boot_state: BootState::Committed,
+            boot_state: Some(BootState::Committed),
             has_other_image: true,
             network: NetworkState::Kept,
             network_is_proven: true,
@@ -229,14 +248,20 @@ mod tests {
 
     fn every_host() -> Vec<HostFacts> {
         let states = [
-            (Mode::Main, BootState::Committed),
-            (Mode::Main, BootState::Trial),
-            (Mode::Recovery, BootState::Recovery),
-            (Mode::Live, BootState::Live),
+            (Mode::Main, Some(BootState::Committed)),
+            (Mode::Main, Some(BootState::Trial)),
+            (Mode::Main, None),
+            (Mode::Recovery, Some(BootState::Recovery)),
+            (Mode::Live, Some(BootState::Live)),
         ];
         let networks = [NetworkState::Kept, TRIAL, NetworkState::Returned];
-        let clusters =
-            [ClusterFacts::Impossible, ClusterFacts::None, ClusterFacts::Member, ClusterFacts::Leaving];
+        let clusters = [
+            ClusterFacts::Impossible,
+            ClusterFacts::OfNewer,
+            ClusterFacts::None,
+            ClusterFacts::Member,
+            ClusterFacts::Leaving,
+        ];
         let mut all = Vec::new();
         for (mode, boot_state) in states {
             for network in networks {
@@ -284,10 +309,20 @@ mod tests {
                 assert!(!offered.contains(&other), "{facts:?}");
             }
         }
-        let on_trial = HostFacts { boot_state: BootState::Trial, ..host() };
+        let on_trial = HostFacts { boot_state: Some(BootState::Trial), ..host() };
         let offered = possible(&on_trial);
         assert!(offered.contains(&Possibility::Commit) && offered.contains(&Possibility::Rollback));
         assert!(!offered.contains(&Possibility::Upgrade) && !offered.contains(&Possibility::Configure));
+    }
+
+    #[test]
+    fn nothing_that_could_end_a_trial_begins_while_nobody_knows_of_one() {
+        let offered = possible(&HostFacts { boot_state: None, ..host() });
+        for changes in
+            [Possibility::Upgrade, Possibility::Rollback, Possibility::Configure, Possibility::Commit]
+        {
+            assert!(!offered.contains(&changes));
+        }
     }
 
     #[test]

@@ -55,13 +55,17 @@ pub struct TrialClock {
 }
 
 impl TrialClock {
-    /// Whether the image has had its chance. A slow disk is no reason to give an image up, and one that hangs is.
-    pub fn is_over(&self) -> bool {
+    /// When the image has had its chance, as it looks now. A slow disk is no reason to give an image up, and one that hangs is.
+    pub fn ends(&self) -> u64 {
         let ends = match self.finished {
             Some(finished) => finished + CHECKS_WITHIN,
             None => self.last_sign + HANGS_AFTER,
         };
-        self.now > self.deadline && (self.now > ends || self.now > self.deadline * AT_MOST)
+        ends.min(self.deadline * AT_MOST).max(self.deadline)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.now > self.ends()
     }
 }
 

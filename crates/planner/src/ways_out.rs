@@ -25,11 +25,10 @@ pub fn name_to_look_up(site: &Site, registries: &[String]) -> Option<String> {
     servers.chain(hosts).find(is_name)
 }
 
-/// `HOST` or `HOST:PORT` of each registry, without those that stand twice.
-pub fn registries(edge: &EdgeSection, last_source: Option<&str>) -> Vec<String> {
+/// `HOST` or `HOST:PORT` of each registry, without those that stand twice. `used` is the one that the last image came from.
+pub fn registries(edge: &EdgeSection, used: Option<&str>) -> Vec<String> {
     let told = edge.registry_credentials.iter().map(|registry| registry.domain.as_str());
     let external = edge.external_registries.iter().flat_map(|external| &external.registries);
-    let used = last_source.and_then(|source| source.strip_prefix("oci:"));
     let mut found: Vec<String> = Vec::new();
     for registry in told.chain(external.map(|registry| registry.domain.as_str())).chain(used) {
         let registry = registry.split_once("://").map_or(registry, |(_, rest)| rest);
@@ -107,16 +106,16 @@ mod tests {
             }),
             ..EdgeSection::default()
         };
-        assert_eq!(registries(&edge, Some("oci:b.example:5000/edge:2")), ["a.example", "b.example:5000"]);
-        assert_eq!(registries(&EdgeSection::default(), Some("oci:c.example/edge:2")), ["c.example"]);
-        assert!(registries(&EdgeSection::default(), Some("stick:")).is_empty());
+        assert_eq!(registries(&edge, Some("b.example:5000")), ["a.example", "b.example:5000"]);
+        assert_eq!(registries(&EdgeSection::default(), Some("c.example")), ["c.example"]);
+        assert!(registries(&EdgeSection::default(), None).is_empty());
     }
 
     proptest! {
         #[test]
-        fn no_text_panics(proxy in ".{0,60}", source in "(oci:)?.{0,60}") {
+        fn no_text_panics(proxy in ".{0,60}", used in ".{0,60}") {
             let _ = endpoint_of(&proxy);
-            let registries = registries(&EdgeSection::default(), Some(&source));
+            let registries = registries(&EdgeSection::default(), Some(&used));
             let _ = name_to_look_up(&Site::default(), &registries);
         }
     }

@@ -1,5 +1,5 @@
 //! Registries that are not trusted: sizes, times and redirects are limited, and nothing is believed but digests. Builder and
-//! host reach them with this client alone.
+//! host read them with this client alone.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md>
 

@@ -99,6 +99,15 @@ impl Repository {
     /// [`edge_model::Class::Environment`] when the registry cannot be reached or does not behave,
     /// [`edge_model::Class::InvalidInput`] when it has no such manifest, [`edge_model::Class::Integrity`] when it gives another.
     pub async fn manifest(&self, name: &str, kinds: &[&str]) -> Result<(Digest, Vec<u8>)> {
+        // A digest that cannot be checked here must not be believed from the registry's own word.
+        let pinned: Option<Digest> = match name.parse() {
+            Ok(digest) => Some(digest),
+            Err(_) if name.contains(':') => {
+                return Err(Error::invalid(format!("{name} is no SHA-256 digest"))
+                    .help("name the image by its tag, or by sha256:…"));
+            }
+            Err(_) => None,
+        };
         let kinds = kinds.join(", ");
         let response =
             self.get(&format!("{}/manifests/{name}", self.base), &[(ACCEPT, kinds.as_str())]).await?;
@@ -109,7 +118,7 @@ impl Repository {
             .and_then(|text| text.parse().ok());
         let bytes = limited(response, MANIFEST_LIMIT).await?;
         let digest = sha256(&bytes);
-        let wanted = name.parse::<Digest>().ok().or(promised);
+        let wanted = pinned.or(promised);
         match wanted.filter(|wanted| *wanted != digest) {
             None => Ok((digest, bytes)),
             Some(wanted) => Err(Error::integrity(format!(

@@ -126,7 +126,7 @@ impl Inode {
 
 fn unreadable(how: &str) -> Error {
     Error::invalid(format!("its content is {how}, which is not read here"))
-        .help("edgeforge writes images with mkfs.erofs without compression")
+        .help("the builder writes images with mkfs.erofs without compression")
 }
 
 fn kind(mode: u32) -> Result<Kind> {

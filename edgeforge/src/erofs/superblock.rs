@@ -77,7 +77,7 @@ impl Superblock {
             return Err(Error::invalid(format!(
                 "the EROFS image is compressed or has other features that are not read here ({features:#x})"
             ))
-            .help("edgeforge writes images with mkfs.erofs without compression"));
+            .help("the builder writes images with mkfs.erofs without compression"));
         }
         let (bits, folder_bits) = (bytes[12], bytes[90]);
         if !(9..=LARGEST_BLOCK_BITS).contains(&bits) || folder_bits > LARGEST_BLOCK_BITS - bits {

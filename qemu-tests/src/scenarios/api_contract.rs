@@ -27,6 +27,8 @@ struct Operation {
     id: String,
     role: Option<usize>,
     needs_login: bool,
+    /// For the host's own console; an ssh session is none.
+    is_for_the_console: bool,
     document: Json,
 }
 
@@ -101,6 +103,7 @@ fn operations(document: &Json) -> Vec<Operation> {
                 id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
                 role: role.map(|role| role + 1),
                 needs_login: described.contains("Takes a login"),
+                is_for_the_console: described.contains("in front of the host"),
                 document: operation.clone(),
             });
         }
@@ -118,6 +121,7 @@ fn check(
 ) -> Result<()> {
     // Everybody on the host looks.
     let allowed = match operation.role {
+        _ if operation.is_for_the_console => false,
         Some(needed) => rank.max(1) >= needed,
         None => !operation.needs_login || rank > 0,
     };

@@ -41,7 +41,7 @@ pub fn entries(known: &Known) -> Vec<Entry> {
     if known.status.is_some() && known.mode() != Some(Mode::Live) {
         entries.push(match known.session {
             Some(_) => entry(words::LOG_OUT, Wish::LogOut),
-            None if known.rules().first_password.is_some() => entry(words::FIRST_PASSWORD, Wish::LogIn),
+            None if known.first_password().is_some() => entry(words::FIRST_PASSWORD, Wish::LogIn),
             None => entry(words::LOG_IN, Wish::LogIn),
         });
     }

@@ -27,7 +27,7 @@ pub(super) fn ask_to_log_in(
     needs: Option<Access>,
     why: Option<Error>,
 ) {
-    let kind = state.known.rules().first_password.map_or_else(Login::new, Login::first);
+    let kind = state.known.first_password().map_or_else(Login::new, Login::first);
     let login = Login { trouble: why, ..kind };
     state.dialog = Some(Dialog::Login(Box::new(LoginDialog { login, then, needs })));
 }

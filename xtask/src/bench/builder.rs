@@ -172,7 +172,12 @@ fn timed_build(bench: &Bench<'_>, recipe: &Recipe, variables: &[(&str, PathBuf)]
     let lab = &bench.ground.lab;
     let project = bench.folder.join("timed");
     qemu_tests::images::write_project(lab, &project, recipe, &bench.ground.site())?;
-    let command = Child::new(lab.edgeforge()).arg("build").arg(&project).arg("--json").deadline(DEADLINE);
+    let command = Child::new(lab.edgeforge())
+        .with_whole_environment()
+        .arg("build")
+        .arg(&project)
+        .arg("--json")
+        .deadline(DEADLINE);
     let answer = variables.iter().fold(command, |command, (name, value)| command.env(name, value)).run()?;
     let answer: Json = serde_json::from_slice(&answer).context("edgeforge's answer cannot be read")?;
     let (steps, memory) = (answer["steps"].as_array().cloned(), answer["peak_memory"].as_f64());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Block, ExprUnsafe, ImplItemFn, Item, ItemFn, LitStr, Macro, Meta, UseTree};
@@ -94,6 +94,43 @@ impl Look<'_> {
         }
     }
 
+    /// What a macro is given is code too, which no tree shows.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path = String::new();
+        for token in tokens {
+            match &token {
+                TokenTree::Ident(name) if name == "unsafe" && !self.may_be_unsafe => {
+                    self.find(name.span(), "unsafe outside crates/host and agent/init");
+                }
+                TokenTree::Ident(name) => {
+                    path.push_str(&name.to_string());
+                    self.path(&path, name.span());
+                    continue;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => {
+                    path.push(':');
+                    continue;
+                }
+                TokenTree::Literal(literal) => {
+                    if let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()) {
+                        self.text(&text.value(), literal.span());
+                    }
+                }
+                TokenTree::Group(group) => self.tokens(group.stream()),
+                TokenTree::Punct(_) => {}
+            }
+            path.clear();
+        }
+    }
+
+    fn text(&mut self, text: &str, at: Span) {
+        let is_harmless = HARMLESS.iter().any(|(name, _)| text == *name);
+        if self.is_above && !is_harmless && OF_THE_MACHINE.iter().any(|beginning| text.starts_with(beginning))
+        {
+            self.find(at, format!("{text:?} is the business of crates/host"));
+        }
+    }
+
     fn function(&mut self, name: &syn::Ident, block: &Block) {
         let (begin, end) = (block.span().start().line, block.span().end().line);
         let lines = end.saturating_sub(begin + 1);
@@ -160,6 +197,7 @@ impl<'ast> Visit<'ast> for Look<'_> {
         if self.is_pure && EFFECT_MACROS.contains(&name.as_str()) {
             self.find(item.span(), format!("{name}! in a crate that has no effects"));
         }
+        self.tokens(item.tokens.clone());
         visit::visit_macro(self, item);
     }
 
@@ -171,12 +209,7 @@ impl<'ast> Visit<'ast> for Look<'_> {
     }
 
     fn visit_lit_str(&mut self, item: &'ast LitStr) {
-        let text = item.value();
-        let is_harmless = HARMLESS.iter().any(|(name, _)| text == *name);
-        if self.is_above && !is_harmless && OF_THE_MACHINE.iter().any(|beginning| text.starts_with(beginning))
-        {
-            self.find(item.span(), format!("{text:?} is the business of crates/host"));
-        }
+        self.text(&item.value(), item.span());
     }
 }
 
@@ -198,6 +231,18 @@ mod tests {
         assert!(found("agent/src/a.rs", text).is_empty());
         assert_eq!(found("agent/src/a.rs", "fn a() { unsafe {} }").len(), 1);
         assert!(found("crates/host/src/a.rs", "fn a() { unsafe {} }").is_empty());
+    }
+
+    #[test]
+    fn what_macros_are_given_counts_too() {
+        let text = "fn a() { let _ = vec![std::fs::read(b)]; let _ = format!(\"/proc/{id}/stat\"); m!(unsafe { c() }); }";
+        assert_eq!(
+            found("crates/planner/src/a.rs", text).len(),
+            2,
+            "{:?}",
+            found("crates/planner/src/a.rs", text)
+        );
+        assert_eq!(found("agent/src/a.rs", text).len(), 2);
     }
 
     #[test]

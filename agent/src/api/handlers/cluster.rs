@@ -53,8 +53,7 @@ pub(super) async fn kubeconfig(
     State(door): State<Arc<Door>>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
-    // Whoever may end the cluster may also use it.
-    door.shared.may(Wish::DeleteCluster)?;
+    door.shared.may(Wish::UseCluster)?;
     let who = caller.name();
     ok(blocking(move || cluster::people::kubeconfig(&who)).await?)
 }

@@ -56,7 +56,9 @@ pub(super) async fn network(State(door): State<Arc<Door>>) -> Answer {
 /// The registries that this host is told of, and the one that its last image came from.
 fn registries(settings: &Settings) -> Vec<String> {
     let source = operations::ledger_store().load().last_source;
-    ways_out::registries(settings.edge(), source.as_deref())
+    let reference = source.as_deref().and_then(|source| source.strip_prefix("oci:"));
+    let used = reference.and_then(|reference| edge_registry::parse(reference).ok());
+    ways_out::registries(settings.edge(), used.as_ref().map(|reference| reference.resolve_registry()))
 }
 
 pub(super) async fn time() -> Answer {
