@@ -96,21 +96,21 @@ impl Look<'_> {
 
     /// What a macro is given is code too, which no tree shows.
     fn tokens(&mut self, tokens: TokenStream) {
-        let mut path = String::new();
+        let mut path: Option<(String, Span)> = None;
         for token in tokens {
             match &token {
-                TokenTree::Ident(name) if name == "unsafe" && !self.may_be_unsafe => {
-                    self.find(name.span(), "unsafe outside crates/host and agent/init");
-                }
-                TokenTree::Ident(name) => {
-                    path.push_str(&name.to_string());
-                    self.path(&path, name.span());
+                TokenTree::Ident(name) if name != "unsafe" => {
+                    path.get_or_insert_with(|| (String::new(), name.span())).0.push_str(&name.to_string());
                     continue;
                 }
                 TokenTree::Punct(punct) if punct.as_char() == ':' => {
-                    path.push(':');
+                    if let Some((path, _)) = &mut path {
+                        path.push(':');
+                    }
                     continue;
                 }
+                TokenTree::Ident(_) if self.may_be_unsafe => {}
+                TokenTree::Ident(name) => self.find(name.span(), "unsafe outside crates/host and agent/init"),
                 TokenTree::Literal(literal) => {
                     if let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()) {
                         self.text(&text.value(), literal.span());
@@ -119,8 +119,9 @@ impl Look<'_> {
                 TokenTree::Group(group) => self.tokens(group.stream()),
                 TokenTree::Punct(_) => {}
             }
-            path.clear();
+            path.take().into_iter().for_each(|(path, at)| self.path(&path, at));
         }
+        path.into_iter().for_each(|(path, at)| self.path(&path, at));
     }
 
     fn text(&mut self, text: &str, at: Span) {
