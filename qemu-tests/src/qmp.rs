@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
 use serde_json::{Value, json};
@@ -17,11 +17,28 @@ pub struct Qmp {
     stream: BufReader<UnixStream>,
 }
 
+/// A socket has its name a moment before anybody listens there; on a busy machine the moment is long.
+fn reach(path: &Path) -> std::io::Result<UnixStream> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect(path) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::ConnectionRefused
+                    && started.elapsed() < ANSWER_WITHIN =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 impl Qmp {
     /// # Errors
     /// When the socket does not speak the protocol.
     pub fn connect(path: &Path) -> Result<Self> {
-        let stream = UnixStream::connect(path).context("cannot reach the machine's control socket")?;
+        let stream = reach(path).context("cannot reach the machine's control socket")?;
         stream.set_read_timeout(Some(ANSWER_WITHIN)).context("cannot set a time limit")?;
         let mut qmp = Self { stream: BufReader::new(stream) };
         qmp.read()?; // greeting
