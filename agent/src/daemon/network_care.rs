@@ -37,7 +37,8 @@ pub(super) fn watch(shared: &Arc<Shared>) {
                 attempt(shared, "the last network could not be brought back", use_proven(shared));
             }
             shared.set_network(NetworkState::Returned);
-            taken_back(shared, "it did not prove itself");
+            let why = memory.rejected_because.as_deref().unwrap_or("it did not prove itself");
+            taken_back(shared, why);
         }
         (NetworkState::Trial { .. }, Some(trial)) => {
             shared.set_network(state);
@@ -104,7 +105,7 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
     let patience = Duration::from_secs(network_trial::confirm_seconds(reach));
     let begun = Instant::now();
     console::say(&format!("edge: a new network is on trial for {} seconds.", patience.as_secs()));
-    loop {
+    let why = loop {
         if shared.take_confirmation() || network_trial::reaches_its_peers(reach) {
             remember(shared, |memory| *memory = prove(reach.clone()));
             shared.set_network(NetworkState::Kept);
@@ -116,20 +117,23 @@ fn judge(shared: &Shared, reach: &Reach, stop: &StopSign) -> Verdict {
             return Verdict::Kept;
         }
         let left = patience.saturating_sub(begun.elapsed());
-        if left.is_zero() || shared.take_surrender() || stop.read() == Stop::Cancelled {
-            break;
+        if shared.take_surrender() || stop.read() == Stop::Cancelled {
+            break "somebody gave it up".to_owned();
+        }
+        if left.is_zero() {
+            break why_not(reach);
         }
         if stop.read() == Stop::TakenOver {
             return Verdict::Adjourned;
         }
         shared.set_network(NetworkState::Trial { seconds_left: left.as_secs() });
         sleep(BETWEEN_LOOKS.min(left));
-    }
+    };
     console::say("edge: the new network does not work: the last one that did returns.");
-    remember(shared, |memory| *memory = reject(memory, reach.clone()));
+    remember(shared, |memory| *memory = reject(memory, reach.clone(), &why));
     attempt(shared, "the last network could not be brought back", use_proven(shared));
     shared.set_network(NetworkState::Returned);
-    taken_back(shared, &why_not(reach));
+    taken_back(shared, &why);
     Verdict::Returned
 }
 
@@ -190,7 +194,7 @@ pub(super) fn apply_now(
     shared.take_surrender();
     // Somebody wants it now: the cable may be plugged in that was missing when it failed before.
     if changes_network {
-        network_trial::remember(|memory| memory.rejected = None)?;
+        network_trial::remember(|memory| (memory.rejected, memory.rejected_because) = (None, None))?;
     }
     let before = network_trial::memory();
     let settings = shared.settings();

@@ -20,6 +20,9 @@ pub struct Memory {
     pub proven: Option<Reach>,
     /// A network that did not.
     pub rejected: Option<Reach>,
+    /// Why, for people: also after a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected_because: Option<String>,
     pub trial: Option<Trial>,
 }
 
@@ -67,6 +70,7 @@ pub fn choose(memory: &Memory, wanted: Reach) -> (Choice, Memory) {
     if wanted == proven {
         next.trial = None;
         next.rejected = None;
+        next.rejected_because = None;
         return (Choice::Proven(wanted), next);
     }
     if memory.rejected.as_ref() == Some(&wanted) {
@@ -78,7 +82,10 @@ pub fn choose(memory: &Memory, wanted: Reach) -> (Choice, Memory) {
         _ => 1,
     };
     if boots > MOST_BOOTS {
-        return (Choice::Returned(proven), reject(memory, wanted));
+        return (
+            Choice::Returned(proven),
+            reject(memory, wanted, "the host restarted again and again while it was on trial"),
+        );
     }
     next.trial = Some(Trial { reach: wanted.clone(), boots });
     (Choice::Trial(wanted), next)
@@ -87,13 +94,13 @@ pub fn choose(memory: &Memory, wanted: Reach) -> (Choice, Memory) {
 /// The network has proved itself.
 #[must_use]
 pub fn prove(reach: Reach) -> Memory {
-    Memory { proven: Some(reach), rejected: None, trial: None }
+    Memory { proven: Some(reach), ..Memory::default() }
 }
 
 /// The network has not.
 #[must_use]
-pub fn reject(memory: &Memory, reach: Reach) -> Memory {
-    Memory { rejected: Some(reach), trial: None, ..memory.clone() }
+pub fn reject(memory: &Memory, reach: Reach, why: &str) -> Memory {
+    Memory { rejected: Some(reach), rejected_because: Some(why.to_owned()), trial: None, ..memory.clone() }
 }
 
 #[cfg(test)]
@@ -112,7 +119,7 @@ mod tests {
         assert_eq!(choose(&memory, reach("a")).0, Choice::Proven(reach("a")));
         let (choice, trying) = choose(&memory, reach("b"));
         assert_eq!(choice, Choice::Trial(reach("b")));
-        let rejected = reject(&trying, reach("b"));
+        let rejected = reject(&trying, reach("b"), "the gateway is silent");
         assert_eq!(choose(&rejected, reach("b")).0, Choice::Returned(reach("a")));
         assert_eq!(
             choose(&rejected, reach("c")).0,
