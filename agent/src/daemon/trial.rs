@@ -42,6 +42,8 @@ pub(super) struct Trial {
     /// When the service manager ends the trial, and how often that was put off. Seconds from power-on.
     ends: u64,
     put_off: u32,
+    /// Somebody has been told that the boot is slow.
+    told: bool,
 }
 
 impl Trial {
@@ -56,6 +58,7 @@ impl Trial {
             // Where early boot could not arm one, or an agent before this one has put it off, another one follows at once.
             ends: if armed == Some(0) { deadline + AFTER_THE_AGENT } else { 0 },
             put_off: armed.unwrap_or(0),
+            told: false,
         };
         trial.put_off(shared, deadline.saturating_sub(now));
         trial
@@ -88,6 +91,10 @@ impl Trial {
             give_up(shared, &reason(look, missing));
             return Verdict::Failed;
         }
+        if self.clock.now > self.clock.deadline && !std::mem::replace(&mut self.told, true) {
+            let text = format!("the new system is slow to start, and gets more time{}", unfinished());
+            shared.notice(Said::warning(text));
+        }
         Verdict::GoesOn
     }
 
@@ -109,8 +116,8 @@ impl Trial {
         }
     }
 
-    /// To be called before the checks of the site run, each of which may take `check_seconds`: while the trial goes on, what ends
-    /// it without us waits too, a little at a time.
+    /// To be called before the checks of the site run, which may take `check_seconds` together: while the trial goes on, what
+    /// ends it without us waits too, a little at a time.
     pub(super) fn before_look(&mut self, shared: &Shared, check_seconds: u64) {
         self.clock.now = kernel::up_time().as_secs();
         let longest_look = check_seconds + AFTER_THE_AGENT;
@@ -123,10 +130,6 @@ impl Trial {
         let now = self.clock.now;
         if now + seconds < self.ends {
             return;
-        }
-        if self.put_off == 0 && now > self.clock.deadline {
-            let text = format!("the new system is slow to start, and gets more time{}", unfinished());
-            shared.notice(Said::warning(text));
         }
         let more = seconds + AFTER_THE_AGENT;
         match boot_control::put_deadline_off(self.put_off, more) {
