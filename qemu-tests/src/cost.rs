@@ -96,7 +96,10 @@ impl Costs {
     /// # Errors
     /// [`edge_model::Class::Rejected`] with the scenarios that cost too much, or have no budget.
     pub fn check(&self, root: &Path, base: &str) -> Result<()> {
-        let Some(unit) = self.0.get(base).filter(|unit| **unit > 0.0) else { return Ok(()) };
+        let Some(unit) = self.0.get(base).filter(|unit| **unit > 0.0) else {
+            eprintln!("no budget is compared: {base}, by which all are measured, was not part of this run");
+            return Ok(());
+        };
         let file = root.join(BUDGET);
         let mut budget = parse(&fs::read_to_string(&file).unwrap_or_default());
         if std::env::var_os(MEASURE).is_some() {
