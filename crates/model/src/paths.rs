@@ -57,10 +57,6 @@ pub const OEM_OPEN_BOOTS: &str = "/oem/edge/open-boots";
 pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// The host's random identifier, kept for life.
 pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
-/// What the host knows about networks that worked.
-pub const OEM_NETWORK: &str = "/oem/edge/network.json";
-/// What people changed about their own accounts.
-pub const OEM_ACCOUNTS: &str = "/oem/edge/accounts.json";
 /// Who did what to this host, one JSON record a line.
 pub const OEM_AUDIT: &str = "/oem/edge/audit.jsonl";
 /// The same where there is no `/oem`: in the installer.

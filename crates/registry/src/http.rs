@@ -68,7 +68,7 @@ pub struct Options {
 
 /// # Errors
 /// [`edge_model::Class::InvalidInput`] for a certificate that cannot be used.
-pub fn client(options: &Options) -> Result<Client> {
+pub(crate) fn client(options: &Options) -> Result<Client> {
     let plain_http = options.plain_http;
     let policy = Policy::custom(move |attempt| {
         if attempt.previous().len() > MOST_REDIRECTS {
@@ -97,6 +97,6 @@ pub fn client(options: &Options) -> Result<Client> {
 }
 
 /// Why there is no answer, for a person.
-pub fn unreachable(error: &reqwest::Error) -> Error {
+pub(crate) fn unreachable(error: &reqwest::Error) -> Error {
     Trouble::silence(error).error()
 }

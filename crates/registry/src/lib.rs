@@ -9,7 +9,7 @@ mod http;
 mod repository;
 
 pub use body::Body;
-pub use http::{Options, Patience, ProxyChoice, client, unreachable};
+pub use http::{Options, Patience, ProxyChoice};
 /// `HOST/REPOSITORY:TAG`, or with `@DIGEST`.
 pub use oci_client::Reference;
 pub use repository::{Login, Repository};

@@ -96,11 +96,3 @@ fn check_source(path: &Path, violations: &mut Vec<String>) -> Result<()> {
     violations.extend(source::violations(path, &text));
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_project_keeps_its_rules() {
-        super::tidy().unwrap();
-    }
-}

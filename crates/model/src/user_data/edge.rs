@@ -313,7 +313,8 @@ pub enum Unsigned {
 pub struct HealthSettings {
     /// Shell commands that must succeed before an image on trial is committed.
     pub commands: Vec<String>,
-    /// Seconds after power-on by which an image on trial must have proved healthy.
+    /// Seconds after power-on by which an image on trial must have proved healthy. A boot that still starts goes on beyond that
+    /// while something happens in it, four times as long at most.
     #[schemars(extend("x-old-names" = ["deadline-seconds"]))]
     pub deadline_seconds: u64,
 }
