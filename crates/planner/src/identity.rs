@@ -66,7 +66,7 @@ fn extract(text: &str, pattern: Option<&str>) -> Option<String> {
     let text = text.trim();
     let found = match pattern.filter(|pattern| !pattern.is_empty()) {
         Some(pattern) => {
-            let captures = regex::Regex::new(pattern).ok()?.captures(text)?;
+            let captures = format::pattern(pattern).ok()?.captures(text)?;
             captures.get(1).or_else(|| captures.get(0))?.as_str().to_owned()
         }
         None => text.to_owned(),

@@ -85,7 +85,47 @@ fn with_functions(template: Template) -> Template {
         })
 }
 
+/// The most actions of a template that open a block: a reader that goes down one level for each has so many levels.
+const BLOCKS: usize = 300;
+/// The most parentheses in all its actions, for the same reason.
+const PARENTHESES: usize = 400;
+/// The most that one template comes to, in bytes.
+const RESULT: usize = 4 << 20;
+
+/// Refuses what would take a reader deeper than its stack goes. Words are counted wherever they could be an action.
+fn is_not_too_deep(source: &str) -> Result<()> {
+    let opens = |action: &&str| {
+        let word = action.trim_start_matches('-').trim_start();
+        ["if", "else", "range", "with", "define", "block"].iter().any(|opening| word.starts_with(opening))
+    };
+    if source.split("{{").skip(1).filter(opens).count() > BLOCKS {
+        return Err(Error::invalid(format!("a template with more than {BLOCKS} blocks")));
+    }
+    // Texts in quotes may hold anything: what could be inside an action counts, up to the last end before the next one.
+    let inside = |action: &'_ str| action.rsplit_once("}}").map_or(action.len(), |(inside, _)| inside.len());
+    let opened = |action: &str| action[..inside(action)].bytes().filter(|letter| *letter == b'(').count();
+    if source.split("{{").skip(1).map(opened).sum::<usize>() > PARENTHESES {
+        return Err(Error::invalid(format!("a template with more than {PARENTHESES} parentheses")));
+    }
+    Ok(())
+}
+
+/// Text that grows up to a limit.
+#[derive(Default)]
+struct Limited(String);
+
+impl std::fmt::Write for Limited {
+    fn write_str(&mut self, more: &str) -> std::fmt::Result {
+        if self.0.len() + more.len() > RESULT {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(more);
+        Ok(())
+    }
+}
+
 fn template(source: &str) -> Result<Template> {
+    is_not_too_deep(source)?;
     with_functions(Template::new("step"))
         .max_range_iters(10_000)
         .parse(source)
@@ -108,10 +148,11 @@ pub fn render(source: &str, data: &Json) -> Result<String> {
     if !source.contains("{{") {
         return Ok(source.to_owned());
     }
+    let mut text = Limited::default();
     template(source)?
-        .execute_to_string(&value(data))
-        .map(|text| text.replace("<no value>", ""))
-        .map_err(|error| Error::invalid(error.to_string()))
+        .execute_fmt(&mut text, &value(data))
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(text.0.replace("<no value>", ""))
 }
 
 fn value(json: &Json) -> Value {
@@ -153,6 +194,22 @@ mod tests {
             assert_eq!(render(source, &data).unwrap(), expected, "{source}");
         }
         assert!(parse("{{ if }").is_err() && render("{{ nofunction 1 }}", &data).is_err());
+    }
+
+    #[test]
+    fn a_template_that_would_take_the_reader_too_deep_is_refused() {
+        let chain = format!("{{{{if 1}}}}{}{{{{end}}}}", "{{else if 1}}".repeat(8000));
+        let nest = format!("{}x{}", "{{with 1}}".repeat(8000), "{{end}}".repeat(8000));
+        let parentheses = format!("{{{{ {}1{} }}}}", "(".repeat(9000), ")".repeat(9000));
+        let in_quotes = format!("{{{{ {} }}}}", r#"("{{}})" "#.repeat(5000));
+        for hostile in [chain, nest, parentheses, in_quotes] {
+            assert!(parse(&hostile).is_err());
+        }
+        let large = format!("{{{{ range .l }}}}{}{{{{ end }}}}", "x".repeat(100_000));
+        let error = render(&large, &json!({"l": vec![1; 1000]})).unwrap_err();
+        assert!(!error.message.is_empty(), "one that grows beyond every need");
+        let honest = "{{ if 1 }}a{{ else if 2 }}b{{ end }}".repeat(100);
+        assert_eq!(render(&honest, &json!({})).unwrap(), "a".repeat(100));
     }
 
     proptest! {

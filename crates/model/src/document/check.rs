@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::format;
-use super::problem::Problem;
+use super::problem::{MOST_PROBLEMS, Problem};
 use super::schema::Part;
 use super::tree::{Entry, Node, Place, Value};
 
@@ -46,8 +46,14 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 impl Checker<'_> {
+    fn found(&mut self, problem: Problem) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+
     fn error(&mut self, place: &Place, path: &str, message: impl Into<String>) {
-        self.problems.push(Problem::error(place.clone(), path, message));
+        self.found(Problem::error(place.clone(), path, message));
     }
 
     /// Tells whether the value can be used.
@@ -140,7 +146,7 @@ impl Checker<'_> {
                 }
                 if property.old_names().contains(&entry.key.as_str()) {
                     let message = format!("this is an old spelling of `{name}`");
-                    self.problems.push(Problem::warning(entry.key_place.clone(), &at, message));
+                    self.found(Problem::warning(entry.key_place.clone(), &at, message));
                 }
                 present = true;
                 entry.key = name.to_owned();
@@ -173,11 +179,11 @@ impl Checker<'_> {
         }
         if property.is_not_yet() {
             let message = "accepted, not yet acted on";
-            self.problems.push(Problem::note(entry.key_place.clone(), &at, message));
+            self.found(Problem::note(entry.key_place.clone(), &at, message));
         }
         if let Some(instead) = property.deprecated() {
             let message = format!("this key is old: write {instead}");
-            self.problems.push(Problem::warning(entry.key_place.clone(), &at, message));
+            self.found(Problem::warning(entry.key_place.clone(), &at, message));
         }
         self.node(&mut entry.value, property, &at)
     }
@@ -190,7 +196,7 @@ impl Checker<'_> {
         } else if !known.is_empty() && known.len() <= 12 {
             problem = problem.help(format!("the keys here are {}", known.join(", ")));
         }
-        self.problems.push(problem);
+        self.found(problem);
     }
 
     fn scalar(&mut self, node: &mut Node, part: Part<'_>, path: &str) -> bool {
@@ -199,7 +205,7 @@ impl Checker<'_> {
         if types == ["boolean"] && matches!(text.as_str(), "yes" | "no" | "on" | "off" | "True" | "False") {
             let meant = matches!(text.as_str(), "yes" | "on" | "True");
             let message = format!("`{text}` is read as {meant}: write {meant}");
-            self.problems.push(Problem::warning(node.place.clone(), path, message));
+            self.found(Problem::warning(node.place.clone(), path, message));
             *node = Node::plain(node.place.clone(), meant.to_string());
         }
         if !types.iter().any(|name| scalar_as(node, name).is_some()) {
@@ -212,7 +218,7 @@ impl Checker<'_> {
             if let Some(near) = nearest(&text, choices.iter().copied()) {
                 problem = problem.help(format!("did you mean `{near}`?"));
             }
-            self.problems.push(problem);
+            self.found(problem);
             return false;
         }
         self.number_is_allowed(node, part, path) && self.format_holds(node, part.format(), path)
@@ -244,7 +250,7 @@ impl Checker<'_> {
         match format::check(format, text) {
             Ok(None) => true,
             Ok(Some(warning)) => {
-                self.problems.push(Problem::warning(node.place.clone(), path, warning));
+                self.found(Problem::warning(node.place.clone(), path, warning));
                 true
             }
             Err(message) => {

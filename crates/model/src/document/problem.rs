@@ -27,9 +27,21 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// How many findings a document can have; whoever has mended those learns of the others.
+pub const MOST_PROBLEMS: usize = 500;
+/// The longest path and message, in characters: both repeat what the document says.
+const LONGEST: usize = 600;
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST).chain("…".chars()).collect()
+}
+
 impl Problem {
     fn new(severity: Severity, place: Place, path: &str, message: impl Into<String>) -> Self {
-        Self { severity, place, path: path.to_owned(), message: message.into(), help: None }
+        Self { severity, place, path: shortened(path), message: shortened(&message.into()), help: None }
     }
 
     pub fn error(place: Place, path: &str, message: impl Into<String>) -> Self {

@@ -13,8 +13,13 @@ use super::problem::Problem;
 /// Largest document that is read, in bytes.
 pub const SIZE_LIMIT: usize = 1 << 20;
 const DEPTH_LIMIT: usize = 48;
-/// Aliases may repeat parts of a document; this bounds what comes of it.
+/// Aliases may repeat parts of a document; these bound what comes of it: values, and bytes of keys and texts.
 const NODE_LIMIT: usize = 200_000;
+const TEXT_LIMIT: usize = 4 << 20;
+/// The longest key, in bytes: every finding below it repeats it.
+const KEY_LIMIT: usize = 512;
+/// The most keys of one map: some of what is done with them takes the square of their number.
+const MAP_LIMIT: usize = 5000;
 
 /// Where something stands. Lines and columns count from 1, `start` and `end` are bytes of the document.
 #[derive(Clone, PartialEq, Eq)]
@@ -177,7 +182,7 @@ pub fn read(source: &str, text: &str) -> Result<Node, Problem> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { source, parser, anchors: HashMap::new(), nodes: 0, depth: 0 };
+    let mut reader = Reader { source, parser, anchors: HashMap::new(), nodes: 0, bytes: 0, depth: 0 };
     reader.document(start)
 }
 
@@ -191,6 +196,7 @@ struct Reader<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    bytes: usize,
     depth: usize,
 }
 
@@ -247,21 +253,24 @@ impl<'a> Reader<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, place: Place) -> Result<Node, Problem> {
-        self.count(1, &place)?;
+        self.count(Size { nodes: 1, bytes: 0 }, &place)?;
         if self.depth >= DEPTH_LIMIT {
             return Err(Problem::error(place, "", format!("nested more than {DEPTH_LIMIT} levels deep")));
         }
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, _) => {
+                self.count(Size { nodes: 0, bytes: text.len() }, &place)?;
                 (anchor, Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain })
             }
             Event::SequenceStart(_, anchor, _) => (anchor, self.list()?),
             Event::MappingStart(_, anchor, _) => (anchor, self.map()?),
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                let Some(size) = self.anchors.get(&anchor).map(size) else {
                     return Err(Problem::error(place, "", "an alias of something that contains it"));
                 };
-                self.count(size(&node), &place)?;
+                // Before it is copied.
+                self.count(size, &place)?;
+                let node = self.anchors.get(&anchor).cloned().unwrap_or_else(|| Node::empty(place.clone()));
                 return Ok(Node { place, ..node });
             }
             _ => return Err(Problem::error(place, "", "a value is missing")),
@@ -273,12 +282,19 @@ impl<'a> Reader<'a> {
         Ok(node)
     }
 
-    fn count(&mut self, nodes: usize, place: &Place) -> Result<(), Problem> {
-        self.nodes += nodes;
-        if self.nodes <= NODE_LIMIT {
-            return Ok(());
+    fn count(&mut self, more: Size, place: &Place) -> Result<(), Problem> {
+        self.nodes += more.nodes;
+        self.bytes += more.bytes;
+        if self.nodes > NODE_LIMIT {
+            let message = format!("the document has more than {NODE_LIMIT} values");
+            return Err(Problem::error(place.clone(), "", message));
         }
-        Err(Problem::error(place.clone(), "", format!("the document has more than {NODE_LIMIT} values")))
+        if self.bytes > TEXT_LIMIT {
+            let message =
+                format!("the document has more than {TEXT_LIMIT} bytes once its aliases are written out");
+            return Err(Problem::error(place.clone(), "", message));
+        }
+        Ok(())
     }
 
     fn list(&mut self) -> Result<Value, Problem> {
@@ -311,8 +327,15 @@ impl<'a> Reader<'a> {
             let Value::Scalar { text: key, plain } = key.value else {
                 return Err(Problem::error(key_place, "", "a key must be a word, not a list or a map"));
             };
+            if key.len() > KEY_LIMIT {
+                return Err(Problem::error(key_place, "", format!("a key is longer than {KEY_LIMIT} bytes")));
+            }
             let (event, place) = self.next()?;
             let value = self.node(event, place)?;
+            if entries.len() + defaults.len() > MAP_LIMIT {
+                let message = format!("a map has more than {MAP_LIMIT} keys");
+                return Err(Problem::error(key_place, "", message));
+            }
             if plain && key == "<<" {
                 merge_keys(&mut defaults, value)?;
                 continue;
@@ -332,6 +355,10 @@ fn merge_keys(defaults: &mut Vec<Entry>, value: Node) -> Result<(), Problem> {
     match value.value {
         Value::Map(entries) => {
             for entry in entries {
+                if defaults.len() > MAP_LIMIT {
+                    let message = format!("a map has more than {MAP_LIMIT} keys");
+                    return Err(Problem::error(entry.key_place, "<<", message));
+                }
                 if !defaults.iter().any(|present| present.key == entry.key) {
                     defaults.push(entry);
                 }
@@ -343,11 +370,30 @@ fn merge_keys(defaults: &mut Vec<Entry>, value: Node) -> Result<(), Problem> {
     }
 }
 
-fn size(node: &Node) -> usize {
+/// What a part of a document comes to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl std::ops::Add for Size {
+    type Output = Size;
+    fn add(self, other: Size) -> Size {
+        Size { nodes: self.nodes + other.nodes, bytes: self.bytes + other.bytes }
+    }
+}
+
+fn size(node: &Node) -> Size {
+    let sum = |one: Size, other: Size| one + other;
+    let own = Size { nodes: 1, bytes: 0 };
     match &node.value {
-        Value::Scalar { .. } => 1,
-        Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|entry| size(&entry.value)).sum::<usize>(),
+        Value::Scalar { text, .. } => Size { nodes: 1, bytes: text.len() },
+        Value::List(items) => items.iter().map(size).fold(own, sum),
+        Value::Map(entries) => {
+            let entry = |entry: &Entry| Size { nodes: 0, bytes: entry.key.len() } + size(&entry.value);
+            entries.iter().map(entry).fold(own, sum)
+        }
     }
 }
 
@@ -373,5 +419,25 @@ impl Node {
             }
         };
         Self { place: place.clone(), value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_beyond_every_need_is_refused_before_it_is_made() {
+        let long = "x".repeat(500_000);
+        let copies = (0..50).map(|at| format!("k{at}: *a\n")).collect::<String>();
+        let keys = (0..6000).map(|at| format!("k{at}: 1\n")).collect::<String>();
+        for (document, why) in [
+            (format!("a: &a {long}\n{copies}"), "once its aliases are written out"),
+            (format!("{}: 1\n", "k".repeat(1000)), "a key is longer"),
+            (keys, "more than 5000 keys"),
+        ] {
+            let problem = read("x", &document).unwrap_err();
+            assert!(problem.message.contains(why), "{}", problem.message);
+        }
     }
 }

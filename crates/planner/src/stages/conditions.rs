@@ -1,5 +1,6 @@
 //! Whether a step applies to this host. Only `if` needs a shell, and is left to who runs the step.
 
+use edge_model::document::format::pattern as pattern_of;
 use edge_model::user_data::stages::Step;
 
 /// What conditions ask about.
@@ -24,7 +25,7 @@ pub fn skip_reason(step: &Step, facts: &SystemFacts, exists: &dyn Fn(&str) -> bo
     ];
     for (key, pattern, value) in conditions {
         let Some(pattern) = pattern.as_deref().filter(|pattern| !pattern.is_empty()) else { continue };
-        match regex::Regex::new(pattern) {
+        match pattern_of(pattern) {
             Ok(pattern) if pattern.is_match(value) => {}
             Ok(_) => return Some(format!("{key}: {value:?} does not match {pattern:?}")),
             Err(_) => return Some(format!("{key}: {pattern:?} is not a pattern")),
