@@ -11,6 +11,7 @@ use edge_model::api::BootRecord;
 use edge_model::api::black_box::{BlackBox, Boot, Ending};
 use edge_model::{Context, Result, paths};
 use edge_planner::black_box::{self, Evidence};
+use edge_planner::boot::recovery::Counters;
 
 use crate::facts::{self, Host};
 use crate::state_file::StateFile;
@@ -28,14 +29,15 @@ fn can_be_kept() -> bool {
     mount::is_mounted(Path::new(paths::OEM))
 }
 
-/// Begins the record of this boot and settles the one before. What fails is a reason to show.
+/// Begins the record of this boot and settles the one before: what crashed kernels and the watchdog say is found now. What
+/// fails is a reason to show.
 pub(crate) fn begin(record: &mut BootRecord) {
     if let Err(error) = try_begin(record) {
         record.reasons.push(format!("the black box does not work: {error}"));
     }
 }
 
-fn try_begin(record: &BootRecord) -> Result<()> {
+fn try_begin(record: &mut BootRecord) -> Result<()> {
     if !can_be_kept() {
         return Ok(());
     }
@@ -47,6 +49,8 @@ fn try_begin(record: &BootRecord) -> Result<()> {
     let records = crashes.as_ref().map_or_else(|_| Vec::new(), |crashes| crashes.records.clone());
     let evidence =
         Evidence { crashes: black_box::order_records(records), watchdog: watchdog::has_reset_the_machine() };
+    record.found.crash = evidence.crash();
+    record.found.watchdog = evidence.watchdog;
     store().change_or_begin(|ring| {
         *ring = black_box::begin(std::mem::take(ring), boot, &evidence);
         Ok(())
@@ -75,10 +79,10 @@ fn this_boot(record: &BootRecord) -> Boot {
 fn unfinished_boots() -> Option<String> {
     let count = EfiVars::of_machine()?.get(Variable::BootCount).ok().flatten()?;
     // This boot is counted too.
-    let before = count.first()?.checked_sub(1).filter(|before| *before > 0)?;
-    Some(format!(
-        "{before} boots before this one did not finish; not each of them came as far as to be recorded"
-    ))
+    let before = Counters::from_bytes(&count).points > 1;
+    before.then(|| {
+        "boots before this one did not last; not each of them came as far as to be recorded".to_owned()
+    })
 }
 
 /// Writes down, before the machine is restarted or switched off on purpose, that it is meant.

@@ -1,26 +1,52 @@
 //! The steps that decide what boots next: trial, commit, firmware entries, ESP clean-up.
 
-use edge_host::child::Child;
+use edge_host::disk::PartitionedDisk;
 use edge_host::efivars::Variable;
 use edge_host::esp::Esp;
 use edge_host::firmware;
+use edge_host::machine::Machine;
 use edge_model::api::BootState;
+use edge_model::ids::Entry;
 use edge_model::layout::Role;
 use edge_model::ledger::Ledger;
-use edge_model::{Context, Result};
-use edge_planner::trial::{BootedImage, protected_entries};
+use edge_model::{Context, Result, paths};
+use edge_planner::boot::recovery::Counters;
+use edge_planner::boot::steps::{self, BootStep};
+use edge_planner::boot::{BootedImage, outcome};
 
 use crate::facts::Host;
 
 /// What early boot armed, and what has taken its place since.
 const DEADLINE_UNITS: &str = "edge-trial-deadline*.timer";
 
+/// Performs steps that change which image boots, in their order.
+///
+/// # Errors
+/// When firmware or ESP refuse; what boots is then what booted before.
+pub(crate) fn perform(host: &Host, steps: &[BootStep]) -> Result<()> {
+    for step in steps {
+        match step {
+            BootStep::SetFallback(entry) => host.variables()?.set_entry(Variable::FallbackEntry, entry)?,
+            BootStep::SetDefault(entry) => {
+                host.variables()?.set_entry(Variable::LoaderEntryDefault, entry)?
+            }
+            BootStep::TryOnce(entry) => host.variables()?.set_entry(Variable::LoaderEntryOneShot, entry)?,
+            BootStep::SetConfigured(entry) => {
+                let esp = Esp::open(&host.disk()?, Role::Efi)?;
+                esp.set_default_entry(entry)?;
+                esp.close()?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Starts `entry` once, at the next boot.
 ///
 /// # Errors
 /// When the firmware refuses.
-pub(crate) fn try_next(host: &Host, entry: &str) -> Result<()> {
-    host.variables()?.set_text(Variable::LoaderEntryOneShot, entry)
+pub(crate) fn try_next(host: &Host, entry: Entry) -> Result<()> {
+    perform(host, &steps::try_once(entry, host.record.root_hash.entry()))
 }
 
 /// Makes the booted image the default. From here on there is no way back by itself.
@@ -28,24 +54,15 @@ pub(crate) fn try_next(host: &Host, entry: &str) -> Result<()> {
 /// # Errors
 /// When firmware or ESP refuse; the old image is then still the default.
 pub(crate) fn commit(host: &Host, booted: &BootedImage) -> Result<()> {
-    let entry = booted.root_hash.uki_name();
-    if let Some(variables) = &host.variables {
-        // The image that ran until now is the one to try when this one ever stops coming up.
-        if let Some(previous) = booted.default_entry.as_ref().filter(|previous| **previous != entry) {
-            variables.set_text(Variable::FallbackEntry, previous)?;
-        }
-        variables.set_text(Variable::LoaderEntryDefault, &entry)?;
-    }
-    let esp = Esp::open(&host.disk()?, Role::Efi)?;
-    esp.set_default_entry(&entry)?;
-    esp.close()?;
-    stop_deadline()
+    perform(host, &steps::commit(booted, host.variables.is_some()))?;
+    stop_deadline(&host.machine)
 }
 
 /// # Errors
 /// When the service manager refuses.
-pub(crate) fn stop_deadline() -> Result<()> {
-    Child::new("systemctl")
+pub(crate) fn stop_deadline(machine: &Machine) -> Result<()> {
+    machine
+        .program("systemctl")
         .args(["stop", DEADLINE_UNITS])
         .run()
         .map(drop)
@@ -53,8 +70,9 @@ pub(crate) fn stop_deadline() -> Result<()> {
 }
 
 /// Whether something ends the trial if this agent does not.
-pub(crate) fn deadline_runs(number: u32) -> bool {
-    let active = Child::new("systemctl").args(["--quiet", "is-active", &deadline_unit(number)]).outcome();
+pub(crate) fn deadline_runs(machine: &Machine, number: u32) -> bool {
+    let active =
+        machine.program("systemctl").args(["--quiet", "is-active", &deadline_unit(number)]).outcome();
     active.is_ok_and(|outcome| outcome.status.success())
 }
 
@@ -72,71 +90,110 @@ fn deadline_unit(number: u32) -> String {
 ///
 /// # Errors
 /// When the service manager refuses; the old deadline then holds, and this can be tried again.
-pub(crate) fn put_deadline_off(number: u32, seconds: u64) -> Result<()> {
+pub(crate) fn put_deadline_off(machine: &Machine, number: u32, seconds: u64) -> Result<()> {
     let next = deadline_unit(number + 1);
-    let begun = Child::new("systemd-run")
+    let begun = machine
+        .program("systemd-run")
         .args(["--quiet", "--timer-property=AccuracySec=1s", "--timer-property=DefaultDependencies=no"])
         .args(["--property=DefaultDependencies=no", &format!("--on-active={seconds}")])
-        .args([&format!("--unit={next}"), "/usr/bin/systemctl", "--force", "--force", "reboot"])
+        .args([&format!("--unit={next}"), "/bin/sh", "-c", &last_resort()])
         .run();
     // It may have been begun by a try that was not told so.
     if let Err(error) = begun
-        && !deadline_runs(number + 1)
+        && !deadline_runs(machine, number + 1)
     {
         return Err(error.context("the deadline of the trial cannot be put off"));
     }
-    Child::new("systemctl").args(["stop", &deadline_unit(number)]).run().map(drop)
+    machine.program("systemctl").args(["stop", &deadline_unit(number)]).run().map(drop)
 }
 
-/// This boot has finished: earlier unfinished ones no longer count.
+/// The verdict of an agent that hangs is spoken for it; a disk that hangs too keeps nobody from the restart.
+fn last_resort() -> String {
+    format!(
+        "timeout 5 sh -c 'echo it did not prove itself in time > {}; sync {}'; \
+         exec /usr/bin/systemctl --force --force reboot",
+        paths::OEM_TRIAL_VERDICT,
+        paths::OEM_TRIAL_VERDICT
+    )
+}
+
+/// This boot has lasted: earlier ones that did not no longer count.
 ///
 /// # Errors
 /// When the firmware refuses.
-pub(crate) fn clear_boot_count(host: &Host) -> Result<()> {
-    host.variables.as_ref().map_or(Ok(()), |variables| variables.remove(Variable::BootCount))
+pub(crate) fn set_counters(host: &Host, counters: Counters) -> Result<()> {
+    let Some(variables) = &host.variables else { return Ok(()) };
+    // Overwritten and not removed: firmware gives room back late, and this is written at every boot.
+    variables.set(Variable::BootCount, &counters.to_bytes())
 }
 
-/// Mends what a host needs to boot: firmware entries that were lost, a loader configuration that disagrees
-/// with a committed default, UKIs that nobody needs. Returns what was mended, for people.
+/// Mends what a host needs to boot: firmware entries that were lost, a loader configuration that disagrees with a committed
+/// default, UKIs that nobody needs, the way to recovery. Returns what was mended, for people.
 ///
 /// # Errors
 /// When firmware or ESP cannot be read or written.
 pub(crate) fn maintain(host: &Host, booted: &BootedImage, ledger: &Ledger) -> Result<Vec<String>> {
     let mut mended = Vec::new();
     let disk = host.disk()?;
-    if let Some(variables) = &host.variables
-        && firmware::ensure_entries(variables, &disk)?
-    {
-        mended.push("the firmware's boot entries were incomplete and have been restored".to_owned());
-    }
     let esp = Esp::open(&disk, Role::Efi)?;
-    let entry = booted.root_hash.uki_name();
-    if booted.state() == BootState::Committed
-        && let Some(variables) = &host.variables
-    {
-        // Missing on a host that was imaged, and after firmware has lost its variables.
-        variables.set_text(Variable::LoaderEntryDefault, &entry)?;
+    let is_there = |entry: &Entry| esp.contains_uki(entry.as_str());
+    let previous = outcome::fallback(ledger, booted).filter(is_there);
+    if let Some(variables) = &host.variables {
+        if booted.state() == BootState::Committed {
+            // Missing on a host that was imaged, and after firmware has lost its variables.
+            variables.set_entry(Variable::LoaderEntryDefault, &booted.root_hash.entry())?;
+            match &previous {
+                Some(entry) => variables.set_entry(Variable::FallbackEntry, entry)?,
+                None => variables.remove(Variable::FallbackEntry)?,
+            }
+        }
+        let known = variables.get_entry(Variable::FallbackEntry)?.filter(is_there);
+        if firmware::ensure_entries(variables, &disk, known.as_ref())? {
+            mended.push("the firmware's boot entries were incomplete and have been restored".to_owned());
+        }
     }
-    if booted.state() == BootState::Committed && esp.default_entry()?.as_deref() != Some(&entry) {
+    let entry = booted.root_hash.entry();
+    if booted.state() == BootState::Committed && !esp.is_configured_for(&entry)? {
         esp.set_default_entry(&entry)?;
         mended.push("the boot loader's configuration has been restored".to_owned());
     }
     remove_unneeded(&esp, host, booted, ledger)?;
     esp.close()?;
+    if keep_recovery_beside(&disk)? {
+        mended.push("the second way to recovery has been restored".to_owned());
+    }
     Ok(mended)
 }
 
-fn remove_unneeded(esp: &Esp, host: &Host, booted: &BootedImage, ledger: &Ledger) -> Result<()> {
-    let mut needed = protected_entries(ledger, booted);
-    if let Some(variables) = &host.variables {
-        needed.extend(variables.get_text(Variable::FallbackEntry)?);
-        needed.extend(variables.get_text(Variable::LoaderEntryOneShot)?);
+/// Recovery can be started by its own loader, and by the one of the normal system: firmware may not know how to do the first.
+/// Tells whether the second had to be made.
+fn keep_recovery_beside(disk: &PartitionedDisk) -> Result<bool> {
+    let (esp, beside) = (Esp::open(disk, Role::Efi)?, Entry::recovery_beside());
+    let missing = !esp.contains_uki(beside.as_str());
+    if missing {
+        let own = Esp::open(disk, Role::EfiRecovery)?;
+        let (blob, mut file) = own.uki(Entry::recovery().as_str())?;
+        esp.add_uki(beside.as_str(), blob, &mut file)?;
+        drop(file);
+        own.close()?;
     }
-    let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+    esp.close()?;
+    Ok(missing)
+}
+
+fn remove_unneeded(esp: &Esp, host: &Host, booted: &BootedImage, ledger: &Ledger) -> Result<()> {
+    let mut needed = outcome::protected_entries(ledger, booted);
+    if let Some(variables) = &host.variables {
+        needed.extend(variables.get_entry(Variable::FallbackEntry)?);
+        needed.extend(variables.get_entry(Variable::LoaderEntryOneShot)?);
+    }
     for name in esp.ukis()? {
-        if name.starts_with("edge-") && !needed.contains(&name.as_str()) {
+        if name.starts_with("edge-") && !needed.iter().any(|entry| entry.as_str() == name) {
             esp.remove_uki(&name, &needed)?;
         }
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

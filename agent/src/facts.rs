@@ -3,22 +3,28 @@
 use std::fs;
 use std::path::Path;
 
-use edge_host::disk::{self, PartitionedDisk};
+use edge_host::disk::PartitionedDisk;
 use edge_host::efivars::{EfiVars, Variable};
 use edge_host::esp::Esp;
 use edge_host::files;
+use edge_host::machine::Machine;
 use edge_model::api::{BootRecord, ImageIdentity};
 use edge_model::cmdline::Mode;
+use edge_model::ids::Entry;
 use edge_model::layout::Role;
-use edge_model::ledger::ImageRecord;
+use edge_model::ledger::{ImageRecord, Ledger};
 use edge_model::{Context, Error, Result, paths};
-use edge_planner::trial::BootedImage;
+use edge_planner::boot::BootedImage;
+use edge_planner::boot::recovery::Counters;
 use edge_slot_image::signing::TrustedKey;
 use serde::Deserialize;
+
+use crate::state_file::StateFile;
 
 /// The boot that is running.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
+    pub(crate) machine: Machine,
     pub(crate) record: BootRecord,
     pub(crate) image: ImageIdentity,
     /// The booted image as the ledger describes images.
@@ -38,10 +44,16 @@ impl Host {
     /// # Errors
     /// When this is not a host that our init has booted.
     pub(crate) fn observe() -> Result<Self> {
-        let bytes = files::read(Path::new(paths::BOOT_RECORD), 1 << 20)
+        Self::observe_on(Machine::real())
+    }
+
+    /// # Errors
+    /// As [`Host::observe`].
+    pub(crate) fn observe_on(machine: Machine) -> Result<Self> {
+        let bytes = files::read(&machine.path(paths::BOOT_RECORD), 1 << 20)
             .map_err(|error| error.help("this command works on an edge host only"))?;
         let record: BootRecord = serde_json::from_slice(&bytes).context("the boot record cannot be read")?;
-        let bytes = files::read(Path::new(paths::IMAGE_DESCRIPTION), 1 << 16)?;
+        let bytes = files::read(&machine.path(paths::IMAGE_DESCRIPTION), 1 << 16)?;
         let file: ImageFile =
             serde_json::from_slice(&bytes).context("the image's own description cannot be read")?;
         let image_record = ImageRecord {
@@ -53,7 +65,8 @@ impl Host {
             signed: file.signed,
         };
         let image = ImageIdentity { name: file.name, version: file.version, root_hash: record.root_hash };
-        Ok(Self { record, image, image_record, variables: EfiVars::of_machine() })
+        let variables = machine.variables();
+        Ok(Self { machine, record, image, image_record, variables })
     }
 
     /// The disk of this installation.
@@ -61,7 +74,21 @@ impl Host {
     /// # Errors
     /// When it is gone.
     pub(crate) fn disk(&self) -> Result<PartitionedDisk> {
-        disk::at_path(&self.record.disk)
+        self.machine.disk(&self.record.disk)
+    }
+
+    /// What this host remembers about its images.
+    pub(crate) fn ledger(&self) -> StateFile<Ledger> {
+        StateFile::new(&self.machine.path(paths::OEM_EDGE))
+    }
+
+    /// How the boots before this one went, with this one.
+    ///
+    /// # Errors
+    /// When the firmware does not say.
+    pub(crate) fn counters(&self) -> Result<Counters> {
+        let Some(variables) = &self.variables else { return Ok(Counters::default()) };
+        Ok(Counters::from_bytes(&variables.get(Variable::BootCount)?.unwrap_or_default()))
     }
 
     /// How the loader stands towards the booted image.
@@ -74,18 +101,19 @@ impl Host {
             mode: self.record.mode,
             root_hash: self.record.root_hash,
             slot: self.record.slot,
+            is_fallback: self.record.is_fallback,
             default_entry,
             armed_entry: match &self.variables {
-                Some(variables) => variables.get_text(Variable::LoaderEntryOneShot)?,
+                Some(variables) => variables.get_entry(Variable::LoaderEntryOneShot)?,
                 None => None,
             },
         })
     }
 
     /// What systemd-boot starts when nothing else is said: the variable, else its configuration.
-    fn default_entry(&self) -> Result<Option<String>> {
+    fn default_entry(&self) -> Result<Option<Entry>> {
         if let Some(variables) = &self.variables
-            && let Some(entry) = variables.get_text(Variable::LoaderEntryDefault)?
+            && let Some(entry) = variables.get_entry(Variable::LoaderEntryDefault)?
         {
             return Ok(Some(entry));
         }

@@ -6,19 +6,11 @@ use std::time::Duration;
 use edge_host::child::Child;
 use edge_model::Result;
 use edge_model::user_data::edge::HealthSettings;
+use edge_planner::boot::trial::Look;
 use edge_planner::redaction::redact;
 
 /// A check of the site that takes longer has failed.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
-
-/// The outcome of one look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// The boot has not finished.
-    StillStarting,
-    Healthy,
-    Unhealthy(Vec<String>),
-}
 
 /// Seconds that the checks of the site may take in one look.
 pub(crate) fn longest_look(settings: &HealthSettings) -> u64 {

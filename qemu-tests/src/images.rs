@@ -35,14 +35,19 @@ pub struct Recipe {
     pub kubernetes: Option<PathBuf>,
     /// `cluster.yaml` for the medium.
     pub cluster: Option<String>,
+    /// How long a host has to be healthy before a trial ends; the product's own time when there is none.
+    pub soak_seconds: Option<u64>,
 }
+
+/// Enough to see that something fails just after its first good moment, and no more: each boot of a test takes so long.
+const SOAK_IN_TESTS: u64 = 2;
 
 /// Where the bundle of [`Recipe::every_envelope`] is on the medium.
 pub const CONTENT_ON_THE_MEDIUM: &str = "/opt/spectrocloud/content/bundle.tar.zst";
 
 impl Recipe {
     pub fn version(version: &str) -> Self {
-        Self { version: version.into(), ..Self::default() }
+        Self { version: version.into(), soak_seconds: Some(SOAK_IN_TESTS), ..Self::default() }
     }
 
     /// An image in every form that there is, with the bundles of a folder on its medium.
@@ -232,6 +237,10 @@ pub fn write_project(lab: &Lab, folder: &Path, recipe: &Recipe, site: &Site) -> 
     put("user-data", &site.user_data, false)?;
     if let Some(cluster) = &recipe.cluster {
         put("cluster.yaml", cluster, false)?;
+    }
+    if let Some(seconds) = recipe.soak_seconds {
+        let soak = format!("edge: {{health: {{soakSeconds: {seconds}}}}}\n");
+        put("overlay/files/system/oem/05_soak.yaml", &soak, false)?;
     }
     for (path, content, program) in &recipe.files {
         put(&format!("overlay/files/{path}"), content, *program)?;

@@ -55,6 +55,13 @@ fn site(key: &Key) -> Site {
     Site { operator_key, password, after: "reboot", wipe: true, asks: false, user_data }
 }
 
+/// A person waits in front of the demo while an upgrade proves itself.
+const SOAK: Option<u64> = Some(15);
+
+fn recipe(version: &str) -> Recipe {
+    Recipe { soak_seconds: SOAK, ..Recipe::version(version) }
+}
+
 /// Builds, installs and starts the appliance.
 ///
 /// # Errors
@@ -63,7 +70,7 @@ pub(crate) fn demo() -> Result<()> {
     packages::for_builder()?;
     stop_if_running()?;
     build::build(false)?;
-    start(&open_lab()?, &Recipe::version("1.0.0"), None)
+    start(&open_lab()?, &recipe("1.0.0"), None)
 }
 
 /// As [`demo`], with Kubernetes and a page that it serves.
@@ -76,7 +83,11 @@ pub(crate) fn cluster() -> Result<()> {
     build::build(false)?;
     let component = kubernetes::prepare()?;
     let port = free_port()?;
-    start(&open_lab()?, &Recipe::with_cluster("1.0.0", &component.archive, CLUSTER), Some(port))
+    start(
+        &open_lab()?,
+        &Recipe { soak_seconds: SOAK, ..Recipe::with_cluster("1.0.0", &component.archive, CLUSTER) },
+        Some(port),
+    )
 }
 
 /// `page` is the port of this machine at which a browser finds what the cluster serves.
@@ -192,7 +203,7 @@ fn next_recipe() -> Result<Recipe> {
     let last =
         fs::read_to_string(&counter).ok().and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(1);
     fs::write(&counter, (last + 1).to_string()).context("cannot count demo versions")?;
-    let recipe = Recipe::version(&format!("{}.0.0", last + 1));
+    let recipe = recipe(&format!("{}.0.0", last + 1));
     Ok(Recipe { kubernetes: running()?.kubernetes, ..recipe })
 }
 

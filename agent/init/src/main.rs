@@ -36,20 +36,24 @@ fn main() {
 
 fn start() -> Result<Infallible> {
     kernel_file_systems::mount_all()?;
-    let mut hardware = Hardware::load()?;
-    let watchdog = hardware.arm_watchdog();
-    kernel_file_systems::mount_firmware_variables();
     let text = std::fs::read_to_string("/proc/cmdline").context("cannot read the kernel command line")?;
     let command_line = CommandLine::parse(&text)?;
+    kernel_file_systems::mount_firmware_variables();
+    let mut attempts = Attempts::begin(&command_line);
+    go_on(&command_line, &mut attempts).inspect_err(|error| attempts.cannot_go_on(error))
+}
+
+fn go_on(command_line: &CommandLine, attempts: &mut Attempts) -> Result<Infallible> {
+    let mut hardware = Hardware::load()?;
+    let watchdog = hardware.arm_watchdog();
+    attempts.act();
     show(command_line.fault);
-    let attempts = Attempts::begin(&command_line, &mut hardware);
-    let root =
-        root::find(&command_line, &mut hardware).inspect_err(|error| attempts.root_is_missing(error))?;
+    let root = root::find(command_line, &mut hardware)?;
     drop(watchdog); // keeps ticking
     if command_line.mode == Mode::Live {
         console::say("edge: starting the installer.");
     }
-    handover::to_agent(&command_line, &root)
+    handover::to_agent(command_line, &root, attempts.is_fallback())
 }
 
 /// Images that were built to fail do so here, after the watchdog was armed as on every boot.

@@ -1,47 +1,51 @@
 //! The care for a boot: mend what the next one needs, judge this one, commit or return.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use edge_host::{console, files, kernel, power};
 use edge_model::api::{BootState, Health};
+use edge_model::ledger::{Ledger, UpgradeStage};
 use edge_model::{Context, Result, paths};
-use edge_planner::trial::{BootedImage, settle};
+use edge_planner::boot::BootedImage;
+use edge_planner::boot::outcome::{self, TrialEvidence};
+use edge_planner::boot::recovery::Counters;
+use edge_planner::boot::trial::{Look, Soak};
 
 use super::Shared;
 use super::notices::Said;
+use super::recovery_care;
 use super::trial::{Trial, Verdict};
-use crate::health::{self, Look};
-use crate::operations::ledger_store;
-use crate::{boot_control, cluster, facts};
+use crate::{black_box, boot_control, cluster, facts, health};
 
 /// The boot's end is waited for so long before everything else is looked at again.
 const WHILE_STARTING: Duration = Duration::from_secs(10);
 /// Between looks while the boot is being judged.
 const WHILE_JUDGING: Duration = Duration::from_millis(200);
 const WHILE_FAILING: Duration = Duration::from_secs(2);
+const WHILE_SOAKING: Duration = Duration::from_secs(1);
 const WHILE_UNHEALTHY: Duration = Duration::from_secs(10);
 const WHILE_HEALTHY: Duration = Duration::from_secs(300);
 /// After this time somebody may wonder what the boot waits for.
 const LONG_START: Duration = Duration::from_secs(180);
 /// A restart that was asked for may take as long as its slowest service.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(180);
-/// What a failed trial leaves for the image that comes after it.
-pub(super) const VERDICT: &str = "/oem/edge/trial-verdict";
 
 /// Watches over the normal system.
 pub(super) fn watch_main(shared: &Arc<Shared>) {
     let mut told = Told::default();
     let booted = booted(shared, &mut told);
     attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
-    match boot_control::maintain(&shared.host, &booted, &ledger_store().load()) {
+    let ledger = shared.host.ledger().load();
+    match boot_control::maintain(&shared.host, &booted, &ledger) {
         Ok(mended) => mended.into_iter().for_each(|line| shared.notice(Said::info(line))),
         Err(error) => shared.notice(Said::failed("the boot partitions could not be mended", &error)),
     }
+    tell_of_fallback(shared, &booted, &ledger);
     let mut trial = (booted.state() == BootState::Trial).then(|| Trial::begin(shared));
+    let mut lasting = Lasting::begin(shared);
     loop {
         let settings = shared.settings();
         if let Some(running) = &mut trial {
@@ -54,15 +58,95 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
             let missing = is_up.then(|| cluster::missing_on_trial(&shared.cluster)).flatten();
             match running.judge(shared, &booted, &look, missing.as_deref()) {
                 Verdict::GoesOn => {}
-                Verdict::Over => trial = None,
+                // It has been watched for as long as every other boot.
+                Verdict::Over => {
+                    trial = None;
+                    lasting.is_over(shared, &booted);
+                }
                 // What is seen from now on is a system that stops: nothing more is judged by it.
                 Verdict::Failed => return leave(shared),
             }
             look = missing.map_or(look, |why| Look::Unhealthy(vec![why]));
         }
-        let pause = show(shared, &look, trial.is_some(), &mut told);
+        let mut pause = show(shared, &look, trial.is_some(), &mut told);
+        if trial.is_none() {
+            pause = lasting.look(shared, &booted, &look).map_or(pause, |rest| pause.min(rest));
+        }
         sleep(pause);
     }
+}
+
+/// Until this boot has lasted, it counts as one that did not.
+struct Lasting {
+    soak: Soak,
+    /// A boot that is up and never finishes has lasted too, after so many seconds.
+    at_the_latest: u64,
+    over: bool,
+}
+
+impl Lasting {
+    fn begin(shared: &Shared) -> Self {
+        let settings = shared.settings();
+        let health = &settings.edge().health;
+        Self { soak: Soak::new(health.soak_seconds), at_the_latest: health.deadline_seconds, over: false }
+    }
+
+    /// A boot that has finished counts, well or not: only an unfinished one speaks against the image. Tells when to look again
+    /// at the latest.
+    fn look(&mut self, shared: &Shared, booted: &BootedImage, look: &Look) -> Option<Duration> {
+        if self.over {
+            return None;
+        }
+        let now = kernel::up_time().as_secs();
+        self.soak.looked(now, *look != Look::StillStarting || now > self.at_the_latest);
+        if self.soak.is_over(now) {
+            self.is_over(shared, booted);
+        }
+        let rest = self.soak.ends().map_or(self.soak.seconds, |ends| ends.saturating_sub(now));
+        Some(Duration::from_secs(rest.max(1)))
+    }
+
+    fn is_over(&mut self, shared: &Shared, booted: &BootedImage) {
+        let cleared = boot_control::set_counters(&shared.host, Counters::default());
+        self.over = cleared.is_ok();
+        // What was refused is tried again, not at once.
+        self.soak.healthy_since = None;
+        attempt(shared, "unfinished boots are still counted", cleared);
+        attempt(shared, "the next try of an image was not arranged", try_again(shared, booted));
+    }
+}
+
+/// An image whose trial was cut off gets another one, at the next restart: nobody's work is interrupted for it.
+fn try_again(shared: &Shared, booted: &BootedImage) -> Result<()> {
+    let ledger = shared.host.ledger();
+    let Some(entry) = outcome::tries_again(&ledger.load(), booted) else { return Ok(()) };
+    boot_control::try_next(&shared.host, entry)?;
+    let version = ledger.change_or_begin(|ledger| {
+        Ok(ledger.pending.as_mut().map(|pending| {
+            pending.stage = UpgradeStage::Armed;
+            pending.image.version.clone()
+        }))
+    })?;
+    if let Some(version) = version {
+        shared.notice(Said::warning(format!(
+            "the trial of version {version} was cut off; the next restart tries it again"
+        )));
+    }
+    Ok(())
+}
+
+/// The image that was to run is named, and what a person can do.
+fn tell_of_fallback(shared: &Shared, booted: &BootedImage, ledger: &Ledger) {
+    if booted.state() != BootState::Fallback {
+        return;
+    }
+    let other = booted.slot.and_then(|slot| ledger.slot(slot.other()));
+    let default =
+        other.map_or_else(|| "the version after it".into(), |image| format!("version {}", image.version));
+    shared.notice(Said::problem(format!(
+        "{default} did not come up, and version {} runs in its place. The next restart tries it again; to keep this one: edge-agent commit",
+        shared.host.image.version
+    )));
 }
 
 /// What the loader says about this boot. Without that nothing can be judged: it is asked until it answers.
@@ -142,30 +226,17 @@ fn show(shared: &Arc<Shared>, look: &Look, on_trial: bool, told: &mut Told) -> D
         Look::Unhealthy(reasons) => {
             told.reasons(reasons);
             shared.set_health(Health::Unhealthy(reasons.clone()));
-            if on_trial {
-                return WHILE_FAILING;
-            }
-            // The boot has finished, well or not: only an unfinished one counts against the image.
-            attempt(
-                shared,
-                "unfinished boots are still counted",
-                boot_control::clear_boot_count(&shared.host),
-            );
-            WHILE_UNHEALTHY
+            if on_trial { WHILE_FAILING } else { WHILE_UNHEALTHY }
         }
         Look::Healthy if on_trial => {
-            shared.set_health(Health::Unhealthy(vec!["the image could not be committed".into()]));
-            WHILE_FAILING
+            // It is watched until it has lasted.
+            shared.set_health(Health::Checking);
+            WHILE_SOAKING
         }
         Look::Healthy => {
             told.reasons.clear();
             if !told.healthy {
                 told.healthy = true;
-                attempt(
-                    shared,
-                    "unfinished boots are still counted",
-                    boot_control::clear_boot_count(&shared.host),
-                );
                 let record = &shared.host.record;
                 let slot = record.slot.map_or_else(|| "none".into(), |slot| slot.to_string());
                 shared.claim();
@@ -179,18 +250,34 @@ fn show(shared: &Arc<Shared>, look: &Look, on_trial: bool, told: &mut Told) -> D
 
 /// Writes down what became of the last boots.
 fn record_outcome(shared: &Shared, booted: &BootedImage) -> Result<()> {
-    let verdict = files::read_text_if_there(Path::new(VERDICT))?;
-    ledger_store().change_or_begin(|ledger| {
-        let settled = settle(ledger, booted, &shared.host.image_record, verdict.clone(), facts::now());
+    let host = &shared.host;
+    let file = host.machine.path(paths::OEM_TRIAL_VERDICT);
+    let verdict = files::read_text_if_there(&file)?.map(|text| text.trim().to_owned());
+    host.ledger().change_or_begin(|ledger| {
+        let evidence = evidence(shared, ledger, verdict.clone());
+        let settled = outcome::settle(ledger, booted, &host.image_record, &evidence, facts::now());
         if let Some(settled) = settled {
             *ledger = settled;
         }
         Ok(())
     })?;
     if verdict.is_some() && booted.state() == BootState::Committed {
-        fs::remove_file(VERDICT).context("cannot remove an old verdict")?;
+        fs::remove_file(file).context("cannot remove an old verdict")?;
     }
     Ok(())
+}
+
+fn evidence(shared: &Shared, ledger: &Ledger, verdict: Option<String>) -> TrialEvidence {
+    let Some(pending) = &ledger.pending else { return TrialEvidence::default() };
+    let (image, found) = (pending.image.root_hash, &shared.host.record.found);
+    // What another image said about itself says nothing about this one.
+    let speaks = found.failed_entry.as_deref() == Some(image.entry().as_str());
+    TrialEvidence {
+        verdict: verdict.or_else(|| found.failure.clone().filter(|_| speaks)),
+        crash: found.crash.clone(),
+        watchdog: found.watchdog,
+        ending: TrialEvidence::ending_of(&black_box::load(), &image),
+    }
 }
 
 /// Recovery has come up: that is all it has to prove. It says why it is here.
@@ -202,6 +289,12 @@ pub(super) fn watch_recovery(shared: &Arc<Shared>) {
         shared.notice(Said::problem(why.clone()));
     }
     console::say(&format!("edge: recovery: {why}"));
-    attempt(shared, "unfinished boots are still counted", boot_control::clear_boot_count(&shared.host));
+    let counters = shared.host.counters().unwrap_or_default().in_recovery();
+    attempt(
+        shared,
+        "recovery does not know when to leave",
+        boot_control::set_counters(&shared.host, counters),
+    );
     shared.set_health(Health::Healthy);
+    recovery_care::return_when_quiet(shared, counters.recoveries);
 }

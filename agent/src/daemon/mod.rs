@@ -6,6 +6,7 @@ pub(crate) mod installer;
 mod local_configuration;
 mod network_care;
 pub(crate) mod notices;
+mod recovery_care;
 pub(crate) mod register;
 mod shared;
 mod snapshot;

@@ -160,7 +160,7 @@ impl Shared {
     }
 
     fn admission_facts(&self) -> HostFacts {
-        snapshot::admission_facts(self, self.booted_state(), &operations::ledger_store().load())
+        snapshot::admission_facts(self, self.booted_state(), &self.host.ledger().load())
     }
 
     /// Whether this host can do something in its present state.
@@ -495,7 +495,8 @@ impl Report for Reporter<'_> {
 impl Shared {
     /// Of a host that is not there.
     pub(crate) fn of_test(mode: Mode, audit: &std::path::Path) -> Arc<Self> {
-        use edge_model::api::{BootRecord, ImageIdentity};
+        use edge_host::machine::Machine;
+        use edge_model::api::{BootRecord, Found, ImageIdentity};
         use edge_model::ids::RootHash;
         use edge_model::ledger::ImageRecord;
         let root_hash = RootHash([7; 32]);
@@ -506,6 +507,8 @@ impl Shared {
             slot: None,
             disk: "/dev/not-there".into(),
             reasons: Vec::new(),
+            is_fallback: false,
+            found: Found::default(),
         };
         let image = ImageIdentity { name: "edge".into(), version: "1.0.0".into(), root_hash };
         let image_record = ImageRecord {
@@ -516,7 +519,8 @@ impl Shared {
             data_blocks: 1,
             signed: true,
         };
-        let host = Host { record, image, image_record, variables: None };
+        let machine = Machine::real();
+        let host = Host { machine, record, image, image_record, variables: None };
         Arc::new(Self::new(host, Settings::from(&[], Vec::new()), AuditLog::open(audit)))
     }
 }

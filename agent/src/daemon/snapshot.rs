@@ -9,7 +9,7 @@ use super::Shared;
 use crate::api::sessions;
 use crate::configuration::{Settings, site};
 use crate::facts::{self, Host};
-use crate::{cluster, network_trial, operations};
+use crate::{cluster, network_trial};
 
 /// What is known before the first look.
 pub(super) fn blank(host: &Host) -> HostStatus {
@@ -41,7 +41,7 @@ pub(super) fn blank(host: &Host) -> HostStatus {
 }
 
 pub(super) fn look(shared: &Shared) -> HostStatus {
-    let ledger = operations::ledger_store().load();
+    let ledger = shared.host.ledger().load();
     let settings = shared.settings();
     let known = shared.booted_state();
     // For people; what may be begun is decided by what is known.

@@ -1,18 +1,18 @@
 //! An image on trial: kept when it proves healthy, given up when it has had its chance.
 
-use std::path::Path;
-
 use edge_host::{console, files, kernel, patience};
 use edge_model::Result;
 use edge_model::api::BootState;
 use edge_model::api::black_box::Ending;
-use edge_planner::trial::{BootedImage, HANGS_AFTER, TrialClock, record_commit};
+use edge_model::paths;
+use edge_planner::boot::BootedImage;
+use edge_planner::boot::outcome::record_commit;
+use edge_planner::boot::trial::{HANGS_AFTER, Judgement, Look, Soak, TrialClock};
 
 use super::Shared;
-use super::boot_care::{VERDICT, attempt, unfinished};
+use super::boot_care::{attempt, unfinished};
 use super::notices::Said;
-use crate::health::{self, Look};
-use crate::operations::ledger_store;
+use crate::health;
 use crate::{black_box, boot_control, facts};
 
 /// Bytes that show that a disk works for the boot, and not only for its log.
@@ -48,11 +48,20 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn begin(shared: &Shared) -> Self {
-        let deadline = shared.settings().edge().health.deadline_seconds;
+        let settings = shared.settings();
+        let health = &settings.edge().health;
+        let deadline = health.deadline_seconds;
         let now = kernel::up_time().as_secs();
-        let armed = (0..MOST_PUT_OFFS).find(|number| boot_control::deadline_runs(*number));
+        let machine = &shared.host.machine;
+        let armed = (0..MOST_PUT_OFFS).find(|number| boot_control::deadline_runs(machine, *number));
         let mut trial = Self {
-            clock: TrialClock { now, deadline, last_sign: 0, finished: None },
+            clock: TrialClock {
+                now,
+                deadline,
+                last_sign: 0,
+                finished: None,
+                soak: Soak::new(health.soak_seconds),
+            },
             waits_for: Vec::new(),
             moved: 0,
             // Where early boot could not arm one, or an agent before this one has put it off, another one follows at once.
@@ -77,21 +86,28 @@ impl Trial {
         if shared.host.booted().is_ok_and(|now| now.state() == BootState::Committed) {
             return self.over(shared);
         }
-        if (look, missing) == (&Look::Healthy, None) {
-            match commit(shared, booted) {
+        let healthy = (look, missing) == (&Look::Healthy, None);
+        self.look_at_the_clock(*look != Look::StillStarting && missing.is_none());
+        self.clock.soak.looked(self.clock.now, healthy);
+        shared.set_trial_end(self.clock.ends());
+        match self.clock.judge() {
+            Judgement::GoesOn => {}
+            Judgement::Commit => match commit(shared, booted) {
                 Ok(()) => return self.over(shared),
-                Err(error) => {
-                    shared.notice(Said::failed("the image on trial could not be committed", &error))
+                Err(error) if self.clock.is_late() => {
+                    give_up(shared, &format!("it could not be committed: {error}"));
+                    return Verdict::Failed;
                 }
+                Err(error) => {
+                    shared.notice(Said::failed("the image on trial could not be committed", &error));
+                }
+            },
+            Judgement::GiveUp => {
+                give_up(shared, &reason(look, missing));
+                return Verdict::Failed;
             }
         }
-        self.look_at_the_clock(*look != Look::StillStarting && missing.is_none());
-        shared.set_trial_end(self.clock.ends());
-        if self.clock.is_over() {
-            give_up(shared, &reason(look, missing));
-            return Verdict::Failed;
-        }
-        if self.clock.now > self.clock.deadline && !std::mem::replace(&mut self.told, true) {
+        if !healthy && self.clock.now > self.clock.deadline && !std::mem::replace(&mut self.told, true) {
             let text = format!("the new system is slow to start, and gets more time{}", unfinished());
             shared.notice(Said::warning(text));
         }
@@ -132,7 +148,7 @@ impl Trial {
             return;
         }
         let more = seconds + AFTER_THE_AGENT;
-        match boot_control::put_deadline_off(self.put_off, more) {
+        match boot_control::put_deadline_off(&shared.host.machine, self.put_off, more) {
             Ok(()) => {
                 self.put_off += 1;
                 self.ends = now + more;
@@ -144,7 +160,7 @@ impl Trial {
 
     /// Nothing ends a boot that is committed.
     fn over(&self, shared: &Shared) -> Verdict {
-        match boot_control::stop_deadline() {
+        match boot_control::stop_deadline(&shared.host.machine) {
             Ok(()) => Verdict::Over,
             Err(error) => {
                 shared.notice(Said::failed("the image is committed", &error));
@@ -159,7 +175,7 @@ fn reason(look: &Look, missing: Option<&str>) -> String {
         (Look::Unhealthy(reasons), _) => reasons.join("; "),
         (Look::StillStarting, _) => format!("its boot did not finish in time{}", unfinished()),
         (Look::Healthy, Some(missing)) => missing.to_owned(),
-        (Look::Healthy, None) => "it could not be committed".into(),
+        (Look::Healthy, None) => "it did not stay healthy".into(),
     }
 }
 
@@ -167,19 +183,19 @@ fn give_up(shared: &Shared, reason: &str) {
     let text = format!("the new system is not healthy: {reason}. Returning to the previous one.");
     console::say(&format!("edge: {text}"));
     shared.notice(Said::problem(text));
-    attempt(shared, "the verdict was not recorded", record_verdict(reason));
+    attempt(shared, "the verdict was not recorded", record_verdict(shared, reason));
     let ending = Ending::Restarted { reason: format!("the image on trial is not healthy: {reason}") };
     attempt(shared, "the restart was not recorded", black_box::intend(ending));
 }
 
 fn commit(shared: &Shared, booted: &BootedImage) -> Result<()> {
     boot_control::commit(&shared.host, booted)?;
-    ledger_store().change_or_begin(|ledger| {
+    shared.host.ledger().change_or_begin(|ledger| {
         *ledger = record_commit(ledger, booted, &shared.host.image.version, facts::now());
         Ok(())
     })
 }
 
-fn record_verdict(reason: &str) -> Result<()> {
-    files::write_durably(Path::new(VERDICT), reason.as_bytes(), 0o600)
+fn record_verdict(shared: &Shared, reason: &str) -> Result<()> {
+    files::write_durably(&shared.host.machine.path(paths::OEM_TRIAL_VERDICT), reason.as_bytes(), 0o600)
 }

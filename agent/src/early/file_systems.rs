@@ -6,7 +6,7 @@ use std::time::Duration;
 use edge_host::child::Child;
 use edge_host::disk::PartitionedDisk;
 use edge_host::mount::{self, MountFlags};
-use edge_host::{block, gpt};
+use edge_host::{block, ext4, gpt};
 use edge_model::layout::Role;
 use edge_model::{Context, Error, Result, paths};
 
@@ -23,43 +23,53 @@ pub(super) fn mount_oem(disk: &PartitionedDisk, reasons: &mut Vec<String>) -> Re
     mount::mount(&device.to_string_lossy(), Path::new(paths::OEM), "ext4", flags, "")
 }
 
+/// The partition grows before its file system is checked: after a cut the file system may be larger than what the table says,
+/// and no check would pass.
 pub(super) fn mount_persistent(disk: &PartitionedDisk, reasons: &mut Vec<String>) -> Result<()> {
     let device = disk.device(Role::Persistent)?;
-    check(&device, "the data partition (persistent)", reasons)?;
-    let grown = grow(disk).unwrap_or_else(|error| {
+    if let Err(error) = extend_partition(disk, &device) {
         reasons.push(format!("the data partition could not be extended: {error}"));
-        false
-    });
+    }
+    check(&device, "the data partition (persistent)", reasons)?;
     mount::mount(&device.to_string_lossy(), Path::new(paths::PERSISTENT), "ext4", MountFlags::NOATIME, "")?;
-    if grown {
-        Child::new("resize2fs")
-            .arg(&device)
-            .deadline(CHECK_DEADLINE)
-            .run()
-            .context("the data partition was extended, its file system was not")?;
+    if let Err(error) = fill_partition(&device) {
+        reasons.push(format!("the data partition's file system could not be extended: {error}"));
     }
     Ok(())
 }
 
-/// Extends partition and file system when the disk is larger than when the table was written, as it is for a
-/// raw image on a real disk. Tells whether the file system has to follow.
-fn grow(disk: &PartitionedDisk) -> Result<bool> {
+/// Extends the partition when the disk is larger than when the table was written, as it is for a raw image on a real disk. What
+/// a boot before this one has begun is gone on with: only sizes are compared.
+fn extend_partition(disk: &PartitionedDisk, partition_device: &Path) -> Result<()> {
     let role = Role::Persistent;
     let mut device = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open(&disk.disk.path)
         .with_context(|| format!("cannot open {}", disk.disk.path))?;
-    let grown = gpt::grow_last_partition(&mut device, disk.disk.size, disk.disk.logical_sector)?;
-    if grown {
-        let table = gpt::read(&mut device).unwrap_or_default();
-        let partition = table
-            .iter()
-            .find(|partition| partition.number == role.number())
-            .ok_or_else(|| Error::integrity("the partition table lost its last partition"))?;
+    if gpt::grow_last_partition(&mut device, disk.disk.size, disk.disk.logical_sector)? {
+        // The file system must never be on the disk before the partition that it needs.
+        device.sync_all().context("cannot flush the partition table")?;
+    }
+    let table = gpt::read(&mut device).unwrap_or_default();
+    let partition = table
+        .iter()
+        .find(|partition| partition.number == role.number())
+        .ok_or_else(|| Error::integrity("the partition table lost its last partition"))?;
+    if block::size(partition_device)? < partition.length {
         block::resize_partition(&device, partition.number, partition.start, partition.length)?;
     }
-    Ok(grown)
+    Ok(())
+}
+
+/// Extends the mounted file system when it is smaller than its partition, whoever has extended that.
+fn fill_partition(device: &Path) -> Result<()> {
+    // The smallest unit that a file system of ours grows by: one group of blocks.
+    const WORTH_IT: u64 = 128 << 20;
+    if ext4::size(device)? + WORTH_IT > block::size(device)? {
+        return Ok(());
+    }
+    Child::new("resize2fs").arg(device).deadline(CHECK_DEADLINE).run().map(drop)
 }
 
 /// Repairs what can be repaired without a question, then what can be repaired at all.

@@ -3,6 +3,7 @@
 //!
 //! It ends in one of two ways only: systemd, or a restart into recovery with the reason.
 
+mod failure;
 mod file_systems;
 mod host;
 mod medium;
@@ -14,12 +15,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edge_host::disk::{self, PartitionedDisk};
-use edge_host::efivars::{EfiVars, Variable};
 use edge_host::watchdog::Watchdog;
-use edge_host::{child, console, files, firmware, power, settle};
+use edge_host::{child, console, files, patience, power, settle};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{BootRecord, BootState};
 use edge_model::cmdline::Mode;
@@ -35,6 +35,8 @@ const SERVICE_MANAGER: &str = "/usr/lib/systemd/systemd";
 /// Longest time that one step of early boot, or the service manager's start, may take.
 const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(60);
 const FEED_EVERY: Duration = Duration::from_secs(10);
+/// Work that moves nothing on any disk for so long hangs. Stages may wait for a network, for 90 seconds each.
+const FED_WITHOUT_A_SIGN: Duration = Duration::from_secs(300);
 /// A stage of early boot that takes longer is ended; the boot goes on.
 const STAGE_DEADLINE: Duration = Duration::from_secs(90);
 const READING_TIME: Duration = Duration::from_secs(10);
@@ -49,9 +51,9 @@ pub(crate) fn run() -> Result<Infallible> {
         "edge: this system cannot start.\r\n{}",
         error::render(&error).replace('\n', "\r\n")
     ));
-    console::say("edge: restarting in 10 seconds, into recovery if this was the normal system.");
-    if let Err(second) = arrange_recovery(&error) {
-        console::say(&format!("edge: recovery cannot be arranged: {second}"));
+    console::say("edge: restarting in 10 seconds; if this was the normal system, into another one.");
+    if let Err(second) = failure::record(&error) {
+        console::say(&format!("edge: warning: {second}"));
     }
     if let Err(second) = black_box::end_now(Ending::Restarted { reason: error.to_string() }) {
         console::say(&format!("edge: the reason is not recorded: {second}"));
@@ -63,9 +65,7 @@ pub(crate) fn run() -> Result<Infallible> {
 fn start() -> Result<Infallible> {
     let guard = Guard::arm();
     let mut record = read_boot_record()?;
-    if let Some(reason) = take_reason() {
-        record.reasons.push(reason);
-    }
+    failure::take_over(&mut record);
     tell_what_starts();
     state::publish_layout()?;
     write_sentinels(record.mode)?;
@@ -88,6 +88,9 @@ fn tell_what_starts() {
     match host.record.mode {
         Mode::Main if on_trial() => console::say_alone(&format!(
             "edge: trying {what}. The version before returns by itself if this one does not prove healthy."
+        )),
+        Mode::Main if host.record.is_fallback => console::say_alone(&format!(
+            "edge: starting {what}, because the version after it did not come up."
         )),
         Mode::Main => console::say_alone(&format!("edge: starting {what}.")),
         Mode::Recovery => console::say_alone(&format!("edge: starting recovery of {what}.")),
@@ -194,27 +197,6 @@ fn write_sentinels(mode: Mode) -> Result<()> {
     fs::write(Path::new(paths::COS_DIR).join(name), "1").context("cannot write a sentinel")
 }
 
-/// What an earlier boot left to be said, once.
-fn take_reason() -> Option<String> {
-    let variables = EfiVars::of_machine()?;
-    let reason = variables.get_text(Variable::BootReason).ok().flatten()?;
-    if let Err(error) = variables.remove(Variable::BootReason) {
-        console::say(&format!("edge: warning: {error}"));
-    }
-    Some(reason)
-}
-
-fn arrange_recovery(error: &edge_model::Error) -> Result<()> {
-    let record = read_boot_record()?;
-    let Some(variables) = EfiVars::of_machine() else { return Ok(()) };
-    if record.mode == Mode::Main {
-        variables.set_text(Variable::BootReason, &error.to_string())?;
-        let disk: PartitionedDisk = disk::at_path(&record.disk)?;
-        firmware::boot_recovery_next(&variables, &disk)?;
-    }
-    Ok(())
-}
-
 /// The watchdog during early boot. A machine without one starts all the same; init has said so.
 struct Guard(Arc<Mutex<Option<Watchdog>>>);
 
@@ -230,13 +212,22 @@ impl Guard {
         }
     }
 
-    /// Runs work that has a deadline of its own, longer than the watchdog's: the check of a large disk.
+    /// Runs work that has a deadline of its own, longer than the watchdog's: the check of a large disk. What shows no sign of
+    /// life for long is not fed: then the watchdog ends it.
     fn while_feeding<T>(&self, work: impl FnOnce() -> T) -> T {
         let (done, finished) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             scope.spawn(move || {
+                let mut moved = patience::disk_bytes();
+                let mut last_sign = Instant::now();
                 while finished.recv_timeout(FEED_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    self.feed();
+                    let now = patience::disk_bytes();
+                    if now != moved {
+                        (moved, last_sign) = (now, Instant::now());
+                    }
+                    if last_sign.elapsed() < FED_WITHOUT_A_SIGN {
+                        self.feed();
+                    }
                 }
             });
             let result = work();

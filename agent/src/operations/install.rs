@@ -9,7 +9,7 @@ use edge_host::block::{self, Disk};
 use edge_host::child::Child;
 use edge_host::disk::PartitionedDisk;
 use edge_host::efivars::Variable;
-use edge_host::esp::{self, Esp};
+use edge_host::esp::Esp;
 use edge_host::gpt::{self, Guid};
 use edge_host::install_record::{InstallRecord, InstallState};
 use edge_host::mount::{MountFlags, ScopedMount};
@@ -18,7 +18,7 @@ use edge_host::{device_mapper, files, firmware, sticks, volumes};
 use edge_model::api::InstallRequest;
 use edge_model::api::installer::{DiskContent, InstallDisk};
 use edge_model::cmdline::Mode;
-use edge_model::ids::InstallationId;
+use edge_model::ids::{Entry, InstallationId};
 use edge_model::layout::{MIB, PARTITIONS, Role};
 use edge_model::manifest::{Blob, ImageManifest, Signatures};
 use edge_model::user_data::install::FileSystem;
@@ -368,7 +368,14 @@ fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     let name = medium.manifest.root.root_hash.uki_name();
     add_uki(&esp, &name, medium.manifest.ukis.main, &medium.file(paths::MEDIUM_UKI_MAIN))?;
     esp.install_loader(&loader()?, &[paths::ESP_LOADER_MAIN, paths::ESP_LOADER_FALLBACK])?;
-    esp.set_default_entry(&name)?;
+    esp.set_default_entry(&medium.manifest.root.root_hash.entry())?;
+    // A second way to recovery, for firmware that does not start another partition's loader.
+    add_uki(
+        &esp,
+        Entry::recovery_beside().as_str(),
+        medium.manifest.ukis.recovery,
+        &medium.file(paths::MEDIUM_UKI_RECOVERY),
+    )?;
     esp.close()
 }
 
@@ -376,12 +383,12 @@ fn fill_recovery_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     let esp = Esp::open(disk, Role::EfiRecovery)?;
     add_uki(
         &esp,
-        esp::RECOVERY_UKI,
+        Entry::recovery().as_str(),
         medium.manifest.ukis.recovery,
         &medium.file(paths::MEDIUM_UKI_RECOVERY),
     )?;
     esp.install_loader(&loader()?, &[paths::ESP_LOADER_RECOVERY, paths::ESP_LOADER_FALLBACK])?;
-    esp.set_default_entry(esp::RECOVERY_UKI)?;
+    esp.set_default_entry(&Entry::recovery())?;
     esp.close()
 }
 
@@ -424,6 +431,6 @@ fn set_firmware(host: &Host, disk: &PartitionedDisk, medium: &Medium) -> Result<
     {
         variables.remove(stale)?;
     }
-    variables.set_text(Variable::LoaderEntryDefault, &medium.manifest.root.root_hash.uki_name())?;
-    firmware::ensure_entries(variables, disk).map(drop)
+    variables.set_entry(Variable::LoaderEntryDefault, &medium.manifest.root.root_hash.entry())?;
+    firmware::ensure_entries(variables, disk, None).map(drop)
 }

@@ -7,14 +7,11 @@ pub(crate) mod verify;
 mod write_image;
 
 use edge_model::api::OperationRequest;
-use edge_model::ledger::Ledger;
-use edge_model::{Error, Result, paths};
-use std::path::Path;
+use edge_model::{Error, Result};
 
 use crate::configuration::Settings;
 use crate::facts::Host;
 use crate::report::Report;
-use crate::state_file::StateFile;
 
 /// The reason of a recovery that nothing has gone wrong for.
 pub(crate) const ASKED_FOR_RECOVERY: &str = "an operator asked for recovery";
@@ -42,11 +39,6 @@ impl Outcome {
     fn restart(message: impl Into<String>) -> Self {
         Self { message: message.into(), afterwards: Afterwards::Restart }
     }
-}
-
-/// The host's ledger.
-pub(crate) fn ledger_store() -> StateFile<Ledger> {
-    StateFile::new(Path::new(paths::OEM_EDGE))
 }
 
 /// Runs one operation to its end.

@@ -1,46 +1,43 @@
 //! Going to the other image, keeping the present one, and restarting.
 
+use edge_host::efivars::Variable;
+use edge_host::esp::Esp;
 use edge_host::firmware;
-use edge_model::ledger::{HistoryEntry, HistoryEvent};
+use edge_model::api::BootState;
+use edge_model::boot_reason::BootReason;
+use edge_model::cmdline::Mode;
+use edge_model::layout::Role;
 use edge_model::{Error, Result};
-use edge_planner::trial::record_commit;
+use edge_planner::boot::outcome::{record_commit, record_rollback};
 
-use super::{Outcome, ledger_store};
+use super::Outcome;
 use crate::boot_control;
 use crate::facts::{self, Host};
-use edge_host::esp::Esp;
-use edge_model::layout::Role;
 
 /// Tries the image of the other slot at the next boot; it is committed when it proves healthy.
 ///
 /// # Errors
 /// [`edge_model::Class::Rejected`] when there is no other image.
-pub(super) fn rollback(host: &Host) -> Result<Outcome> {
+pub(crate) fn rollback(host: &Host) -> Result<Outcome> {
     let booted = host.booted()?;
     let nothing = || {
         Error::rejected("there is no previous image to go back to")
             .help("edge-agent history shows what was installed")
     };
     let slot = booted.slot.ok_or_else(nothing)?.other();
-    let image = ledger_store().load().slot(slot).cloned().ok_or_else(nothing)?;
-    let entry = image.root_hash.uki_name();
+    let image = host.ledger().load().slot(slot).cloned().ok_or_else(nothing)?;
+    let entry = image.root_hash.entry();
     let esp = Esp::open(&host.disk()?, Role::Efi)?;
-    let there = esp.contains_uki(&entry);
+    let there = esp.contains_uki(entry.as_str());
     esp.close()?;
     if !there {
         return Err(nothing());
     }
-    boot_control::try_next(host, &entry)?;
-    let entry = HistoryEntry {
-        at: facts::now(),
-        event: HistoryEvent::RolledBack,
-        version: image.version.clone(),
-        root_hash: image.root_hash,
-        slot: Some(slot),
-        reason: Some("asked for by an operator".into()),
-    };
-    ledger_store().change_or_begin(|ledger| {
-        ledger.record(entry);
+    if booted.default_entry.as_ref() != Some(&entry) {
+        boot_control::try_next(host, entry)?;
+    }
+    host.ledger().change_or_begin(|ledger| {
+        *ledger = record_rollback(ledger, &booted, &image, facts::now());
         Ok(())
     })?;
     Ok(Outcome::restart(format!("restarting into version {} in slot {slot}", image.version)))
@@ -53,23 +50,31 @@ pub(super) fn rollback(host: &Host) -> Result<Outcome> {
 pub(super) fn commit_now(host: &Host) -> Result<Outcome> {
     let booted = host.booted()?;
     boot_control::commit(host, &booted)?;
-    ledger_store().change_or_begin(|ledger| {
+    host.ledger().change_or_begin(|ledger| {
         *ledger = record_commit(ledger, &booted, &host.image.version, facts::now());
         Ok(())
     })?;
     Ok(Outcome::stay(format!("version {} is committed", host.image.version)))
 }
 
-/// Restarts the host.
+/// Restarts the host. An image on trial is tried on: a restart that somebody asks for says nothing against it.
 ///
 /// # Errors
-/// When the firmware has no recovery entry and refuses a new one.
+/// When the firmware has no recovery entry, or refuses.
 pub(super) fn reboot(host: &Host, recovery: bool) -> Result<Outcome> {
-    if !recovery {
-        return Ok(Outcome::restart("restarting"));
+    if recovery {
+        let variables = host.variables()?;
+        firmware::ensure_entries(
+            variables,
+            &host.disk()?,
+            variables.get_entry(Variable::FallbackEntry)?.as_ref(),
+        )?;
+        firmware::boot_recovery_next(variables)?;
+        variables.leave_reason(&BootReason { failed: None, text: super::ASKED_FOR_RECOVERY.into() });
+        return Ok(Outcome::restart("restarting into recovery"));
     }
-    let variables = host.variables()?;
-    firmware::boot_recovery_next(variables, &host.disk()?)?;
-    variables.set_text(edge_host::efivars::Variable::BootReason, super::ASKED_FOR_RECOVERY)?;
-    Ok(Outcome::restart("restarting into recovery"))
+    if host.record.mode == Mode::Main && host.booted()?.state() == BootState::Trial {
+        boot_control::try_next(host, host.record.root_hash.entry())?;
+    }
+    Ok(Outcome::restart("restarting"))
 }

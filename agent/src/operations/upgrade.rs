@@ -15,7 +15,7 @@ use edge_host::files;
 use edge_host::slot::{ImageWriter, TreeOnDisk};
 use edge_model::api::UpgradeRequest;
 use edge_model::cmdline::Mode;
-use edge_model::ids::Slot;
+use edge_model::ids::{Entry, Slot};
 use edge_model::layout::Role;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
 use edge_model::manifest::{BLOCK_SIZE, FRAME_SIZE};
@@ -25,7 +25,7 @@ use edge_slot_image::frames::{Decompressor, MAX_COMPRESSED_FRAME, frame_length};
 use edge_slot_image::oci::{self, Descriptor};
 use edge_slot_image::verity::Tree;
 
-use super::{Outcome, ledger_store};
+use super::Outcome;
 use crate::configuration::Settings;
 use crate::facts::{self, Host};
 use crate::report::Report;
@@ -49,7 +49,7 @@ pub(crate) fn run(
     report.step("fetching the manifest", 0);
     let around = Surroundings { own_disk: &host.record.disk, network: &settings.edge().site.network };
     let mut image = source::open(&request.source, request.plain_http, &facts::trusted_keys()?, &around)?;
-    let plan = decide(host, settings, &ledger_store().load(), &image, request)?;
+    let plan = decide(host, settings, &host.ledger().load(), &image, request)?;
     if request.dry_run {
         return Ok(Outcome::stay(plan.describe()));
     }
@@ -134,11 +134,17 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn pending(&self, stage: UpgradeStage) -> PendingUpgrade {
-        PendingUpgrade { slot: self.slot, image: self.record.clone(), source: self.source.to_owned(), stage }
+        PendingUpgrade {
+            slot: self.slot,
+            image: self.record.clone(),
+            source: self.source.to_owned(),
+            stage,
+            tries: 0,
+        }
     }
 
     /// Forgets what the slot held before the first byte of it is overwritten.
-    fn begin(&self, first_frame: u32, obsolete: Option<String>) -> Result<()> {
+    fn begin(&self, first_frame: u32, obsolete: Option<Entry>) -> Result<()> {
         if let Some(variables) = &self.host.variables {
             variables.remove(Variable::LoaderEntryOneShot)?;
         }
@@ -147,10 +153,10 @@ impl Job<'_> {
                 variables.remove(Variable::FallbackEntry)?;
             }
             let esp = Esp::open(&self.host.disk()?, Role::Efi)?;
-            esp.remove_uki(&entry, &[self.host.record.root_hash.uki_name().as_str()])?;
+            esp.remove_uki(entry.as_str(), &[self.host.record.root_hash.entry()])?;
             esp.close()?;
         }
-        ledger_store().change_or_begin(|ledger| {
+        self.host.ledger().change_or_begin(|ledger| {
             ledger.set_slot(self.slot, None);
             ledger.last_source = Some(self.source.to_owned());
             if first_frame == 0 {
@@ -163,7 +169,7 @@ impl Job<'_> {
 
     /// Remembers how far the writing has come.
     fn checkpoint(&self, frames: usize) -> Result<()> {
-        ledger_store().change_or_begin(|ledger| {
+        self.host.ledger().change_or_begin(|ledger| {
             ledger.pending = Some(self.pending(UpgradeStage::Writing { data_frames: frames as u32 }));
             Ok(())
         })
@@ -232,8 +238,8 @@ impl Job<'_> {
 
 /// The variable first: should the power fail between the two, the image gets its trial all the same.
 fn arm(host: &Host, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
-    boot_control::try_next(host, &record.root_hash.uki_name())?;
-    ledger_store().change_or_begin(|ledger| {
+    boot_control::try_next(host, record.root_hash.entry())?;
+    host.ledger().change_or_begin(|ledger| {
         ledger.failed.retain(|failed| failed.root_hash != record.root_hash);
         ledger.record(history(HistoryEvent::UpgradeArmed, record, slot));
         ledger.pending = Some(PendingUpgrade {
@@ -241,6 +247,7 @@ fn arm(host: &Host, slot: Slot, record: &ImageRecord, source: &str) -> Result<()
             image: record.clone(),
             source: source.to_owned(),
             stage: UpgradeStage::Armed,
+            tries: 0,
         });
         Ok(())
     })

@@ -5,7 +5,7 @@ use edge_model::ids::{RootHash, Slot};
 use edge_model::layout::Role;
 use edge_model::{Class, Error, Result};
 
-use super::{Outcome, ledger_store};
+use super::Outcome;
 use crate::facts::Host;
 use crate::report::Report;
 
@@ -14,7 +14,7 @@ use crate::report::Report;
 /// # Errors
 /// [`edge_model::Class::Integrity`] naming every image that is damaged.
 pub(super) fn run(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
-    let ledger = ledger_store().load();
+    let ledger = host.ledger().load();
     let slot = |slot: Slot| Some((Role::of_slot(slot), ledger.slot(slot)?));
     let recovery = ledger.recovery.as_ref().map(|image| (Role::Recovery, image));
     let images = [slot(Slot::A), slot(Slot::B), recovery];

@@ -10,7 +10,8 @@ use edge_model::{Context, Error, Result, paths};
 
 use super::Inputs;
 use super::archive::{Archive, Collected, FILE_LIMIT};
-use crate::{black_box, diagnostics, operations, stages};
+use crate::facts::Host;
+use crate::{black_box, diagnostics, stages};
 
 /// A command whose output is a file of the bundle.
 struct Command {
@@ -61,7 +62,7 @@ const KNOWN: &[(&str, Known)] = &[
     ("status.json", |inputs| Collected::json(&inputs.status)),
     ("configuration.yaml", |inputs| Ok(Collected::text(inputs.configuration.clone()))),
     ("black-box.json", |_| Collected::json(&black_box::load())),
-    ("ledger.json", |_| Collected::json(&operations::ledger_store().load())),
+    ("ledger.json", |_| Collected::json(&Host::observe()?.ledger().load())),
     ("stages.json", |_| stage_log()),
     ("boot/firmware.txt", |_| firmware_variables()),
     ("boot/tpm.txt", |_| tpm_state()),

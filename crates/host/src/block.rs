@@ -1,6 +1,7 @@
 //! Block devices as the kernel shows them.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const CLASS: &str = "/sys/class/block";
 
 /// A whole disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     /// `/dev/…`
     pub path: String,
@@ -127,6 +128,15 @@ pub fn resize_partition(device: &File, number: u32, start: u64, length: u64) -> 
     unsafe { blkpg(device.as_raw_fd(), &argument) }.map(drop).map_err(|error| {
         Error::environment(format!("the kernel does not take the new size of a partition: {error}"))
     })
+}
+
+/// Bytes of a disk or partition, as the kernel has it now.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn size(device: &Path) -> Result<u64> {
+    let size = File::open(device).and_then(|mut device| device.seek(SeekFrom::End(0)));
+    size.with_context(|| format!("cannot tell the size of {}", device.display()))
 }
 
 fn attribute(folder: &Path, name: &str) -> Option<String> {

@@ -13,13 +13,15 @@ use crate::gpt::{self, Guid, Partition};
 pub struct PartitionedDisk {
     pub disk: Disk,
     pub partitions: Vec<Partition>,
+    /// A folder in which a file or folder with its label stands for each partition: in tests.
+    pub stand_in: Option<PathBuf>,
 }
 
 impl PartitionedDisk {
     /// Reads the table of a disk; `None` when it has none.
     pub fn read(disk: Disk) -> Option<Self> {
         let partitions = gpt::read(&mut disk.open().ok()?)?;
-        Some(Self { disk, partitions })
+        Some(Self { disk, partitions, stand_in: None })
     }
 
     /// The partition with this role's label and number.
@@ -37,6 +39,9 @@ impl PartitionedDisk {
         let missing =
             || Error::environment(format!("{} has no partition {:?}", self.disk.path, role.spec().label));
         let partition = self.partition(role).ok_or_else(missing)?;
+        if let Some(folder) = &self.stand_in {
+            return Ok(folder.join(role.spec().label));
+        }
         self.disk.partition(partition.number).ok_or_else(missing)
     }
 }

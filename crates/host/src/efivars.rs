@@ -6,14 +6,21 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use edge_model::boot_reason::BootReason;
+use edge_model::ids::Entry;
 use edge_model::{Context, Error, Result};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
+use crate::console;
+use crate::faults::effect;
 
 const DIRECTORY: &str = "/sys/firmware/efi/efivars";
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 const LOADER: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 /// Vendor identifier of our own variables.
 const EDGE: &str = "5d2b1f6e-93c1-4b8a-9a43-6f0d2f3c7e11";
+/// Vendor identifier of what the kernel writes when it crashes.
+const PSTORE: &str = "cfc8fc79-be2e-4ddc-97f0-9f98bfe298a0";
 /// Non-volatile, boot services, run-time.
 const ATTRIBUTES: u32 = 7;
 
@@ -38,12 +45,14 @@ pub enum Variable {
     BootNext,
     /// Whether the firmware checks signatures: one byte.
     SecureBoot,
-    /// Boots since the last one that finished: one byte.
+    /// Points of boots that did not last, and how often recovery was entered: `edge_planner::boot::recovery::Counters`.
     BootCount,
     /// The entry to try when the default does not come up.
     FallbackEntry,
     /// Why the next boot is what it is, for the person in front of it.
     BootReason,
+    /// Number of the firmware's entry of recovery, so that it can be asked for without the disk.
+    RecoveryEntry,
     /// Written and removed again, to see whether there is room.
     RoomProbe,
 }
@@ -61,6 +70,7 @@ impl Variable {
             Variable::BootCount => ("EdgeBootCount", EDGE),
             Variable::FallbackEntry => ("EdgeFallbackEntry", EDGE),
             Variable::BootReason => ("EdgeBootReason", EDGE),
+            Variable::RecoveryEntry => ("EdgeRecoveryEntry", EDGE),
             Variable::RoomProbe => ("EdgeRoomProbe", EDGE),
         };
         format!("{name}-{vendor}")
@@ -89,8 +99,9 @@ impl EfiVars {
         Path::new(DIRECTORY)
     }
 
-    #[cfg(test)]
-    fn in_directory(directory: &Path) -> Self {
+    /// Variables of a folder, for tests.
+    #[cfg(any(test, feature = "faults"))]
+    pub fn in_directory(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
 
@@ -150,6 +161,57 @@ impl EfiVars {
         }
     }
 
+    /// The entry of the loader that a variable names.
+    ///
+    /// # Errors
+    /// As [`EfiVars::get`].
+    pub fn get_entry(&self, variable: Variable) -> Result<Option<Entry>> {
+        Ok(self.get_text(variable)?.as_deref().and_then(Entry::named))
+    }
+
+    /// # Errors
+    /// As [`EfiVars::set`].
+    pub fn set_entry(&self, variable: Variable, entry: &Entry) -> Result<()> {
+        self.set_text(variable, entry.as_str())
+    }
+
+    /// Leaves a sentence for people, and of which image it speaks. It stops nothing: where there is no room for it, the boot goes
+    /// its way without it.
+    pub fn leave_reason(&self, reason: &BootReason) {
+        if let Err(error) = self.set_text(Variable::BootReason, &reason.to_text()) {
+            console::say(&format!("edge: warning: {error}"));
+        }
+    }
+
+    /// What an earlier boot has left to be said, once.
+    pub fn take_reason(&self) -> Option<BootReason> {
+        let reason = self.get_text(Variable::BootReason).ok().flatten()?;
+        if let Err(error) = self.remove(Variable::BootReason) {
+            console::say(&format!("edge: warning: {error}"));
+        }
+        Some(BootReason::parse(&reason))
+    }
+
+    /// Names of what kernels have left here when they crashed: `dump-type0-PART-COUNT-TIME-C`
+    /// (`drivers/firmware/efi/efi-pstore.c` of Linux).
+    fn crash_records(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with("dump-type") && name.ends_with(PSTORE)).collect()
+    }
+
+    /// Whether a kernel has crashed since somebody last looked.
+    pub fn has_crash_records(&self) -> bool {
+        !self.crash_records().is_empty()
+    }
+
+    /// Gives up what crashed kernels have left, because the firmware's memory is full: that the next boot finds its way counts
+    /// for more. Tells whether there was any.
+    pub fn drop_crash_records(&self) -> bool {
+        let removed = self.crash_records().iter().filter(|name| self.remove_raw(name).is_ok()).count();
+        removed > 0
+    }
+
     /// The load option of a firmware boot entry.
     ///
     /// # Errors
@@ -162,6 +224,12 @@ impl EfiVars {
     /// As [`EfiVars::set`].
     pub fn set_boot_entry(&self, number: u16, option: &[u8]) -> Result<()> {
         self.set_raw(&boot_entry_name(number), option)
+    }
+
+    /// # Errors
+    /// When it exists and cannot be removed.
+    pub fn remove_boot_entry(&self, number: u16) -> Result<()> {
+        self.remove_raw(&boot_entry_name(number))
     }
 
     /// Numbers of all firmware boot entries.
@@ -185,7 +253,8 @@ impl EfiVars {
 
     fn get_raw(&self, name: &str) -> Result<Option<Vec<u8>>> {
         match fs::read(self.directory.join(name)) {
-            Ok(content) => Ok(Some(content.get(4..).unwrap_or_default().to_vec())),
+            // Some firmware leaves names without values behind: nothing is what they say.
+            Ok(content) => Ok(content.get(4..).filter(|value| !value.is_empty()).map(<[u8]>::to_vec)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read the firmware's variable {name}")),
         }
@@ -197,11 +266,13 @@ impl EfiVars {
         }
         let path = self.directory.join(name);
         let write = || -> Result<()> {
+            effect("set variable", &path)?;
             make_changeable(&path)?;
             let mut content = ATTRIBUTES.to_le_bytes().to_vec();
             content.extend_from_slice(value);
-            // efivarfs takes a variable in one write.
-            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            // efivarfs takes a variable in one write, and a truncation for another one.
+            let in_folder = self.directory != Path::new(DIRECTORY);
+            let mut file = OpenOptions::new().write(true).create(true).truncate(in_folder).open(&path)?;
             file.write_all(&content)?;
             Ok(())
         };
@@ -214,6 +285,7 @@ impl EfiVars {
             return Ok(());
         }
         let remove = || -> Result<()> {
+            effect("remove variable", &path)?;
             make_changeable(&path)?;
             Ok(fs::remove_file(&path)?)
         };
@@ -242,7 +314,8 @@ pub fn to_utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
 }
 
-fn from_utf16(bytes: &[u8]) -> String {
+/// Text up to the terminating zero, if there is one.
+pub fn from_utf16(bytes: &[u8]) -> String {
     let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
     let end = units.iter().position(|unit| *unit == 0).unwrap_or(units.len());
     String::from_utf16_lossy(&units[..end])
@@ -272,5 +345,17 @@ mod tests {
         assert!(variables.has_room() && variables.get(Variable::RoomProbe).unwrap().is_none());
         variables.remove(Variable::LoaderEntryDefault).unwrap();
         assert_eq!(variables.get(Variable::LoaderEntryDefault).unwrap(), None);
+    }
+
+    #[test]
+    fn names_without_values_and_what_crashes_leave_are_no_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = EfiVars::in_directory(folder.path());
+        fs::write(folder.path().join(Variable::BootCount.file_name()), ATTRIBUTES.to_le_bytes()).unwrap();
+        assert_eq!(variables.get(Variable::BootCount).unwrap(), None);
+        assert!(!variables.has_crash_records() && !variables.drop_crash_records());
+        fs::write(folder.path().join(format!("dump-type0-1-1-1700000000-C-{PSTORE}")), "crash").unwrap();
+        assert!(variables.has_crash_records() && variables.drop_crash_records());
+        assert!(!variables.has_crash_records());
     }
 }

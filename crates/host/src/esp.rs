@@ -2,40 +2,48 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use edge_model::ids::Entry;
 use edge_model::manifest::Blob;
 use edge_model::{Context, Error, Result, paths};
 
+use crate::child::Child;
+use crate::console;
 use crate::disk::PartitionedDisk;
+use crate::faults::effect;
 use crate::files;
 use crate::mount::{self, MountFlags, ScopedMount};
 use edge_model::layout::Role;
-
-/// Name of the recovery UKI on its own ESP.
-pub const RECOVERY_UKI: &str = "edge-recovery.efi";
 
 /// Writing a UKI takes seconds, reading the configuration none.
 const ALONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A mounted ESP. Threads and processes have it one after the other: its mount point is one.
 #[derive(Debug)]
-pub struct Esp {
-    // Dropped in this order.
-    mount: ScopedMount,
-    alone: File,
+pub struct Esp(Held);
+
+#[derive(Debug)]
+enum Held {
+    /// Dropped in this order.
+    Mounted { mount: ScopedMount, alone: File },
+    /// What stands for it in tests.
+    Folder(PathBuf),
 }
 
-/// Configuration of systemd-boot that starts `entry` without a menu; holding a key still shows one.
+/// Configuration of systemd-boot that starts `entry` without a menu; holding a key still shows one. Nothing else is offered: a
+/// loader without an image of ours ends with an error, and the firmware goes on to recovery, where "reboot into firmware
+/// set-up" as its only entry would be the end
+/// (<https://www.freedesktop.org/software/systemd/man/latest/loader.conf.html>).
 pub fn loader_conf(entry: &str) -> String {
-    format!("default {entry}\ntimeout 0\neditor no\n")
+    format!("default {entry}\ntimeout 0\neditor no\nauto-entries no\nauto-firmware no\n")
 }
 
 /// The default entry of a loader configuration.
-pub fn default_entry(conf: &str) -> Option<&str> {
-    conf.lines().find_map(|line| line.strip_prefix("default ")).map(str::trim).filter(|name| !name.is_empty())
+pub fn default_entry(conf: &str) -> Option<Entry> {
+    conf.lines().find_map(|line| line.strip_prefix("default ")).and_then(Entry::named)
 }
 
 impl Esp {
@@ -44,6 +52,9 @@ impl Esp {
     /// # Errors
     /// When it is missing, damaged, or in use for too long.
     pub fn open(disk: &PartitionedDisk, role: Role) -> Result<Self> {
+        if let Some(folder) = &disk.stand_in {
+            return Ok(Self(Held::Folder(folder.join(role.spec().label))));
+        }
         let target = match role {
             Role::EfiRecovery => paths::ESP_RECOVERY_MOUNT,
             _ => paths::ESP_MOUNT,
@@ -54,17 +65,27 @@ impl Esp {
             // Whoever mounted it was killed: the lock is ours.
             mount::unmount(Path::new(target))?;
         }
+        if is_dirty(&device) {
+            mend(&device);
+        }
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let mount =
             ScopedMount::new(&device.to_string_lossy(), Path::new(target), "vfat", flags, "umask=0077")?;
-        Ok(Self { mount, alone })
+        Ok(Self(Held::Mounted { mount, alone }))
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.mount.path().join(name)
+    fn root(&self) -> &Path {
+        match &self.0 {
+            Held::Mounted { mount, .. } => mount.path(),
+            Held::Folder(folder) => folder,
+        }
     }
 
-    fn uki_path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    fn uki_path(&self, name: &str) -> PathBuf {
         self.path(paths::ESP_UKI_DIR).join(name)
     }
 
@@ -73,10 +94,14 @@ impl Esp {
     /// # Errors
     /// When the file system cannot be unmounted.
     pub fn close(self) -> Result<()> {
-        let Self { mount, alone } = self;
-        let closed = mount.close();
-        drop(alone);
-        closed
+        match self.0 {
+            Held::Mounted { mount, alone } => {
+                let closed = mount.close();
+                drop(alone);
+                closed
+            }
+            Held::Folder(_) => Ok(()),
+        }
     }
 
     /// Writes a UKI under a new name and checks it by reading it from the device again.
@@ -103,6 +128,17 @@ impl Esp {
         files::digest(&self.uki_path(name)).is_ok_and(|found| found == (blob.digest, blob.size))
     }
 
+    /// A UKI as it is there: what it must be, and its bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn uki(&self, name: &str) -> Result<(Blob, File)> {
+        let path = self.uki_path(name);
+        let (digest, size) = files::digest(&path)?;
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        Ok((Blob { digest, size }, file))
+    }
+
     pub fn contains_uki(&self, name: &str) -> bool {
         self.uki_path(name).exists()
     }
@@ -111,11 +147,12 @@ impl Esp {
     ///
     /// # Errors
     /// [`edge_model::Class::Rejected`] when `name` is among `protected`.
-    pub fn remove_uki(&self, name: &str, protected: &[&str]) -> Result<()> {
-        if protected.contains(&name) {
+    pub fn remove_uki(&self, name: &str, protected: &[Entry]) -> Result<()> {
+        if protected.iter().any(|entry| entry.as_str() == name) {
             return Err(Error::rejected(format!("{name} is needed to boot and is not removed")));
         }
-        match fs::remove_file(self.uki_path(name)) {
+        let path = self.uki_path(name);
+        match effect("remove", &path).and_then(|()| fs::remove_file(&path)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {name} from the ESP"))
             }
@@ -137,28 +174,38 @@ impl Esp {
     /// # Errors
     /// When the file system does not say.
     pub fn free(&self) -> Result<u64> {
-        files::free_bytes(self.mount.path())
+        files::free_bytes(self.root())
     }
 
     /// The entry that systemd-boot starts when no variable says otherwise.
     ///
     /// # Errors
     /// When the configuration cannot be read.
-    pub fn default_entry(&self) -> Result<Option<String>> {
+    pub fn default_entry(&self) -> Result<Option<Entry>> {
         let conf = files::read_text_if_there(&self.path(paths::ESP_LOADER_CONF))?;
-        Ok(conf.as_deref().and_then(default_entry).map(str::to_owned))
+        Ok(conf.as_deref().and_then(default_entry))
+    }
+
+    /// Whether the loader's configuration starts `entry`, and nothing that ends on the firmware's screen.
+    ///
+    /// # Errors
+    /// As [`Esp::default_entry`].
+    pub fn is_configured_for(&self, entry: &Entry) -> Result<bool> {
+        let conf = files::read_text_if_there(&self.path(paths::ESP_LOADER_CONF))?;
+        Ok(conf.as_deref() == Some(&loader_conf(entry.as_str())))
     }
 
     /// Makes `entry` the one that is started; for firmware that loses its variables.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn set_default_entry(&self, entry: &str) -> Result<()> {
-        if self.default_entry()?.as_deref() == Some(entry) {
+    pub fn set_default_entry(&self, entry: &Entry) -> Result<()> {
+        if self.is_configured_for(entry)? {
             return Ok(());
         }
         self.create_folder("loader")?;
-        files::write_durably(&self.path(paths::ESP_LOADER_CONF), loader_conf(entry).as_bytes(), 0o600)
+        let conf = loader_conf(entry.as_str());
+        files::write_durably(&self.path(paths::ESP_LOADER_CONF), conf.as_bytes(), 0o600)
     }
 
     /// Writes systemd-boot under the given names.
@@ -176,6 +223,29 @@ impl Esp {
 
     fn create_folder(&self, folder: &str) -> Result<()> {
         fs::create_dir_all(self.path(folder)).with_context(|| format!("cannot create {folder} on the ESP"))
+    }
+}
+
+/// Whether the file system was in use when the power went: a bit of its boot sector, which mounting sets and unmounting clears
+/// (`BPB_Reserved1` of FAT32; `fs/fat/inode.c` of Linux).
+fn is_dirty(device: &Path) -> bool {
+    const STATE: usize = 0x41;
+    let mut sector = [0; 512];
+    let read = File::open(device).and_then(|mut file| file.read_exact(&mut sector));
+    read.is_ok() && sector[STATE] & 1 == 1
+}
+
+/// Lost clusters are given back, and what is cross-linked is cut. What cannot be mended is still better mounted than not.
+fn mend(device: &Path) {
+    const CHECK_DEADLINE: Duration = Duration::from_secs(120);
+    // It ends with 1 when it has mended something.
+    let outcome = Child::new("fsck.vfat").args(["-a", "-w"]).arg(device).deadline(CHECK_DEADLINE).outcome();
+    match outcome {
+        Ok(outcome) if outcome.status.code().is_some_and(|code| code <= 1) => {}
+        Ok(outcome) => {
+            console::say(&format!("edge: warning: {} is not whole: {}", device.display(), outcome.stderr));
+        }
+        Err(error) => console::say(&format!("edge: warning: {error}")),
     }
 }
 
@@ -228,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_configuration_reads_back() {
-        assert_eq!(default_entry(&loader_conf("edge-1.efi")), Some("edge-1.efi"));
+        assert_eq!(default_entry(&loader_conf("edge-1.efi")), Entry::named("edge-1.efi"));
         assert_eq!(default_entry("timeout 0\n"), None);
         assert_eq!(default_entry("default \n"), None);
     }

@@ -66,8 +66,9 @@ pub struct CommandLine {
 pub const OWN_KEYS: [&str; 5] = ["edge.mode", "edge.root", "edge.blocks", "edge.fault", "edge.unattended"];
 
 /// What every UKI carries besides our own keys. `panic`, `oops` and `softlockup_panic` turn every kernel
-/// failure into a reboot; `systemd.gpt_auto=no` keeps systemd from mounting partitions by type.
-pub const FIXED: &str = "ro quiet loglevel=4 panic=10 oops=panic softlockup_panic=1 systemd.gpt_auto=no \
+/// failure into a reboot; `systemd.gpt_auto=no` keeps systemd from mounting partitions by type; `gpt` lets the kernel use the
+/// table at the end of the disk when that at its beginning is damaged (`block/partitions/efi.c`).
+pub const FIXED: &str = "ro quiet loglevel=4 gpt panic=10 oops=panic softlockup_panic=1 systemd.gpt_auto=no \
                          systemd.show_status=no rd.systemd.show_status=no console=tty1 console=ttyS0,115200";
 
 impl CommandLine {

@@ -18,9 +18,46 @@ impl RootHash {
         self.to_string()[..16].to_owned()
     }
 
-    /// Name of this image's main UKI on the ESP, and its identifier in the boot loader.
+    /// Name of this image's main UKI on the ESP.
     pub fn uki_name(&self) -> String {
         format!("edge-{}.efi", self.short())
+    }
+
+    /// The boot loader's entry of this image's main UKI.
+    pub fn entry(&self) -> Entry {
+        Entry(self.uki_name())
+    }
+}
+
+/// An entry of the boot loader: the name of a UKI on the ESP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry(String);
+
+impl Entry {
+    /// What a variable or a configuration of the loader names; `None` when it names nothing.
+    pub fn named(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The recovery system on its own ESP.
+    pub fn recovery() -> Self {
+        Self("edge-recovery.efi".to_owned())
+    }
+
+    /// The copy of the recovery system's UKI beside the main ones: for firmware that does not start another partition's loader.
+    pub fn recovery_beside() -> Self {
+        Self("recovery.efi".to_owned())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

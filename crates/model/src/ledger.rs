@@ -48,6 +48,9 @@ pub struct PendingUpgrade {
     pub image: ImageRecord,
     pub source: String,
     pub stage: UpgradeStage,
+    /// Trials that ended without a word about the image.
+    #[serde(default)]
+    pub tries: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +60,8 @@ pub enum UpgradeStage {
     Writing { data_frames: u32 },
     /// The slot is complete, its UKI is on the ESP, and the one-shot entry is set.
     Armed,
+    /// Its trial was cut off, and nothing speaks against it: it is armed again when the host has come to rest.
+    Interrupted,
     /// Of a newer agent.
     #[serde(other)]
     Unknown,
@@ -93,6 +98,10 @@ pub enum HistoryEvent {
     Committed,
     /// The trial failed and the host came back to the other image.
     TrialFailed,
+    /// The trial was cut off, and is made again.
+    TrialInterrupted,
+    /// The default image did not come up, and this one runs in its place.
+    FellBack,
     RolledBack,
     /// Of a newer agent.
     #[serde(other)]

@@ -4,6 +4,7 @@
 //! agent says about a host).
 
 pub mod api;
+pub mod boot_reason;
 pub mod calendar;
 pub mod canvos;
 pub mod cluster;

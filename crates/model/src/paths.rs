@@ -57,6 +57,8 @@ pub const OEM_OPEN_BOOTS: &str = "/oem/edge/open-boots";
 pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// The host's random identifier, kept for life.
 pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
+/// Why an image on trial was given up, for the image that comes after it.
+pub const OEM_TRIAL_VERDICT: &str = "/oem/edge/trial-verdict";
 /// Who did what to this host, one JSON record a line.
 pub const OEM_AUDIT: &str = "/oem/edge/audit.jsonl";
 /// The same where there is no `/oem`: in the installer.

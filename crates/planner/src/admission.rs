@@ -142,7 +142,9 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             Err(Error::rejected("nothing of this medium can be verified: only an installed system can"))
         }
         OperationKind::Verify => Ok(()),
-        OperationKind::Commit if boot_state(facts)? == BootState::Trial => Ok(()),
+        OperationKind::Commit if matches!(boot_state(facts)?, BootState::Trial | BootState::Fallback) => {
+            Ok(())
+        }
         OperationKind::Commit => {
             Err(Error::rejected("no image is on trial: the running one is committed already"))
         }
@@ -210,12 +212,17 @@ fn no_network_on_trial(facts: &HostFacts) -> Result<()> {
         .help("wait for its end, or keep it with edge-agent config confirm"))
 }
 
+/// An image that is not the default starts nothing that would take the default away.
 fn no_image_on_trial(facts: &HostFacts) -> Result<()> {
-    if boot_state(facts)? != BootState::Trial {
-        return Ok(());
+    match boot_state(facts)? {
+        BootState::Trial => Err(Error::rejected("the running image is still on trial")
+            .help("wait until it is committed, or confirm it with edge-agent commit")),
+        BootState::Fallback => {
+            Err(Error::rejected("the running image stands in for one that did not come up")
+                .help("restart to try that one again, or keep this one with edge-agent commit"))
+        }
+        BootState::Committed | BootState::Recovery | BootState::Live => Ok(()),
     }
-    Err(Error::rejected("the running image is still on trial")
-        .help("wait until it is committed, or confirm it with edge-agent commit"))
 }
 
 fn boot_state(facts: &HostFacts) -> Result<BootState> {
@@ -250,6 +257,7 @@ mod tests {
         let states = [
             (Mode::Main, Some(BootState::Committed)),
             (Mode::Main, Some(BootState::Trial)),
+            (Mode::Main, Some(BootState::Fallback)),
             (Mode::Main, None),
             (Mode::Recovery, Some(BootState::Recovery)),
             (Mode::Live, Some(BootState::Live)),

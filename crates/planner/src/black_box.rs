@@ -3,6 +3,12 @@
 
 use edge_model::api::black_box::{BOOTS_KEPT, BlackBox, Boot, CONSOLE_LIMIT, Ending, SIZE_LIMIT, WallTime};
 
+#[cfg(test)]
+use edge_model::{
+    cmdline::Mode,
+    ids::{RootHash, Slot},
+};
+
 use crate::redaction::redact;
 
 /// Stands at an ending that was meant, until it happens.
@@ -15,6 +21,14 @@ pub struct Evidence {
     pub crashes: Vec<String>,
     /// The watchdog says that it has reset the machine.
     pub watchdog: bool,
+}
+
+impl Evidence {
+    /// The line that names the last crash.
+    pub fn crash(&self) -> Option<String> {
+        let console = console_lines(&self.crashes);
+        (!console.is_empty()).then(|| crash_reason(&console))
+    }
 }
 
 /// The ring after a boot has begun, with what is known about the one before. A boot that has begun already is not
@@ -195,25 +209,29 @@ fn size_of(ring: &BlackBox) -> usize {
     serde_json::to_vec(ring).map_or(0, |bytes| bytes.len())
 }
 
+/// A boot that runs, for tests.
+#[cfg(test)]
+pub(crate) fn boot_of(id: &str, root_hash: RootHash, slot: Slot) -> Boot {
+    Boot {
+        id: id.into(),
+        mode: Mode::Main,
+        slot: Some(slot),
+        version: "1.0.0".into(),
+        root_hash,
+        began: None,
+        ending: Ending::StillRunning,
+        console: Vec::new(),
+        doubts: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edge_model::cmdline::Mode;
-    use edge_model::ids::{RootHash, Slot};
     use proptest::prelude::*;
 
     fn boot(id: &str) -> Boot {
-        Boot {
-            id: id.into(),
-            mode: Mode::Main,
-            slot: Some(Slot::A),
-            version: "1.0.0".into(),
-            root_hash: RootHash([1; 32]),
-            began: None,
-            ending: Ending::StillRunning,
-            console: Vec::new(),
-            doubts: Vec::new(),
-        }
+        boot_of(id, RootHash([1; 32]), Slot::A)
     }
 
     fn quiet() -> Evidence {

@@ -19,6 +19,5 @@ pub mod stages;
 pub mod state_layout;
 pub mod take_over;
 pub mod template;
-pub mod trial;
 pub mod upgrade;
 pub mod ways_out;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use edge_model::api::UpgradeRequest;
 use edge_model::cluster::KubernetesVersions;
-use edge_model::ids::{RootHash, Slot};
+use edge_model::ids::{Entry, RootHash, Slot};
 use edge_model::ledger::{ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
 use edge_model::manifest::ImageManifest;
 use edge_model::user_data::edge::Unsigned;
@@ -53,7 +53,7 @@ pub enum UpgradePlan {
         /// Data frames that an interrupted run has written.
         first_frame: u32,
         /// UKI of the image that is overwritten.
-        obsolete_entry: Option<String>,
+        obsolete_entry: Option<Entry>,
     },
 }
 
@@ -103,7 +103,8 @@ pub fn plan(
         .pending
         .as_ref()
         .filter(|pending| pending.slot == slot && pending.image.root_hash == image.root_hash);
-    if pending.is_some_and(|pending| pending.stage == UpgradeStage::Armed) {
+    if pending.is_some_and(|pending| matches!(pending.stage, UpgradeStage::Armed | UpgradeStage::Interrupted))
+    {
         return Ok(UpgradePlan::AlreadyWritten { slot, image });
     }
     check_space(facts, manifest)?;
@@ -113,7 +114,7 @@ pub fn plan(
         first_frame: pending.map_or(0, |pending| frames_written(pending, manifest)),
         obsolete_entry: obsolete
             .filter(|root_hash| *root_hash != image.root_hash)
-            .map(|root_hash| root_hash.uki_name()),
+            .map(|root_hash| root_hash.entry()),
         image,
     })
 }
@@ -121,7 +122,7 @@ pub fn plan(
 fn frames_written(pending: &PendingUpgrade, manifest: &ImageManifest) -> u32 {
     match pending.stage {
         UpgradeStage::Writing { data_frames } => data_frames.min(manifest.root.data_frames.len() as u32),
-        UpgradeStage::Armed | UpgradeStage::Unknown => 0,
+        UpgradeStage::Armed | UpgradeStage::Interrupted | UpgradeStage::Unknown => 0,
     }
 }
 
@@ -371,6 +372,7 @@ mod tests {
             image: image_record(&manifest(2, "2.0"), true),
             source: "oci:x".into(),
             stage,
+            tries: 0,
         };
         let ledger =
             Ledger { pending: Some(pending(UpgradeStage::Writing { data_frames: 3 })), ..Ledger::default() };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use edge_host::child::Child;
 use edge_host::gpt;
 use edge_model::cmdline::Mode;
+use edge_model::ids::Entry;
 use edge_model::layout::{MIB, Role, default_slot_size, minimum_disk};
 use edge_model::{Context, Result, paths};
 use edge_planner::configuration::{self, Form};
@@ -112,13 +113,15 @@ fn main_esp_files(parts: &Parts<'_>) -> Result<Vec<(String, PathBuf)>> {
         (paths::ESP_LOADER_MAIN.into(), parts.loader.to_owned()),
         (paths::ESP_LOADER_FALLBACK.into(), parts.loader.to_owned()),
         (format!("{}/{name}", paths::ESP_UKI_DIR), parts.image.uki(Mode::Main)),
+        (format!("{}/{}", paths::ESP_UKI_DIR, Entry::recovery_beside()), parts.image.uki(Mode::Recovery)),
         (paths::ESP_LOADER_CONF.into(), conf),
     ])
 }
 
 fn recovery_esp_files(parts: &Parts<'_>) -> Result<Vec<(String, PathBuf)>> {
-    let name = edge_host::esp::RECOVERY_UKI;
-    let conf = parts.write_scratch("recovery-loader.conf", edge_host::esp::loader_conf(name).as_bytes())?;
+    let name = Entry::recovery();
+    let conf =
+        parts.write_scratch("recovery-loader.conf", edge_host::esp::loader_conf(name.as_str()).as_bytes())?;
     Ok(vec![
         (paths::ESP_LOADER_RECOVERY.into(), parts.loader.to_owned()),
         (paths::ESP_LOADER_FALLBACK.into(), parts.loader.to_owned()),

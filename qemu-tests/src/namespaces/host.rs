@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use edge_host::child::{Child, Running};
 use edge_host::files;
-use edge_model::api::BootRecord;
 use edge_model::api::cluster::{ClusterPhase, ClusterView};
+use edge_model::api::{BootRecord, Found};
 use edge_model::cmdline::Mode;
 use edge_model::ids::Slot;
 use edge_model::{Context, Error, Result};
@@ -88,6 +88,8 @@ impl NamespaceHost {
             slot: Some(Slot::A),
             disk: "/dev/none".into(),
             reasons: Vec::new(),
+            is_fallback: false,
+            found: Found::default(),
         };
         let record = serde_json::to_vec(&record).with_context(context)?;
         fs::write(host.folder.join(BOOT_RECORD), record).with_context(context)?;

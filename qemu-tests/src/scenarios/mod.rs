@@ -15,6 +15,7 @@ mod power_cuts;
 mod refusals;
 mod reproducibility;
 mod upgrades;
+mod ways_back;
 
 use edge_model::{Error, Result};
 use qemu_tests::bench_ground::{Ground, KUBERNETES};
@@ -92,6 +93,8 @@ pub(crate) const ALL: &[Scenario] = &[
     short("api-contract", api_contract::api_contract),
     short("bad-images-that-fail-their-check", bad_images::that_fail_their_check),
     short("bad-images-that-hang", bad_images::that_hang),
+    short("bad-images-that-fail-in-early-boot", bad_images::that_fail_in_early_boot),
+    short("ways-back-when-loading-fails", ways_back::when_loading_fails),
     in_namespaces("cluster-in-namespaces", cluster::in_namespaces, false),
     in_namespaces("cluster-cut-after-every-step", cluster::cut_after_every_step, false),
     in_namespaces("cluster-says-why-not", cluster::says_why_not, false),

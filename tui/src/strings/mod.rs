@@ -132,6 +132,7 @@ pub mod status {
     pub const HEALTHY: &str = "healthy";
     pub const IN_USE: &str = "in use";
     pub const TRIED: &str = "new, being tried";
+    pub const STANDS_IN: &str = "stands in for one that did not come up";
     pub const RECOVERY: &str = "recovery";
     pub const LIVE: &str = "installer";
     pub const UNSIGNED: &str = "not signed";
@@ -197,6 +198,8 @@ pub mod status {
     pub const UPGRADE_ARMED: &str = "upgrade ready, restart to try it";
     pub const COMMITTED: &str = "upgrade kept";
     pub const TRIAL_FAILED: &str = "upgrade failed, previous version kept";
+    pub const TRIAL_INTERRUPTED: &str = "trial cut off, tried again at the next restart";
+    pub const FELL_BACK: &str = "newest version did not come up, previous one runs";
     pub const UNKNOWN_EVENT: &str = "something that only a newer version knows";
     pub const ROLLED_BACK: &str = "went back";
 }

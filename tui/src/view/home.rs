@@ -214,6 +214,7 @@ fn boot_state(state: BootState) -> &'static str {
     match state {
         BootState::Committed => words::IN_USE,
         BootState::Trial => words::TRIED,
+        BootState::Fallback => words::STANDS_IN,
         BootState::Recovery => words::RECOVERY,
         BootState::Live => words::LIVE,
     }
@@ -234,6 +235,8 @@ fn history(entry: &HistoryEntry) -> String {
         HistoryEvent::UpgradeArmed => words::UPGRADE_ARMED,
         HistoryEvent::Committed => words::COMMITTED,
         HistoryEvent::TrialFailed => words::TRIAL_FAILED,
+        HistoryEvent::TrialInterrupted => words::TRIAL_INTERRUPTED,
+        HistoryEvent::FellBack => words::FELL_BACK,
         HistoryEvent::Unknown => words::UNKNOWN_EVENT,
         HistoryEvent::RolledBack => words::ROLLED_BACK,
     };

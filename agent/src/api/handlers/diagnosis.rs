@@ -13,7 +13,6 @@ use crate::api::Door;
 use crate::api::answer::{Answer, ok};
 use crate::configuration::Settings;
 use crate::diagnostics::{self, connectivity, network_links, web};
-use crate::operations;
 
 async fn look<T: Serialize + Send + 'static>(
     id: RouteId,
@@ -50,13 +49,16 @@ pub(super) async fn fetch(State(door): State<Arc<Door>>, asked: Asked) -> Answer
 
 pub(super) async fn network(State(door): State<Arc<Door>>) -> Answer {
     let settings = door.shared.settings();
-    ok(blocking(move || network_links::check(&settings.edge().site, &registries(&settings))).await?)
+    ok(blocking(move || {
+        let source = door.shared.host.ledger().load().last_source;
+        network_links::check(&settings.edge().site, &registries(&settings, source.as_deref()))
+    })
+    .await?)
 }
 
 /// The registries that this host is told of, and the one that its last image came from.
-fn registries(settings: &Settings) -> Vec<String> {
-    let source = operations::ledger_store().load().last_source;
-    let reference = source.as_deref().and_then(|source| source.strip_prefix("oci:"));
+fn registries(settings: &Settings, source: Option<&str>) -> Vec<String> {
+    let reference = source.and_then(|source| source.strip_prefix("oci:"));
     let used = reference.and_then(|reference| edge_registry::parse(reference).ok());
     ways_out::registries(settings.edge(), used.as_ref().map(|reference| reference.resolve_registry()))
 }

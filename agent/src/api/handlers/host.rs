@@ -26,7 +26,7 @@ use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
 use crate::api::audit::AuditQuery;
 use crate::api::caller::Caller;
 use crate::journal::{self, JournalQuery};
-use crate::{black_box as recorder, clock, diagnostics, operations, shell, stages};
+use crate::{black_box as recorder, clock, diagnostics, shell, stages};
 
 const MOST_LINES: u32 = 1000;
 /// 2100: no clock of a working host is beyond.
@@ -44,12 +44,12 @@ pub(super) async fn metrics() -> Answer {
     ok(blocking(|| Ok(diagnostics::metrics())).await?)
 }
 
-pub(super) async fn ledger() -> Answer {
-    ok(blocking(|| Ok(operations::ledger_store().load())).await?)
+pub(super) async fn ledger(State(door): State<Arc<Door>>) -> Answer {
+    ok(blocking(move || Ok(door.shared.host.ledger().load())).await?)
 }
 
-pub(super) async fn lifecycle() -> Answer {
-    ok(blocking(|| Ok(operations::ledger_store().load().history)).await?)
+pub(super) async fn lifecycle(State(door): State<Arc<Door>>) -> Answer {
+    ok(blocking(move || Ok(door.shared.host.ledger().load().history)).await?)
 }
 
 pub(super) async fn black_box() -> Answer {

@@ -19,6 +19,6 @@ pub use operation::{
     OperationStatus, StepRecord, UpgradeRequest,
 };
 pub use status::{
-    BootRecord, BootState, ConsoleRules, Health, HostStatus, ImageIdentity, InterfaceAddress, Management,
-    NetworkState, Notice, NoticeChoice, NoticeEnd, NoticeSeverity, Possibility,
+    BootRecord, BootState, ConsoleRules, Found, Health, HostStatus, ImageIdentity, InterfaceAddress,
+    Management, NetworkState, Notice, NoticeChoice, NoticeEnd, NoticeSeverity, Possibility,
 };

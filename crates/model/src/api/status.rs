@@ -22,6 +22,26 @@ pub struct BootRecord {
     pub disk: String,
     /// Why the host is in recovery, or what early boot had to repair.
     pub reasons: Vec<String>,
+    /// Init started this image because the default did not come up.
+    #[serde(default)]
+    pub is_fallback: bool,
+    /// What was found at the beginning about the boots before.
+    #[serde(default)]
+    pub found: Found,
+}
+
+/// What the boots before this one have left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Found {
+    /// Why one of them could not go on, as it said itself.
+    pub failure: Option<String>,
+    /// The boot loader's entry of the image that said so.
+    pub failed_entry: Option<String>,
+    /// The line of a kernel that names its crash.
+    pub crash: Option<String>,
+    /// The watchdog says that it has reset the machine.
+    pub watchdog: bool,
 }
 
 /// How the booted image stands towards the host.
@@ -32,6 +52,8 @@ pub enum BootState {
     Committed,
     /// The image was started once and has to prove itself.
     Trial,
+    /// The default did not come up, and this image runs in its place. The default is tried again at the next restart.
+    Fallback,
     Recovery,
     Live,
 }

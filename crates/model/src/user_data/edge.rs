@@ -317,10 +317,13 @@ pub struct HealthSettings {
     /// while something happens in it, four times as long at most.
     #[schemars(extend("x-old-names" = ["deadline-seconds"]))]
     pub deadline_seconds: u64,
+    /// Seconds that the host has to be healthy without a break before an image on trial is committed, and before earlier boots
+    /// that did not finish are forgotten.
+    pub soak_seconds: u64,
 }
 
 impl Default for HealthSettings {
     fn default() -> Self {
-        Self { commands: Vec::new(), deadline_seconds: 600 }
+        Self { commands: Vec::new(), deadline_seconds: 600, soak_seconds: 120 }
     }
 }

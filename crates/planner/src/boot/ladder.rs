@@ -1,72 +1,127 @@
 //! What init does with a host that did not finish its last boots.
 //!
+//! Every boot of a main image adds a point before it does anything else, and one more when the boot before it left a crash
+//! behind: a kernel that panics is worse than a plug that is pulled. A boot that lasts takes all points away.
+//!
 //! ```text
-//! unfinished boots   0 1 2   3 4 5            6 and more
-//! main image         start   start previous   start recovery
+//! points   0 … 5     6 … 11           12 13      14 15   16 … 18          19 20         21
+//! image    default   previous image   recovery   default previous image   recovery      default, then as from 12
+//!                                     (firmware)                          (loader)
 //! ```
+//!
+//! No state of it is without an exit: what is asked for and does not come costs a point, and from 12 on it goes round.
 
 use edge_model::cmdline::Mode;
-use edge_model::ids::RootHash;
+use edge_model::ids::{Entry, RootHash};
 
-use crate::trial::is_trial;
+use super::is_trial;
 
-/// From so many unfinished boots on, the previous image is tried.
-pub const TRY_PREVIOUS_AT: u8 = 3;
-/// From so many on, the recovery image is started.
-pub const TRY_RECOVERY_AT: u8 = 6;
+/// From so many points on, the previous image is tried: three crashes, or six boots that ended without a word.
+pub const PREVIOUS_FROM: u8 = 6;
+/// From so many on, recovery, and then all of them in turn.
+pub const ROUND_FROM: u8 = 12;
+const ROUND: u8 = 10;
+/// Points stay below this: the same place of a round, further down.
+const MOST: u8 = ROUND_FROM + 20 * ROUND;
 
 /// What the firmware's variables say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootFacts {
+pub struct LadderFacts {
     pub mode: Mode,
-    /// Boots that were begun since the last one that finished, without this one.
-    pub unfinished: u8,
+    /// Points of the boots since the last one that lasted, without this one.
+    pub points: u8,
     /// The image that was started now.
     pub booted: RootHash,
     /// The entry that is started when nothing else is said.
-    pub default: Option<String>,
+    pub default: Option<Entry>,
     /// The entry of the previous image.
-    pub fallback: Option<String>,
+    pub fallback: Option<Entry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BootDecision {
+pub enum Step {
     Start,
     /// Restart into this entry, once.
-    TryEntry(String),
-    Recovery,
+    TryEntry(Entry),
+    Recovery(Way),
 }
 
-impl BootFacts {
-    fn can_fall_back(&self) -> bool {
-        self.fallback.as_ref().is_some_and(|fallback| *fallback != self.booted.uki_name())
+/// How recovery is asked for. Firmware may ignore one; a partition may be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Its own loader on its own partition, by the firmware's `BootNext`.
+    Firmware,
+    /// Its copy beside the other images, by the loader's one-shot entry.
+    Loader,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Default,
+    Previous,
+    Recovery(Way),
+}
+
+fn phase(points: u8) -> Phase {
+    match points {
+        0..PREVIOUS_FROM => Phase::Default,
+        PREVIOUS_FROM..ROUND_FROM => Phase::Previous,
+        _ => match (points - ROUND_FROM) % ROUND {
+            0 | 1 => Phase::Recovery(Way::Firmware),
+            4..=6 => Phase::Previous,
+            7 | 8 => Phase::Recovery(Way::Loader),
+            _ => Phase::Default,
+        },
+    }
+}
+
+fn add(points: u8, more: u8) -> u8 {
+    let sum = points.saturating_add(more);
+    if sum < MOST { sum } else { sum - 20 * ROUND }
+}
+
+impl LadderFacts {
+    /// Points once this boot has begun. `crashed` tells that the boot before it left a crash behind.
+    pub fn begun(&self, crashed: bool) -> u8 {
+        add(self.points, 1 + u8::from(crashed))
     }
 
-    pub fn decide(&self) -> BootDecision {
-        if self.mode != Mode::Main || self.unfinished < TRY_PREVIOUS_AT {
-            return BootDecision::Start;
+    fn is_previous(&self) -> bool {
+        self.fallback.as_ref() == Some(&self.booted.entry())
+    }
+
+    /// A trial begins with few points: what is not the default and comes again and again is not on trial, but all there is.
+    fn on_trial(&self) -> bool {
+        is_trial(&self.booted, self.default.as_ref()) && !self.is_fallback() && self.points < PREVIOUS_FROM
+    }
+
+    /// This image runs because the default did not come up, and not to prove itself: whoever puts the previous image on trial
+    /// makes another one the fallback first ([`super::steps::try_once`]).
+    pub fn is_fallback(&self) -> bool {
+        is_trial(&self.booted, self.default.as_ref()) && self.is_previous()
+    }
+
+    /// What this boot does. To be taken only when its points are kept: a step that costs nothing could be taken for ever.
+    pub fn step(&self) -> Step {
+        // A trial ends with the default image in any case, which has its own turns.
+        if self.mode != Mode::Main || self.on_trial() {
+            return Step::Start;
         }
-        if self.unfinished >= TRY_RECOVERY_AT {
-            return BootDecision::Recovery;
-        }
-        match &self.fallback {
-            Some(entry) if self.can_fall_back() => BootDecision::TryEntry(entry.clone()),
-            _ => BootDecision::Start,
+        match (phase(self.points), &self.fallback) {
+            (Phase::Recovery(way), _) => Step::Recovery(way),
+            (Phase::Previous, Some(entry)) if !self.is_previous() => Step::TryEntry(entry.clone()),
+            _ => Step::Start,
         }
     }
 
-    /// The count after a boot whose root could not be found: that will not mend itself, so the next step of
-    /// the ladder is taken at once. A trial returns to the default by itself, which deserves all its tries.
-    pub fn count_without_root(&self) -> u8 {
-        let is_fallback = self.fallback.as_ref().is_some_and(|fallback| *fallback == self.booted.uki_name());
-        if is_trial(&self.booted, self.default.as_deref()) && !is_fallback {
-            return self.unfinished;
+    /// Points when a boot that has begun, with `begun` points, finds that it cannot go on: that rarely mends itself, so the next
+    /// phase comes at once. After a trial the default image comes next in any case, and has its own tries.
+    pub fn cannot_go_on(&self, begun: u8) -> u8 {
+        if self.on_trial() || begun > ROUND_FROM {
+            return begun;
         }
-        if self.can_fall_back() {
-            self.unfinished.max(TRY_PREVIOUS_AT)
-        } else {
-            self.unfinished.max(TRY_RECOVERY_AT)
-        }
+        let previous_is_left = begun <= PREVIOUS_FROM && self.fallback.is_some() && !self.is_previous();
+        begun.max(if previous_is_left { PREVIOUS_FROM } else { ROUND_FROM })
     }
 }
 
@@ -79,38 +134,77 @@ mod tests {
     const TRIED: RootHash = RootHash([3; 32]);
     const RECOVERY: RootHash = RootHash([4; 32]);
 
-    fn facts(unfinished: u8, booted: RootHash, fallback: Option<RootHash>) -> BootFacts {
-        BootFacts {
+    fn facts(points: u8, booted: RootHash, fallback: Option<RootHash>) -> LadderFacts {
+        LadderFacts {
             mode: Mode::Main,
-            unfinished,
+            points,
             booted,
-            default: Some(NEW.uki_name()),
-            fallback: fallback.map(|image| image.uki_name()),
+            default: Some(NEW.entry()),
+            fallback: fallback.map(|image| image.entry()),
         }
     }
 
     #[test]
     fn the_ladder_is_climbed_in_order() {
-        for count in 0..3 {
-            assert_eq!(facts(count, NEW, Some(OLD)).decide(), BootDecision::Start);
+        for points in 0..PREVIOUS_FROM {
+            assert_eq!(facts(points, NEW, Some(OLD)).step(), Step::Start);
         }
-        for count in 3..6 {
-            assert_eq!(facts(count, NEW, Some(OLD)).decide(), BootDecision::TryEntry(OLD.uki_name()));
-            assert_eq!(facts(count, OLD, Some(OLD)).decide(), BootDecision::Start, "the previous one itself");
-            assert_eq!(facts(count, NEW, None).decide(), BootDecision::Start);
+        for points in PREVIOUS_FROM..ROUND_FROM {
+            assert_eq!(facts(points, NEW, Some(OLD)).step(), Step::TryEntry(OLD.entry()));
+            assert_eq!(facts(points, OLD, Some(OLD)).step(), Step::Start, "the previous one itself");
+            assert_eq!(facts(points, NEW, None).step(), Step::Start);
         }
-        for count in [6, 255] {
-            assert_eq!(facts(count, NEW, Some(OLD)).decide(), BootDecision::Recovery);
-        }
-        let recovery = BootFacts { mode: Mode::Recovery, ..facts(9, RECOVERY, None) };
-        assert_eq!(recovery.decide(), BootDecision::Start, "recovery never leads away from itself");
+        assert_eq!(facts(12, NEW, Some(OLD)).step(), Step::Recovery(Way::Firmware));
+        assert_eq!(facts(19, NEW, Some(OLD)).step(), Step::Recovery(Way::Loader));
+        let recovery = LadderFacts { mode: Mode::Recovery, ..facts(12, RECOVERY, None) };
+        assert_eq!(recovery.step(), Step::Start, "recovery never leads away from itself here");
+        assert_eq!(facts(5, TRIED, Some(OLD)).step(), Step::Start, "a trial is started");
+        assert_eq!(
+            facts(12, TRIED, Some(OLD)).step(),
+            Step::Recovery(Way::Firmware),
+            "no trial comes so often"
+        );
     }
 
     #[test]
-    fn a_missing_root_takes_the_next_step_at_once() {
-        assert_eq!(facts(0, NEW, Some(OLD)).count_without_root(), TRY_PREVIOUS_AT);
-        assert_eq!(facts(3, OLD, Some(OLD)).count_without_root(), TRY_RECOVERY_AT);
-        assert_eq!(facts(0, NEW, None).count_without_root(), TRY_RECOVERY_AT);
-        assert_eq!(facts(0, TRIED, None).count_without_root(), 0, "a trial goes back to the default");
+    fn every_exit_comes_again_from_every_place() {
+        for first in 0..=u8::MAX {
+            let (mut points, mut seen) = (first, Vec::new());
+            for _ in 0..30 {
+                let boot = facts(points, NEW, Some(OLD));
+                seen.push(boot.step());
+                points = boot.begun(false);
+            }
+            for exit in [
+                Step::Start,
+                Step::TryEntry(OLD.entry()),
+                Step::Recovery(Way::Firmware),
+                Step::Recovery(Way::Loader),
+            ] {
+                assert!(seen.contains(&exit), "{exit:?} is never taken from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_boot_that_cannot_go_on_takes_the_next_step_at_once() {
+        let fails = |points, booted, fallback| {
+            let facts = facts(points, booted, fallback);
+            facts.cannot_go_on(facts.begun(false))
+        };
+        assert_eq!(fails(0, NEW, Some(OLD)), PREVIOUS_FROM);
+        assert_eq!(fails(7, OLD, Some(OLD)), ROUND_FROM);
+        assert_eq!(fails(0, NEW, None), ROUND_FROM);
+        assert_eq!(fails(14, NEW, None), 15, "a round goes on");
+        assert_eq!(fails(0, TRIED, None), 1, "after a trial comes the default");
+        assert_eq!(fails(0, OLD, Some(NEW)), 1, "also after one of the previous image");
+    }
+
+    #[test]
+    fn the_previous_image_is_a_fallback_only_when_the_default_did_not_come_up() {
+        assert!(facts(6, OLD, Some(OLD)).is_fallback());
+        assert!(facts(0, OLD, Some(OLD)).is_fallback(), "the firmware could not start the default");
+        assert!(!facts(0, OLD, Some(NEW)).is_fallback(), "somebody goes back to it");
+        assert!(!facts(6, NEW, Some(OLD)).is_fallback());
     }
 }

@@ -1,138 +1,192 @@
-//! How the booted image stands towards the host, and what follows from it.
+//! What became of the last boots, and what the ledger should say about it.
 
 use edge_model::api::BootState;
+use edge_model::api::black_box::{BlackBox, Ending};
 use edge_model::cmdline::Mode;
-use edge_model::ids::{RootHash, Slot};
-use edge_model::ledger::{FailedImage, HistoryEntry, HistoryEvent, ImageRecord, Ledger, UpgradeStage};
+use edge_model::ids::{Entry, RootHash, Slot};
+use edge_model::ledger::{
+    FailedImage, HistoryEntry, HistoryEvent, ImageRecord, Ledger, PendingUpgrade, UpgradeStage,
+};
 
-/// What the loader and early boot say about this boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootedImage {
-    pub mode: Mode,
-    pub root_hash: RootHash,
-    pub slot: Option<Slot>,
-    /// The entry that is started when nothing else is said.
-    pub default_entry: Option<String>,
-    /// The entry that is started once, at the next boot.
-    pub armed_entry: Option<String>,
+use super::BootedImage;
+
+/// How often an image whose trial was cut off is tried in all.
+pub const TRIES: u8 = 3;
+
+/// What is known about the last boot of an image on trial, once another image runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrialEvidence {
+    /// Why its own agent, or its early boot, gave it up.
+    pub verdict: Option<String>,
+    /// The last words of a kernel that crashed since the boot before.
+    pub crash: Option<String>,
+    /// The watchdog says that it has reset the machine.
+    pub watchdog: bool,
+    /// How its boot ended, if that came as far as to be recorded.
+    pub ending: Option<Ending>,
 }
 
-impl BootedImage {
-    /// Booted is not default: that is a trial, whatever the ledger says.
-    pub fn state(&self) -> BootState {
-        match self.mode {
-            Mode::Recovery => BootState::Recovery,
-            Mode::Live => BootState::Live,
-            Mode::Main if is_trial(&self.root_hash, self.default_entry.as_deref()) => BootState::Trial,
-            Mode::Main => BootState::Committed,
+impl TrialEvidence {
+    /// The boot before this one in the black box, if it was one of `image`.
+    pub fn ending_of(black_box: &BlackBox, image: &RootHash) -> Option<Ending> {
+        let before = black_box.boots.iter().rev().nth(1)?;
+        (before.root_hash == *image && before.mode == Mode::Main).then(|| before.ending.clone())
+    }
+
+    fn judge(&self, tries: u8) -> TrialEnd {
+        if let Some(verdict) = &self.verdict {
+            return TrialEnd::Failed(verdict.clone());
+        }
+        let crash = match &self.ending {
+            Some(Ending::Crashed { reason }) => Some(reason),
+            _ => self.crash.as_ref(),
+        };
+        if let Some(crash) = crash {
+            return TrialEnd::Failed(format!("its first boot crashed: {crash}"));
+        }
+        if self.watchdog {
+            return TrialEnd::Failed("its first boot hung, and the watchdog reset the machine".into());
+        }
+        match &self.ending {
+            Some(Ending::Restarted { reason } | Ending::SwitchedOff { reason }) => {
+                TrialEnd::Again { reason: format!("its trial was ended: {reason}"), counts: false }
+            }
+            Some(_) if tries + 1 < TRIES => {
+                TrialEnd::Again { reason: "its first boot ended without a word: a power cut, or a hang".into(), counts: true }
+            }
+            Some(_) => TrialEnd::Unproven(format!(
+                "its first boot ended without a word {TRIES} times: power cuts, or a hang"
+            )),
+            None => TrialEnd::Unproven(
+                "its first boot did not come to life: the firmware did not start it, it hung at once, or the power was cut"
+                    .into(),
+            ),
         }
     }
 }
 
-/// Booted is not default: that is a trial, for init, early boot and agent alike. Without any default, the image that runs
-/// is the best there is.
-pub fn is_trial(booted: &RootHash, default_entry: Option<&str>) -> bool {
-    default_entry.is_some_and(|entry| entry != booted.uki_name())
-}
-
-/// A boot on trial that has not finished goes on while something happens in it, up to so many times its deadline.
-const AT_MOST: u64 = 4;
-/// Seconds without a sign of life after which a boot hangs.
-pub const HANGS_AFTER: u64 = 120;
-/// Seconds that checks have after a boot that finished late.
-const CHECKS_WITHIN: u64 = 60;
-
-/// How a trial stands. Seconds are counted from power-on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrialClock {
-    pub now: u64,
-    /// When the image has to have proved itself, if nothing of it still moves.
-    pub deadline: u64,
-    /// When something was last seen to happen in the boot: a unit that has started, or bytes that a disk has moved.
-    pub last_sign: u64,
-    /// When the boot finished; none while units still start.
-    pub finished: Option<u64>,
-}
-
-impl TrialClock {
-    /// When the image has had its chance, as it looks now. A slow disk is no reason to give an image up, and one that hangs is.
-    pub fn ends(&self) -> u64 {
-        let ends = match self.finished {
-            Some(finished) => finished + CHECKS_WITHIN,
-            None => self.last_sign + HANGS_AFTER,
-        };
-        ends.min(self.deadline * AT_MOST).max(self.deadline)
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.now > self.ends()
-    }
+enum TrialEnd {
+    /// It showed that it is bad: it is not tried again unless that is asked for.
+    Failed(String),
+    /// Nothing speaks against it: it is tried once more.
+    Again { reason: String, counts: bool },
+    /// Nothing speaks against it, and it was not proved. It may be ordered again.
+    Unproven(String),
 }
 
 /// The ledger as this boot shows it should be; `None` when it is right already.
 ///
-/// Three things can have happened since it was written: a trial came back, a commit was cut before it was
-/// recorded, or the host was never installed by an installer and its image is unknown.
+/// Since it was written, a trial may have come back, a commit may have been cut before it was recorded, the default may not
+/// have come up, or the host was never installed by an installer and its image is unknown.
 pub fn settle(
     ledger: &Ledger,
     booted: &BootedImage,
     image: &ImageRecord,
-    verdict: Option<String>,
+    evidence: &TrialEvidence,
     now: u64,
 ) -> Option<Ledger> {
-    if booted.state() != BootState::Committed {
-        return None;
+    match booted.state() {
+        BootState::Committed => settle_committed(ledger, booted, image, evidence, now),
+        BootState::Fallback => record_fallback(ledger, booted, &image.version, now),
+        BootState::Trial | BootState::Recovery | BootState::Live => None,
     }
+}
+
+fn settle_committed(
+    ledger: &Ledger,
+    booted: &BootedImage,
+    image: &ImageRecord,
+    evidence: &TrialEvidence,
+    now: u64,
+) -> Option<Ledger> {
     if ledger.pending.as_ref().is_some_and(|pending| pending.image.root_hash == booted.root_hash) {
         return Some(record_commit(ledger, booted, &image.version, now));
     }
-    let failed = record_failed_trial(ledger, booted, verdict, now);
+    let returned = record_return(ledger, booted, evidence, now);
     let slot = booted.slot?;
     if ledger.slot(slot).map(|known| known.root_hash) == Some(booted.root_hash) {
-        return failed;
+        return returned;
     }
-    let mut next = failed.unwrap_or_else(|| ledger.clone());
+    let mut next = returned.unwrap_or_else(|| ledger.clone());
     next.set_slot(slot, Some(image.clone()));
     Some(next)
 }
 
-/// The ledger after a boot into a committed image while an upgrade was armed: the image did not come through
-/// its trial. `None` when there is nothing to record.
-fn record_failed_trial(
+/// The ledger after a boot into a committed image while an upgrade was armed: the image did not come through its trial. `None`
+/// when there is nothing to record.
+fn record_return(
     ledger: &Ledger,
     booted: &BootedImage,
-    verdict: Option<String>,
+    evidence: &TrialEvidence,
     now: u64,
 ) -> Option<Ledger> {
     let pending = ledger.pending.as_ref()?;
-    if booted.state() != BootState::Committed
-        || pending.stage != UpgradeStage::Armed
-        || pending.image.root_hash == booted.root_hash
+    if pending.stage != UpgradeStage::Armed
         // It is still to be tried: the agent was restarted, not the host.
-        || booted.armed_entry.as_ref() == Some(&pending.image.root_hash.uki_name())
+        || booted.armed_entry.as_ref() == Some(&pending.image.root_hash.entry())
     {
         return None;
     }
-    let reason =
-        verdict.unwrap_or_else(|| "it did not finish its first boot (crash, hang or power cut)".into());
     let mut next = ledger.clone();
-    next.failed.retain(|failed| failed.root_hash != pending.image.root_hash);
-    next.failed.push(FailedImage {
-        root_hash: pending.image.root_hash,
-        version: pending.image.version.clone(),
-        reason: reason.clone(),
+    let pending = next.pending.take()?;
+    let history = |event, reason: &str| HistoryEntry {
         at: now,
-    });
-    next.record(HistoryEntry {
-        at: now,
-        event: HistoryEvent::TrialFailed,
+        event,
         version: pending.image.version.clone(),
         root_hash: pending.image.root_hash,
         slot: Some(pending.slot),
-        reason: Some(reason),
+        reason: Some(reason.to_owned()),
+    };
+    match evidence.judge(pending.tries) {
+        TrialEnd::Failed(reason) => {
+            next.failed.retain(|failed| failed.root_hash != pending.image.root_hash);
+            next.failed.push(FailedImage {
+                root_hash: pending.image.root_hash,
+                version: pending.image.version.clone(),
+                reason: reason.clone(),
+                at: now,
+            });
+            next.record(history(HistoryEvent::TrialFailed, &reason));
+            next.set_slot(pending.slot, None);
+        }
+        TrialEnd::Unproven(reason) => {
+            next.record(history(HistoryEvent::TrialFailed, &reason));
+            next.set_slot(pending.slot, None);
+        }
+        TrialEnd::Again { reason, counts } => {
+            next.record(history(HistoryEvent::TrialInterrupted, &reason));
+            let tries = pending.tries + u8::from(counts);
+            next.pending = Some(PendingUpgrade { stage: UpgradeStage::Interrupted, tries, ..pending });
+        }
+    }
+    Some(next)
+}
+
+/// The entry to arm again on a committed host that has lasted: that of an image whose trial was cut off.
+pub fn tries_again(ledger: &Ledger, booted: &BootedImage) -> Option<Entry> {
+    let pending = ledger.pending.as_ref()?;
+    let waits = booted.state() == BootState::Committed && pending.stage == UpgradeStage::Interrupted;
+    waits.then(|| pending.image.root_hash.entry())
+}
+
+/// Said once for each time that the default did not come up.
+fn record_fallback(ledger: &Ledger, booted: &BootedImage, version: &str, now: u64) -> Option<Ledger> {
+    let told = ledger
+        .history
+        .last()
+        .is_some_and(|entry| entry.event == HistoryEvent::FellBack && entry.root_hash == booted.root_hash);
+    if told {
+        return None;
+    }
+    let mut next = ledger.clone();
+    next.record(HistoryEntry {
+        at: now,
+        event: HistoryEvent::FellBack,
+        version: version.to_owned(),
+        root_hash: booted.root_hash,
+        slot: booted.slot,
+        reason: Some("the default image did not come up".into()),
     });
-    next.set_slot(pending.slot, None);
-    next.pending = None;
     Some(next)
 }
 
@@ -158,20 +212,54 @@ pub fn record_commit(ledger: &Ledger, booted: &BootedImage, version: &str, now: 
     next
 }
 
+/// The ledger when somebody goes back to the image of the other slot. One on trial that is left so has not failed: nobody asked it
+/// any more.
+pub fn record_rollback(ledger: &Ledger, booted: &BootedImage, to: &ImageRecord, now: u64) -> Ledger {
+    let mut next = ledger.clone();
+    if next.pending.as_ref().is_some_and(|pending| pending.image.root_hash == booted.root_hash) {
+        next.pending = None;
+        if let Some(slot) = booted.slot {
+            next.set_slot(slot, None);
+        }
+    }
+    next.record(HistoryEntry {
+        at: now,
+        event: HistoryEvent::RolledBack,
+        version: to.version.clone(),
+        root_hash: to.root_hash,
+        slot: booted.slot.map(Slot::other),
+        reason: Some("asked for by an operator".into()),
+    });
+    next
+}
+
+/// The image to try when the committed one does not come up: what the other slot holds, if it has not failed. While another
+/// image waits for its trial there is none but the running one.
+pub fn fallback(ledger: &Ledger, booted: &BootedImage) -> Option<Entry> {
+    if let Some(pending) = &ledger.pending
+        && matches!(pending.stage, UpgradeStage::Armed)
+    {
+        return Some(booted.root_hash.entry());
+    }
+    let other = ledger.slot(booted.slot?.other())?;
+    let is_good = ledger.failure_of(&other.root_hash).is_none() && other.root_hash != booted.root_hash;
+    is_good.then(|| other.root_hash.entry())
+}
+
 /// Entries that must stay on the ESP: the booted one, the default, and those of images that the ledger knows.
-pub fn protected_entries(ledger: &Ledger, booted: &BootedImage) -> Vec<String> {
-    let mut entries = vec![booted.root_hash.uki_name()];
+pub fn protected_entries(ledger: &Ledger, booted: &BootedImage) -> Vec<Entry> {
+    let mut entries = vec![booted.root_hash.entry()];
     entries.extend(booted.default_entry.clone());
     let known = [&ledger.slot_a, &ledger.slot_b].into_iter().flatten().map(|image| image.root_hash);
     let pending = ledger.pending.iter().map(|pending| pending.image.root_hash);
-    entries.extend(known.chain(pending).map(|root_hash| root_hash.uki_name()));
+    entries.extend(known.chain(pending).map(|root_hash| root_hash.entry()));
     entries
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edge_model::ledger::PendingUpgrade;
+    use edge_model::api::black_box::Boot;
 
     fn image(byte: u8) -> ImageRecord {
         ImageRecord {
@@ -192,6 +280,7 @@ mod tests {
                 image: image(2),
                 source: "oci:x".into(),
                 stage: UpgradeStage::Armed,
+                tries: 0,
             }),
             ..Ledger::default()
         }
@@ -202,38 +291,69 @@ mod tests {
             mode: Mode::Main,
             root_hash: RootHash([byte; 32]),
             slot: Some(if byte == 1 { Slot::A } else { Slot::B }),
-            default_entry: Some(RootHash([default; 32]).uki_name()),
+            default_entry: Some(RootHash([default; 32]).entry()),
             armed_entry: None,
+            is_fallback: false,
+        }
+    }
+
+    fn returned(evidence: &TrialEvidence) -> Ledger {
+        settle(&armed(), &booted(1, 1), &image(1), evidence, 5).unwrap()
+    }
+
+    fn ended(ending: Ending) -> TrialEvidence {
+        TrialEvidence { ending: Some(ending), ..TrialEvidence::default() }
+    }
+
+    #[test]
+    fn an_image_that_showed_that_it_is_bad_is_not_tried_again() {
+        let crash = Ending::Crashed { reason: "Kernel panic".into() };
+        let silent = TrialEvidence::default;
+        for (evidence, reason) in [
+            (TrialEvidence { verdict: Some("health".into()), ..silent() }, "health"),
+            (TrialEvidence { crash: Some("oops".into()), ..silent() }, "its first boot crashed: oops"),
+            (
+                TrialEvidence { watchdog: true, ..silent() },
+                "its first boot hung, and the watchdog reset the machine",
+            ),
+            (ended(crash), "its first boot crashed: Kernel panic"),
+        ] {
+            let next = returned(&evidence);
+            assert_eq!(next.failed[0].reason, reason);
+            assert!(next.pending.is_none() && next.slot_b.is_none());
+            assert!(!protected_entries(&next, &booted(1, 1)).contains(&image(2).root_hash.entry()));
         }
     }
 
     #[test]
-    fn booted_is_not_default_means_trial() {
-        assert_eq!(booted(2, 1).state(), BootState::Trial);
-        assert_eq!(booted(1, 1).state(), BootState::Committed);
-        assert_eq!(BootedImage { default_entry: None, ..booted(1, 1) }.state(), BootState::Committed);
-        assert_eq!(BootedImage { mode: Mode::Recovery, ..booted(1, 2) }.state(), BootState::Recovery);
+    fn an_image_that_was_cut_off_is_tried_again_and_never_condemned() {
+        let mut ledger = armed();
+        for tries in 1..TRIES {
+            ledger = settle(&ledger, &booted(1, 1), &image(1), &ended(Ending::LostPowerOrReset), 5).unwrap();
+            let pending = ledger.pending.as_mut().unwrap();
+            assert_eq!((pending.stage, pending.tries), (UpgradeStage::Interrupted, tries));
+            pending.stage = UpgradeStage::Armed;
+        }
+        let last = settle(&ledger, &booted(1, 1), &image(1), &ended(Ending::LostPowerOrReset), 5).unwrap();
+        assert!(last.pending.is_none() && last.failed.is_empty(), "{last:?}");
+        let never = returned(&TrialEvidence::default());
+        assert!(
+            never.pending.is_none()
+                && never.failed.is_empty()
+                && never.history.last().unwrap().reason.is_some()
+        );
+        let asked = returned(&ended(Ending::Restarted { reason: "asked for".into() }));
+        assert_eq!(asked.pending.as_ref().unwrap().tries, 0, "nobody's power was cut");
+        assert_eq!(tries_again(&asked, &booted(1, 1)), Some(image(2).root_hash.entry()));
+        assert_eq!(tries_again(&asked, &booted(2, 1)), None, "it runs");
+        assert_eq!(tries_again(&armed(), &booted(1, 1)), None, "it is armed");
     }
 
     #[test]
-    fn a_slow_boot_is_waited_for_and_one_that_hangs_is_not() {
-        let clock = TrialClock { now: 601, deadline: 600, last_sign: 590, finished: None };
-        assert!(!clock.is_over(), "something just happened");
-        assert!(TrialClock { last_sign: 480, ..clock }.is_over(), "nothing happens any more");
-        assert!(!TrialClock { now: 600, last_sign: 0, ..clock }.is_over(), "it still has time");
-        assert!(TrialClock { now: 2401, last_sign: 2401, ..clock }.is_over(), "not for ever");
-        assert!(TrialClock { finished: Some(300), ..clock }.is_over(), "it is up, and not healthy");
-        assert!(!TrialClock { finished: Some(595), ..clock }.is_over(), "its checks have just begun");
-    }
-
-    #[test]
-    fn coming_back_to_the_old_image_is_a_failed_trial() {
-        let next = record_failed_trial(&armed(), &booted(1, 1), Some("health".into()), 5).unwrap();
-        assert_eq!(next.failed[0].reason, "health");
-        assert!(next.pending.is_none() && next.slot_b.is_none());
-        assert!(!protected_entries(&next, &booted(1, 1)).contains(&image(2).root_hash.uki_name()));
+    fn only_a_trial_that_was_to_be_has_come_back() {
+        let quiet = TrialEvidence::default();
         assert_eq!(
-            record_failed_trial(&armed(), &booted(2, 1), None, 5),
+            settle(&armed(), &booted(2, 1), &image(2), &quiet, 5),
             None,
             "the trial itself is running"
         );
@@ -243,23 +363,66 @@ mod tests {
                 .map(|pending| PendingUpgrade { stage: UpgradeStage::Writing { data_frames: 1 }, ..pending }),
             ..armed()
         };
-        assert_eq!(record_failed_trial(&writing, &booted(1, 1), None, 5), None, "it was never tried");
+        assert_eq!(settle(&writing, &booted(1, 1), &image(1), &quiet, 5), None, "it was never tried");
+    }
+
+    #[test]
+    fn a_fallback_is_told_and_keeps_nothing() {
+        let fallback = BootedImage { is_fallback: true, ..booted(1, 2) };
+        let next = settle(&Ledger::default(), &fallback, &image(1), &TrialEvidence::default(), 5).unwrap();
+        assert_eq!(next.history.last().map(|entry| entry.event), Some(HistoryEvent::FellBack));
+        assert_eq!(settle(&next, &fallback, &image(1), &TrialEvidence::default(), 6), None, "once");
+    }
+
+    #[test]
+    fn the_image_of_the_other_slot_is_the_fallback_unless_it_has_failed() {
+        let ledger = Ledger { slot_a: Some(image(1)), slot_b: Some(image(2)), ..Ledger::default() };
+        assert_eq!(fallback(&ledger, &booted(2, 2)), Some(image(1).root_hash.entry()));
+        let failed = FailedImage {
+            root_hash: image(1).root_hash,
+            version: "1.0".into(),
+            reason: "crash".into(),
+            at: 0,
+        };
+        assert_eq!(fallback(&Ledger { failed: vec![failed], ..ledger.clone() }, &booted(2, 2)), None);
+        assert_eq!(fallback(&armed(), &booted(1, 1)), Some(image(1).root_hash.entry()), "never one on trial");
+        assert_eq!(fallback(&Ledger::default(), &booted(1, 1)), None);
+    }
+
+    #[test]
+    fn the_boot_before_tells_how_a_trial_ended() {
+        let boot = |byte: u8, ending: Ending| Boot {
+            id: byte.to_string(),
+            mode: Mode::Main,
+            slot: None,
+            version: String::new(),
+            root_hash: RootHash([byte; 32]),
+            began: None,
+            ending,
+            console: Vec::new(),
+            doubts: Vec::new(),
+        };
+        let boots = vec![boot(2, Ending::LostPowerOrReset), boot(1, Ending::StillRunning)];
+        let ring = BlackBox { boots };
+        assert_eq!(TrialEvidence::ending_of(&ring, &RootHash([2; 32])), Some(Ending::LostPowerOrReset));
+        assert_eq!(TrialEvidence::ending_of(&ring, &RootHash([3; 32])), None);
     }
 
     #[test]
     fn a_restarted_agent_does_not_fail_an_image_that_waits_for_its_trial() {
-        let waiting = BootedImage { armed_entry: Some(image(2).root_hash.uki_name()), ..booted(1, 1) };
-        assert_eq!(settle(&armed(), &waiting, &image(1), None, 5), None);
-        assert!(settle(&armed(), &booted(1, 1), &image(1), None, 5).is_some());
+        let waiting = BootedImage { armed_entry: Some(image(2).root_hash.entry()), ..booted(1, 1) };
+        assert_eq!(settle(&armed(), &waiting, &image(1), &TrialEvidence::default(), 5), None);
+        assert!(settle(&armed(), &booted(1, 1), &image(1), &TrialEvidence::default(), 5).is_some());
     }
 
     #[test]
     fn a_commit_that_was_cut_and_an_unknown_image_are_settled() {
-        let next = settle(&armed(), &booted(2, 2), &image(2), None, 5).unwrap();
+        let next = settle(&armed(), &booted(2, 2), &image(2), &TrialEvidence::default(), 5).unwrap();
         assert!(next.pending.is_none() && next.slot_b == Some(image(2)));
-        let adopted = settle(&Ledger::default(), &booted(1, 1), &image(1), None, 5).unwrap();
+        let adopted =
+            settle(&Ledger::default(), &booted(1, 1), &image(1), &TrialEvidence::default(), 5).unwrap();
         assert_eq!(adopted.slot_a, Some(image(1)));
-        assert_eq!(settle(&adopted, &booted(1, 1), &image(1), None, 5), None);
+        assert_eq!(settle(&adopted, &booted(1, 1), &image(1), &TrialEvidence::default(), 5), None);
     }
 
     #[test]

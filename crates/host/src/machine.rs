@@ -1,0 +1,123 @@
+//! The machine that work is done on. Everything that leaves a boot behind, or reads what one has left, is reached through it; in
+//! tests it is a folder, and every effect on it can fail or be the last ([`crate::faults`]).
+
+use std::path::{Path, PathBuf};
+
+use edge_model::Result;
+
+use crate::child::Child;
+use crate::disk::{self, PartitionedDisk};
+use crate::efivars::EfiVars;
+
+#[derive(Debug, Clone)]
+pub struct Machine {
+    root: PathBuf,
+}
+
+impl Machine {
+    /// The one that this program runs on.
+    pub fn real() -> Self {
+        Self { root: PathBuf::from("/") }
+    }
+
+    fn is_real(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// Where a path of the running system is.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// The firmware's variables; `None` when there is no UEFI firmware.
+    pub fn variables(&self) -> Option<EfiVars> {
+        #[cfg(any(test, feature = "faults"))]
+        if !self.is_real() {
+            return Some(EfiVars::in_directory(&stand_in::variables(&self.root)));
+        }
+        EfiVars::of_machine()
+    }
+
+    /// The disk at a path of the kernel's.
+    ///
+    /// # Errors
+    /// When it is gone or has no partition table.
+    pub fn disk(&self, path: &str) -> Result<PartitionedDisk> {
+        #[cfg(any(test, feature = "faults"))]
+        if !self.is_real() {
+            return Ok(stand_in::disk(&self.root, path));
+        }
+        disk::at_path(path)
+    }
+
+    /// A program of the running system.
+    pub fn program(&self, name: &str) -> Child {
+        if self.is_real() { Child::new(name) } else { Child::new(self.path("bin").join(name)) }
+    }
+}
+
+/// A machine of folders and files.
+#[cfg(any(test, feature = "faults"))]
+mod stand_in {
+    use std::fs::{self, File};
+    use std::path::{Path, PathBuf};
+
+    use edge_model::layout::{self, GIB, PARTITIONS, Role};
+
+    use super::Machine;
+    use crate::block::Disk;
+    use crate::disk::PartitionedDisk;
+    use crate::gpt::{Guid, Partition};
+
+    const SIZE: u64 = 16 * GIB;
+    const DEVICES: &str = "dev";
+
+    pub(super) fn variables(root: &Path) -> PathBuf {
+        root.join("efivars")
+    }
+
+    pub(super) fn disk(root: &Path, path: &str) -> PartitionedDisk {
+        let placed = layout::place(SIZE, layout::SLOT_MINIMUM, 0).unwrap_or_default();
+        let partition = |(role, start, length): (Role, u64, u64)| Partition {
+            number: role.number(),
+            label: role.spec().label.into(),
+            uuid: Guid([role.number() as u8; 16]),
+            start,
+            length,
+        };
+        PartitionedDisk {
+            disk: Disk { path: path.to_owned(), size: SIZE, logical_sector: 512, ..Disk::default() },
+            partitions: placed.into_iter().map(partition).collect(),
+            stand_in: Some(root.join(DEVICES)),
+        }
+    }
+
+    impl Machine {
+        /// An installed machine in an empty folder, for tests: ESPs are folders, slots are files of their size without blocks.
+        ///
+        /// # Panics
+        /// When the folder cannot be written.
+        pub fn in_folder(root: &Path) -> Self {
+            let machine = Self { root: root.to_owned() };
+            for folder in ["oem/edge", "run/edge", "bin"] {
+                fs::create_dir_all(root.join(folder)).expect("a folder");
+            }
+            fs::create_dir_all(variables(root)).expect("a folder of variables");
+            for spec in &PARTITIONS {
+                let place = root.join(DEVICES).join(spec.label);
+                match spec.role {
+                    Role::Efi | Role::EfiRecovery => {
+                        fs::create_dir_all(place.join("EFI/Linux")).expect("an ESP")
+                    }
+                    Role::SlotA | Role::SlotB | Role::Recovery => {
+                        File::create(place)
+                            .and_then(|file| file.set_len(layout::SLOT_MINIMUM))
+                            .expect("a slot");
+                    }
+                    Role::Oem | Role::Persistent => {}
+                }
+            }
+            machine
+        }
+    }
+}
