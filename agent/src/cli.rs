@@ -26,7 +26,7 @@ use edge_planner::install::InstallDecision;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::configuration::Settings;
+use crate::configuration::{Settings, tried};
 use crate::facts::Host;
 use crate::operations::install;
 use crate::report::Report;
@@ -176,6 +176,12 @@ enum Command {
     /// The second half of early boot (started by init)
     #[command(hide = true)]
     Early,
+    /// Read documents, and nothing else: ended by what is wrong with them (started by ourselves)
+    #[command(hide = true)]
+    TryDocuments {
+        /// The documents
+        files: Vec<std::path::PathBuf>,
+    },
 }
 
 /// What the service manager tells the black box.
@@ -196,6 +202,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     match arguments.command {
         Command::Early => early::run().map(|never| match never {}),
         Command::Serve => daemon::serve(),
+        Command::TryDocuments { files } => tried::read_all(&files),
         Command::Status => reader.tell(&Client::new()?.status()?, print_status),
         Command::Notices { put_away } => {
             let client = Client::new()?;

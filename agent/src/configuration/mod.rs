@@ -4,6 +4,7 @@ pub(crate) mod console_answers;
 pub(crate) mod remote;
 pub(crate) mod site;
 mod sources;
+pub(crate) mod tried;
 
 use edge_host::efivars::{EfiVars, SecureBoot};
 use edge_model::Result;

@@ -10,7 +10,7 @@ use edge_host::{files, settle};
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{Kind, Source, for_the_host};
 
-use super::{hash_password, sources};
+use super::{hash_password, sources, tried};
 
 /// Names of the folders of kinds.
 const KINDS: [(Kind, &str); 4] = [
@@ -55,7 +55,13 @@ pub(crate) fn adopt(disk: &PartitionedDisk) -> Result<()> {
     let silent = settle::storage();
     let mut found = sources::of_boot_partition(disk)?;
     found.extend(sources::foreign()?);
+    // Nothing is stored before it has been tried: what ends its reader would end every boot.
+    let mut problems = Vec::new();
+    let found = tried::without_bad(found, &mut problems)?;
     store(&found, Path::new(paths::OEM_SITE))?;
+    if let Some(problem) = problems.first() {
+        return Err(Error::invalid(problem.to_string()));
+    }
     if silent.is_empty() { Ok(()) } else { Err(no_answer(&silent)) }
 }
 

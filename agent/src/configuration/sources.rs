@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use edge_host::disk::PartitionedDisk;
 use edge_host::volumes::VolumeFile;
 use edge_host::{files, system_info, volumes};
+use edge_model::cmdline::Mode;
 use edge_model::document::{Place, Problem};
 use edge_model::layout::Role;
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
+
+use super::tried;
 
 /// Labels of volumes that configure a machine, and whose files are looked for on them.
 pub(crate) const VOLUMES: [&str; 2] = ["cidata", "EDGEDATA"];
@@ -46,6 +49,21 @@ pub(crate) fn of_host() -> Found {
     found
 }
 
+/// The files that a boot reads.
+pub(super) fn paths_of(mode: Mode) -> Vec<PathBuf> {
+    let own = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+    if mode == Mode::Live {
+        let medium = Path::new(paths::MEDIUM_MOUNT);
+        return [paths::MEDIUM_USER_DATA, paths::MEDIUM_UNATTENDED].map(|name| medium.join(name)).into();
+    }
+    let mut found = own(&[paths::OEM_UNATTENDED, paths::OEM_LOCAL]);
+    for folder in [paths::PLUG_IN_CONFIG, paths::OEM] {
+        found.extend(documents(Path::new(folder)));
+    }
+    found.extend(super::site::documents().into_iter().map(|(_, path)| path));
+    found
+}
+
 /// The sources of an installation medium, and of everything that lies beside it.
 pub(crate) fn of_medium() -> Found {
     let mut found = (Vec::new(), Vec::new());
@@ -56,7 +74,7 @@ pub(crate) fn of_medium() -> Found {
     read(&medium.join(paths::MEDIUM_USER_DATA), Kind::UserData, Form::UserData, &mut found);
     kernel_words(&mut found);
     read(&medium.join(paths::MEDIUM_UNATTENDED), Kind::Unattended, Form::Unattended, &mut found);
-    match foreign() {
+    match foreign().and_then(|sources| tried::without_bad(sources, &mut found.1)) {
         Ok(sources) => found.0.extend(sources),
         Err(error) => found.1.push(problem("volumes beside the medium", &error)),
     }
@@ -131,6 +149,9 @@ fn kernel_words(found: &mut Found) {
 }
 
 fn read(path: &Path, kind: Kind, form: Form, found: &mut Found) {
+    if let Some(problem) = tried::refusal(path) {
+        return found.1.push(problem);
+    }
     match files::read_text_if_there(path) {
         Ok(Some(text)) => found.0.push(Source { kind, form, name: path.display().to_string(), text }),
         Ok(None) => {}

@@ -11,7 +11,7 @@ use edge_planner::configuration::{self, Form, Kind, Source, for_the_host};
 use super::Shared;
 use super::network_care::{self, Applied};
 use super::register::StopSign;
-use crate::configuration::{Settings, hash_password, of_host};
+use crate::configuration::{Settings, hash_password, of_host, tried};
 use crate::network_trial;
 use crate::report::Report;
 
@@ -27,6 +27,7 @@ pub(super) fn take(
     stop: &StopSign,
 ) -> Result<String> {
     report.step("checking the document", 0);
+    tried::must_be_readable(&request.name, Form::UserData, &request.text)?;
     let problems = configuration::examine(Form::UserData, &request.name, &request.text, None);
     if let Some(error) = problem::as_error(&request.name, &problems) {
         return Err(error);

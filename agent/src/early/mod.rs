@@ -26,7 +26,7 @@ use edge_model::cmdline::Mode;
 use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, error, paths};
 
-use crate::configuration::{Settings, site};
+use crate::configuration::{Settings, site, tried};
 use crate::facts::Host;
 use crate::stages::{self, Moment, plug_ins};
 use crate::{accounts, black_box};
@@ -71,7 +71,7 @@ fn start() -> Result<Infallible> {
     write_sentinels(record.mode)?;
     match record.mode {
         Mode::Main => prepare_main(&mut record, &guard)?,
-        Mode::Recovery => prepare_recovery(&mut record)?,
+        Mode::Recovery => prepare_recovery(&mut record, &guard)?,
         Mode::Live => prepare_live(&mut record, &guard)?,
     }
     guard.feed();
@@ -104,6 +104,7 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     guard.while_feeding(|| file_systems::mount_oem(&disk, &mut record.reasons))?;
     black_box::begin(record);
     guard.while_feeding(|| adopt_site(&disk, &mut record.reasons));
+    guard.while_feeding(|| tried::before_boot(Mode::Main, &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Main));
     guard.while_feeding(|| file_systems::mount_persistent(&disk, &mut record.reasons))?;
     let settings = Settings::load(Mode::Main);
@@ -122,13 +123,14 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
 }
 
 /// Recovery must come up whatever the disk looks like, and whatever stages would do to it.
-fn prepare_recovery(record: &mut BootRecord) -> Result<()> {
+fn prepare_recovery(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let mounted =
         disk::at_path(&record.disk).and_then(|disk| file_systems::mount_oem(&disk, &mut record.reasons));
     if let Err(error) = mounted {
         record.reasons.push(format!("the host's configuration is not readable: {error}"));
     }
     black_box::begin(record);
+    guard.while_feeding(|| tried::before_boot(Mode::Recovery, &mut record.reasons));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Recovery)?;
     let settings = Settings::load(Mode::Recovery);
@@ -151,6 +153,7 @@ fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     if !silent.is_empty() {
         record.reasons.push(site::no_answer(&silent).to_string());
     }
+    guard.while_feeding(|| tried::before_boot(Mode::Live, &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Live));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Live)?;

@@ -107,13 +107,29 @@ fn folders(mode: Mode) -> Vec<PathBuf> {
     folders
 }
 
-fn load_files(mode: Mode) -> (Vec<StageFile>, Vec<String>) {
-    let mut paths_found: Vec<PathBuf> = folders(mode).iter().flat_map(|folder| documents(folder)).collect();
+/// The files whose stages are run.
+pub(crate) fn paths_of(mode: Mode) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = folders(mode).iter().flat_map(|folder| documents(folder)).collect();
     match mode {
-        Mode::Main => paths_found.extend(configuration::site::stage_files()),
-        Mode::Live => paths_found.push(Path::new(paths::MEDIUM_MOUNT).join(paths::MEDIUM_USER_DATA)),
+        Mode::Main => found.extend(configuration::site::stage_files()),
+        Mode::Live => found.push(Path::new(paths::MEDIUM_MOUNT).join(paths::MEDIUM_USER_DATA)),
         Mode::Recovery => {}
     }
+    found
+}
+
+/// Plans every step of a document, as a boot does before it acts.
+pub(crate) fn try_steps(document: &UserData) {
+    let moment = Moment::of_running_system(Mode::Main);
+    let runner = Runner::new(&moment, Instant::now(), &[]);
+    for step in document.stages.values().flatten() {
+        drop(actions(step, &runner.values, &mut Vec::new()));
+        drop(skip_reason(step, &runner.facts, &|_| true));
+    }
+}
+
+fn load_files(mode: Mode) -> (Vec<StageFile>, Vec<String>) {
+    let paths_found = paths_of(mode);
     let mut problems = Vec::new();
     let mut files: Vec<StageFile> = Vec::new();
     let mut more: Vec<PathBuf> = Vec::new();
@@ -133,6 +149,10 @@ fn load_files(mode: Mode) -> (Vec<StageFile>, Vec<String>) {
 /// A file that is not YAML skips only itself; of one with wrong parts, the right ones are used.
 fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
     let name = path.display().to_string();
+    if let Some(problem) = configuration::tried::refusal(path) {
+        problems.push(problem.to_string());
+        return None;
+    }
     let text = match files::read_text_if_there(path) {
         Ok(text) => text?,
         Err(error) => {

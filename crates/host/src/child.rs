@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit, test_kill_process_group};
 
 use crate::patience::Patience;
 use crate::sandbox::Sandbox;
@@ -57,6 +57,14 @@ fn is_passed_on(name: &OsStr) -> bool {
     PASSED_ON.contains(&&*name) || PASSED_ON_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
+/// What a child may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of its address space.
+    pub memory: u64,
+    pub processor_seconds: u64,
+}
+
 /// A child process to be started.
 #[derive(Debug)]
 pub struct Child {
@@ -71,6 +79,7 @@ pub struct Child {
     /// How much of its standard output is kept, in bytes.
     output_limit: u64,
     shows_errors: bool,
+    limits: Option<Limits>,
 }
 
 /// How a child ended.
@@ -107,7 +116,13 @@ impl Child {
             input: None,
             output_limit: OUTPUT_LIMIT,
             shows_errors: false,
+            limits: None,
         }
+    }
+
+    /// This very program, for work that may have to be ended.
+    pub fn ourselves() -> Self {
+        Self::new("/proc/self/exe")
     }
 
     #[must_use]
@@ -173,6 +188,13 @@ impl Child {
         self
     }
 
+    /// The child is ended when it takes more.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// What the child says of its work goes to our error output at once, for a person who waits.
     #[must_use]
     pub fn shows_errors(mut self) -> Self {
@@ -212,6 +234,15 @@ impl Child {
         let child = self.command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
         if self.bound {
             bound_groups().insert(child.id());
+        }
+        if let (Some(limits), Some(id)) = (self.limits, Pid::from_raw(child.id() as i32)) {
+            let set = |resource, most| {
+                let limit = Rlimit { current: Some(most), maximum: Some(most) };
+                prlimit(Some(id), resource, limit).map_err(std::io::Error::from)
+            };
+            set(Resource::As, limits.memory)
+                .and_then(|_| set(Resource::Cpu, limits.processor_seconds))
+                .with_context(|| format!("cannot limit `{shown}`"))?;
         }
         Ok(child)
     }
