@@ -6,7 +6,7 @@ mod kairos;
 mod observe;
 mod stage;
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -21,7 +21,7 @@ use edge_model::cmdline::Mode;
 use edge_model::ids::RootHash;
 use edge_model::ledger::HistoryEntry;
 use edge_model::unattended::{DiskChoice, WipePolicy};
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 use edge_planner::install::InstallDecision;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -94,7 +94,11 @@ enum Command {
     /// Write a new image beside the running one and arm its trial boot
     Upgrade {
         /// `oci:REF`, `oci-layout:DIR`, `file:PATH`, or `stick:` for the newest image on a USB stick
-        source: String,
+        #[arg(required_unless_present = "recovery")]
+        source: Option<String>,
+        /// Make the running image the one that recovery starts, instead of fetching one
+        #[arg(long, conflicts_with = "source")]
+        recovery: bool,
         /// Take an image that is older than the running one
         #[arg(long)]
         allow_downgrade: bool,
@@ -120,6 +124,21 @@ enum Command {
     Commit,
     /// Read and check every block of all images on this host
     Verify,
+    /// Look at everything that a boot needs: table, entries, kernels, memory of the firmware, space
+    Fsck {
+        /// Mend what can be mended
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Erase the data of this host and start anew; images, identity and history stay
+    Reset {
+        /// Also forget what the site and operators have told: as after an installation without answers
+        #[arg(long)]
+        oem: bool,
+        /// The host's name, in place of typing it
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
     /// Restart the host
     Reboot {
         /// Start the recovery image
@@ -228,8 +247,10 @@ pub(crate) fn run() -> Result<ExitCode> {
             let configured = daemon::installer::request(&Settings::load(Mode::Live));
             run_install(&InstallRequest { disk, wipe, ..configured }, dry_run, reader)
         }
+        Command::Upgrade { source: None, .. } => operate(reader, &OperationRequest::RefreshRecovery),
         Command::Upgrade {
-            source,
+            source: Some(source),
+            recovery: _,
             allow_downgrade,
             root_hash,
             retry_failed,
@@ -254,6 +275,8 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Rollback => operate(reader, &OperationRequest::Rollback),
         Command::Commit => operate(reader, &OperationRequest::Commit),
         Command::Verify => operate(reader, &OperationRequest::Verify),
+        Command::Fsck { repair } => operate(reader, &OperationRequest::Fsck { repair }),
+        Command::Reset { oem, confirm } => reset(reader, oem, confirm),
         Command::Reboot { recovery } => operate(reader, &OperationRequest::Reboot { recovery }),
         Command::PowerOff => operate(reader, &OperationRequest::PowerOff),
         Command::Operation(command) => command.run(reader),
@@ -459,6 +482,40 @@ fn print_notice(notice: &Notice) {
     if let Some(help) = &notice.help {
         println!("              help: {help}");
     }
+}
+
+/// A name that is typed by a person who sees what it means.
+fn typed(name: &str, meaning: &str) -> Result<String> {
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            Error::invalid(format!("nobody is here to type {name}")).help("give it with --confirm NAME")
+        );
+    }
+    eprintln!("{meaning}");
+    eprint!("Type {name} to go on: ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(answer.trim().to_owned())
+}
+
+fn reset(reader: Reader, oem: bool, confirm: Option<String>) -> Result<()> {
+    let host = Client::new()?.status()?.host_name;
+    let lost = if oem {
+        "all data of this host and everything that the site has told"
+    } else {
+        "all data of this host"
+    };
+    let name = match confirm {
+        Some(name) => name,
+        None => typed("its name", &format!("This erases {lost}: {host}."))?,
+    };
+    if name != host {
+        return Err(
+            Error::invalid(format!("this host is {host}, not {name}")).help("give its name with --confirm")
+        );
+    }
+    operate(reader, &OperationRequest::Reset { oem })
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod report;
 mod shell;
 mod source;
 mod stages;
+#[cfg(test)]
+mod stand;
 mod state_file;
 mod support_bundle;
 

@@ -2,145 +2,14 @@
 //! boots next, and doing it again gets there.
 
 use std::fs;
-use std::path::Path;
 
-use edge_host::efivars::{EfiVars, Variable};
-use edge_host::faults::{Fault, play};
-use edge_host::machine::Machine;
-use edge_model::api::{BootRecord, Found, ImageIdentity};
-use edge_model::cmdline::Mode;
-use edge_model::ids::{Entry, RootHash, Slot};
-use edge_model::ledger::ImageRecord;
+use edge_host::faults::play;
+use edge_model::ids::Entry;
 use edge_model::paths;
 
 use super::*;
 use crate::operations::slot_switch;
-
-const OLD: RootHash = RootHash([1; 32]);
-const NEW: RootHash = RootHash([2; 32]);
-const IO: i32 = 5;
-const NO_SPACE: i32 = 28;
-
-/// A host in a folder that runs an image; both are on its ESP, the old one in slot a.
-struct Stand {
-    folder: tempfile::TempDir,
-    host: Host,
-}
-
-fn image(root_hash: RootHash) -> ImageRecord {
-    ImageRecord {
-        name: "edge".into(),
-        version: format!("{}.0", root_hash.0[0]),
-        root_hash,
-        created: 0,
-        data_blocks: 1,
-        signed: true,
-    }
-}
-
-fn stand(booted: RootHash, default: RootHash) -> Stand {
-    let folder = tempfile::tempdir().unwrap();
-    let machine = Machine::in_folder(folder.path());
-    for program in ["systemctl", "systemd-run"] {
-        script(&machine.path("bin").join(program));
-    }
-    let esp = folder.path().join("dev/efi");
-    for name in [OLD.entry(), NEW.entry()] {
-        fs::write(esp.join("EFI/Linux").join(name.as_str()), b"kernel").unwrap();
-    }
-    let recovery = folder.path().join("dev/efi-recovery/EFI/Linux").join(Entry::recovery().as_str());
-    fs::write(recovery, b"recovery kernel").unwrap();
-    fs::create_dir_all(esp.join("loader")).unwrap();
-    fs::write(esp.join(paths::ESP_LOADER_CONF), esp_conf(&default.entry())).unwrap();
-    let variables = machine.variables().unwrap();
-    variables.set_entry(Variable::LoaderEntryDefault, &default.entry()).unwrap();
-    let record = BootRecord {
-        mode: Mode::Main,
-        root_hash: booted,
-        data_blocks: 1,
-        slot: Some(if booted == OLD { Slot::A } else { Slot::B }),
-        disk: "/dev/vda".into(),
-        reasons: Vec::new(),
-        is_fallback: false,
-        found: Found::default(),
-    };
-    let image_record = image(booted);
-    let image =
-        ImageIdentity { name: "edge".into(), version: image_record.version.clone(), root_hash: booted };
-    let variables = machine.variables();
-    let host = Host { machine, record, image, image_record, variables };
-    host.ledger()
-        .change_or_begin(|ledger| {
-            (ledger.slot_a, ledger.slot_b) = (Some(super::tests::image(OLD)), Some(super::tests::image(NEW)));
-            Ok(())
-        })
-        .unwrap();
-    Stand { folder, host }
-}
-
-fn esp_conf(entry: &Entry) -> String {
-    edge_host::esp::loader_conf(entry.as_str())
-}
-
-/// A program that does nothing, well.
-fn script(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, "#!/bin/sh\nexit 0\n").unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-impl Stand {
-    fn variables(&self) -> &EfiVars {
-        self.host.variables().unwrap()
-    }
-
-    /// The image that the loader starts next, by its rules; none when nothing of ours is there.
-    fn boots_next(&self) -> Option<Entry> {
-        let esp = self.folder.path().join("dev/efi");
-        let conf = fs::read_to_string(esp.join(paths::ESP_LOADER_CONF)).ok();
-        let entry = |variable| self.variables().get_entry(variable).ok().flatten();
-        let asked = [
-            entry(Variable::LoaderEntryOneShot),
-            entry(Variable::LoaderEntryDefault),
-            conf.as_deref().and_then(edge_host::esp::default_entry),
-        ];
-        let is_whole = |entry: &Entry| {
-            fs::read(esp.join("EFI/Linux").join(entry.as_str())).is_ok_and(|bytes| bytes == b"kernel")
-        };
-        asked.into_iter().flatten().find(is_whole)
-    }
-
-    fn booted(&self) -> BootedImage {
-        self.host.booted().unwrap()
-    }
-}
-
-/// Runs `work` with a fault at each of its effects, on a fresh host each time, and again after it.
-fn with_every_fault(
-    make: impl Fn() -> Stand,
-    work: impl Fn(&Stand) -> Result<()>,
-    holds: impl Fn(&Stand, &str),
-    done: impl Fn(&Stand),
-) {
-    let whole = make();
-    let played = play(None, || work(&whole));
-    played.outcome.unwrap().unwrap();
-    done(&whole);
-    assert!(played.effects.len() > 1, "{:?}", played.effects);
-    for (at, effect) in played.effects.iter().enumerate() {
-        for fault in [Fault::Fails(IO), Fault::Fails(NO_SPACE), Fault::PowerGoes] {
-            let stand = make();
-            let outcome = play(Some((at, fault)), || work(&stand)).outcome;
-            let what = format!("{fault:?} at {effect}");
-            if let Some(Err(error)) = outcome {
-                assert!(!error.message.is_empty(), "{what}");
-            }
-            holds(&stand, &what);
-            work(&stand).unwrap_or_else(|error| panic!("{what}, and again: {error}"));
-            done(&stand);
-        }
-    }
-}
+use crate::stand::{NEW, OLD, Stand, stand, with_every_fault};
 
 fn an_image_boots(stand: &Stand, what: &str) {
     let next = stand.boots_next();

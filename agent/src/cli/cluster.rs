@@ -1,6 +1,5 @@
 //! The cluster, for people.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use edge_host::files;
 use edge_model::api::cluster::{
     ClusterName, ClusterPhase, ClusterRequest, ClusterStatus, ClusterView, PodState, PodStatus,
 };
-use edge_model::{Context, Error, Result};
+use edge_model::{Error, Result};
 
 use super::red;
 use crate::facts;
@@ -94,19 +93,9 @@ fn delete(client: &Client, confirm: Option<String>, reader: Reader) -> Result<()
     reader.tell(&view, |_| println!("the cluster {name} was removed, with its data"))
 }
 
-/// Typed by a person who sees what it means.
 fn ask(status: &ClusterStatus) -> Result<String> {
-    if !std::io::stdin().is_terminal() {
-        return Err(
-            Error::invalid("nobody is here to type the cluster's name").help("give it with --confirm NAME")
-        );
-    }
-    eprintln!("This ends the cluster {} and removes everything that is stored in it.", status.name);
-    eprint!("Type its name to go on: ");
-    std::io::stderr().flush().context("cannot ask")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(answer.trim().to_owned())
+    let what = format!("This ends the cluster {} and removes everything that is stored in it.", status.name);
+    super::typed("the cluster's name", &what)
 }
 
 /// Says on standard error what is waited for, each time that it changes.

@@ -18,6 +18,7 @@ use super::Shared;
 use super::notices::Said;
 use super::recovery_care;
 use super::trial::{Trial, Verdict};
+use crate::operations::{fsck, reset};
 use crate::{black_box, boot_control, cluster, facts, health};
 
 /// The boot's end is waited for so long before everything else is looked at again.
@@ -36,6 +37,14 @@ const BETWEEN_RESTARTS: Duration = Duration::from_secs(180);
 /// Watches over the normal system.
 pub(super) fn watch_main(shared: &Arc<Shared>) {
     let mut told = Told::default();
+    if reset::is_wished(&shared.host) {
+        attempt(
+            shared,
+            "recovery, which is to reset this host, is not next",
+            reset::lead_to_recovery(&shared.host),
+        );
+        return leave(shared);
+    }
     let booted = booted(shared, &mut told);
     attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
     let ledger = shared.host.ledger().load();
@@ -72,6 +81,7 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
         if trial.is_none() {
             pause = lasting.look(shared, &booted, &look).map_or(pause, |rest| pause.min(rest));
         }
+        lasting.mend_kernels(shared, &look);
         sleep(pause);
     }
 }
@@ -82,13 +92,22 @@ struct Lasting {
     /// A boot that is up and never finishes has lasted too, after so many seconds.
     at_the_latest: u64,
     over: bool,
+    kernels_were_looked_at: bool,
 }
+
+/// Kernels are read as a whole: not while a host has just started, and once a boot.
+const KERNELS_AFTER: Duration = Duration::from_secs(600);
 
 impl Lasting {
     fn begin(shared: &Shared) -> Self {
         let settings = shared.settings();
         let health = &settings.edge().health;
-        Self { soak: Soak::new(health.soak_seconds), at_the_latest: health.deadline_seconds, over: false }
+        Self {
+            soak: Soak::new(health.soak_seconds),
+            at_the_latest: health.deadline_seconds,
+            over: false,
+            kernels_were_looked_at: false,
+        }
     }
 
     /// A boot that has finished counts, well or not: only an unfinished one speaks against the image. Tells when to look again
@@ -104,6 +123,18 @@ impl Lasting {
         }
         let rest = self.soak.ends().map_or(self.soak.seconds, |ends| ends.saturating_sub(now));
         Some(Duration::from_secs(rest.max(1)))
+    }
+
+    /// What the firmware starts may rot where no hash tree looks: a host that runs well mends it from the second copy.
+    fn mend_kernels(&mut self, shared: &Shared, look: &Look) {
+        if self.kernels_were_looked_at || *look != Look::Healthy || kernel::up_time() < KERNELS_AFTER {
+            return;
+        }
+        self.kernels_were_looked_at = true;
+        match fsck::mend_kernels(&shared.host) {
+            Ok(mended) => mended.into_iter().for_each(|line| shared.notice(Said::warning(line))),
+            Err(error) => shared.notice(Said::failed("the kernels could not be looked at", &error)),
+        }
     }
 
     fn is_over(&mut self, shared: &Shared, booted: &BootedImage) {
@@ -296,5 +327,6 @@ pub(super) fn watch_recovery(shared: &Arc<Shared>) {
         boot_control::set_counters(&shared.host, counters),
     );
     shared.set_health(Health::Healthy);
+    recovery_care::fulfil_reset(shared);
     recovery_care::return_when_quiet(shared, counters.recoveries);
 }

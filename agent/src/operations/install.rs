@@ -14,6 +14,7 @@ use edge_host::gpt::{self, Guid};
 use edge_host::install_record::{InstallRecord, InstallState};
 use edge_host::mount::{MountFlags, ScopedMount};
 use edge_host::slot::{ImageReader, ImageWriter};
+use edge_host::uki_store::{StoredUkis, Which};
 use edge_host::{device_mapper, files, firmware, sticks, volumes};
 use edge_model::api::InstallRequest;
 use edge_model::api::installer::{DiskContent, InstallDisk};
@@ -242,6 +243,7 @@ fn execute(
     for (role, what) in [(Role::SlotA, "the system"), (Role::Recovery, "the recovery system")] {
         let target = ImageWriter::of_new_disk(&disk, role)?;
         write_image::copy(&source, &target, &image.root_hash, image.data_blocks, what, report)?;
+        keep_ukis(medium, &target)?;
     }
     report.step("installing the boot loader", 0);
     fill_main_esp(&disk, medium)?;
@@ -361,6 +363,23 @@ fn loader() -> Result<Vec<u8>> {
 fn add_uki(esp: &Esp, name: &str, blob: Blob, source: &Path) -> Result<()> {
     let mut file = File::open(source).with_context(|| format!("cannot open {}", source.display()))?;
     esp.add_uki(name, blob, &mut file)
+}
+
+/// Behind the image, where nothing that happens to a boot partition reaches them.
+fn keep_ukis(medium: &Medium, target: &ImageWriter) -> Result<()> {
+    let (ukis, blocks) = (&medium.manifest.ukis, medium.manifest.root.data_blocks);
+    let stored = StoredUkis { main: ukis.main, recovery: ukis.recovery };
+    if !stored.fit(blocks, target.size()) {
+        return Ok(());
+    }
+    for (which, name) in
+        [(Which::Main, paths::MEDIUM_UKI_MAIN), (Which::Recovery, paths::MEDIUM_UKI_RECOVERY)]
+    {
+        let path = medium.file(name);
+        let mut file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        stored.write(target, blocks, which, &mut file)?;
+    }
+    stored.seal(target, blocks)
 }
 
 fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {

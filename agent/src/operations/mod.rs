@@ -1,6 +1,9 @@
 //! Operations that change the host. Each plans from fresh facts and executes its plan without further decisions.
 
+pub(crate) mod fsck;
 pub(crate) mod install;
+mod recovery;
+pub(crate) mod reset;
 pub(crate) mod slot_switch;
 pub(crate) mod upgrade;
 pub(crate) mod verify;
@@ -61,8 +64,14 @@ pub(crate) fn run(
         OperationRequest::PowerOff => {
             Ok(Outcome { message: "switching off".into(), afterwards: Afterwards::SwitchOff })
         }
+        OperationRequest::RefreshRecovery => recovery::refresh(host, report),
+        OperationRequest::Fsck { repair } => fsck::run(host, *repair, report),
+        OperationRequest::Reset { oem } => reset::ask(host, *oem, report),
         OperationRequest::Configure(_) | OperationRequest::SupportBundle { .. } => {
             Err(Error::internal("this operation needs the daemon"))
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

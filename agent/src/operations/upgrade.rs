@@ -13,6 +13,7 @@ use edge_host::efivars::{EfiVars, Variable};
 use edge_host::esp::Esp;
 use edge_host::files;
 use edge_host::slot::{ImageWriter, TreeOnDisk};
+use edge_host::uki_store::{StoredUkis, Which};
 use edge_model::api::UpgradeRequest;
 use edge_model::cmdline::Mode;
 use edge_model::ids::{Entry, Slot};
@@ -67,6 +68,7 @@ pub(crate) fn run(
             job.begin(first_frame, obsolete_entry)?;
             job.write(&mut image, first_frame as usize, report)?;
             job.add_uki(&mut image, report)?;
+            job.keep_ukis(&mut image, report)?;
             run_stages_after(host, slot);
             (slot, record)
         }
@@ -220,6 +222,33 @@ impl Job<'_> {
         {
             eprintln!("warning: the ledger could not be corrected: {second}");
         }
+    }
+
+    /// Behind the image, where nothing that happens to a boot partition reaches them; recovery's comes along, so that recovery
+    /// can be refreshed without the source.
+    fn keep_ukis(&self, image: &mut SourceImage, report: &mut dyn Report) -> Result<()> {
+        let disk = self.host.disk()?;
+        let target = ImageWriter::inactive_slot(&disk, self.slot, self.host.record.slot)?;
+        let (ukis, blocks) = (&image.manifest.ukis, image.manifest.root.data_blocks);
+        let stored = StoredUkis { main: ukis.main, recovery: ukis.recovery };
+        if !stored.fit(blocks, target.size()) || StoredUkis::read(target.reader(), blocks) == Some(stored) {
+            return Ok(());
+        }
+        report.step("keeping a second copy of the kernel", 0);
+        StoredUkis::forget(&target, blocks)?;
+        let recovery = source::checked_layer(image, oci::MEDIA_UKI_RECOVERY, stored.recovery)?;
+        // What is on the boot partition already is not fetched again.
+        let esp = Esp::open(&disk, Role::Efi)?;
+        let (_, mut main) = esp.uki(&self.record.root_hash.uki_name())?;
+        stored.write(&target, blocks, Which::Main, &mut main)?;
+        drop(main);
+        esp.close()?;
+        persistently(&RETRY_PAUSES, || {
+            let mut stream = Watched::new(image.blobs.open(&recovery, 0).map_err(Broken::Download)?);
+            let written = stored.write(&target, blocks, Which::Recovery, &mut stream);
+            written.map_err(|error| stream.blame(error))
+        })?;
+        stored.seal(&target, blocks)
     }
 
     fn add_uki(&self, image: &mut SourceImage, report: &mut dyn Report) -> Result<()> {

@@ -72,6 +72,22 @@ pub fn ensure_entries(variables: &EfiVars, disk: &PartitionedDisk, previous: Opt
     Ok(changed)
 }
 
+/// Whether [`ensure_entries`] would find nothing to do.
+///
+/// # Errors
+/// When the firmware does not say.
+pub fn has_entries(variables: &EfiVars, disk: &PartitionedDisk, previous: Option<&Entry>) -> Result<bool> {
+    let mut ours = Vec::new();
+    for wanted in wanted(previous) {
+        match find(variables, disk, &wanted)? {
+            Some(number) => ours.push(number),
+            None => return Ok(false),
+        }
+    }
+    let order = boot_order(variables)?;
+    Ok(order.starts_with(&ours) && surplus(variables, disk, &ours)?.is_empty())
+}
+
 fn boot_order(variables: &EfiVars) -> Result<Vec<u16>> {
     let order = variables.get(Variable::BootOrder)?.unwrap_or_default();
     Ok(order.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
@@ -292,6 +308,8 @@ mod tests {
         assert!(ensure_entries(&variables, &disk, Some(&previous)).unwrap());
         assert_eq!(numbers(&variables), [1, 2, 3, 4, 0]);
         assert!(!ensure_entries(&variables, &disk, Some(&previous)).unwrap(), "nothing was missing");
+        assert!(has_entries(&variables, &disk, Some(&previous)).unwrap());
+        assert!(!has_entries(&variables, &disk, None).unwrap(), "one too many");
         for number in 1..5 {
             let mut option = variables.boot_entry(number).unwrap().unwrap();
             option.extend([0xde, 0xad, 0xbe, 0xef]);

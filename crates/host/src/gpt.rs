@@ -159,6 +159,40 @@ pub fn write_host_table<D: Read + Write + Seek>(
     read(device).ok_or_else(|| Error::integrity("the partition table reads back differently"))
 }
 
+/// Whether the table at the beginning of a disk and the one at its end are both there, and say the same.
+pub fn both_copies_are_whole<D: Read + Seek>(device: &mut D, sector: u64) -> bool {
+    let mut header = |at: SeekFrom| -> Option<gptman::GPTHeader> {
+        device.seek(at).ok()?;
+        gptman::GPTHeader::read_from(device).ok()
+    };
+    let first = header(SeekFrom::Start(sector));
+    let last = first.as_ref().and_then(|first| header(SeekFrom::Start(first.backup_lba * sector)));
+    match (first, last) {
+        (Some(first), Some(last)) => {
+            first.disk_guid == last.disk_guid
+                && first.partition_entry_array_crc32 == last.partition_entry_array_crc32
+                && first.backup_lba == last.primary_lba
+        }
+        _ => false,
+    }
+}
+
+/// Writes both copies of a disk's table again, from the one that is whole.
+///
+/// # Errors
+/// When none is, or the disk cannot be written.
+pub fn rewrite(path: &str, sector: u64) -> Result<()> {
+    let open = std::fs::OpenOptions::new().read(true).write(true).open(path);
+    let mut device = open.map_err(|error| Error::environment(format!("cannot open {path}: {error}")))?;
+    let unusable =
+        |error: gptman::Error| Error::integrity(format!("no copy of the partition table is whole: {error}"));
+    let mut table = GPT::read_from(&mut device, sector).map_err(unusable)?;
+    table.header.update_from(&mut device, sector).map_err(unusable)?;
+    table.write_into(&mut device).map_err(unusable)?;
+    device.sync_all()?;
+    Ok(())
+}
+
 /// Extends the last partition of a host to the end of a disk that is larger than its table says.
 /// Returns whether anything changed.
 ///
@@ -202,6 +236,23 @@ mod tests {
             let grown = read(&mut file).unwrap();
             assert_eq!(grown[6].length, written[6].length + 4 * GIB);
             assert_eq!(grown[..6], written[..6]);
+        }
+    }
+
+    #[test]
+    fn a_damaged_copy_of_the_table_is_found_and_written_again() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        disk.as_file().set_len(5 * GIB).unwrap();
+        let seed = |role: Option<Role>| Ok(Guid::derived(format!("{role:?}").as_bytes()));
+        let written = write_host_table(&mut disk.as_file(), 5 * GIB, 512, GIB, &[], seed).unwrap();
+        assert!(both_copies_are_whole(&mut disk.as_file(), 512));
+        for damaged in [512, 5 * GIB - 512] {
+            disk.as_file().seek(SeekFrom::Start(damaged)).unwrap();
+            disk.as_file().write_all(&[0; 512]).unwrap();
+            assert!(!both_copies_are_whole(&mut disk.as_file(), 512), "at {damaged}");
+            rewrite(disk.path().to_str().unwrap(), 512).unwrap();
+            assert!(both_copies_are_whole(&mut disk.as_file(), 512), "at {damaged}");
+            assert_eq!(read(&mut disk.as_file()).unwrap(), written);
         }
     }
 

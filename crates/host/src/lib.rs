@@ -35,5 +35,6 @@ pub mod slot;
 pub mod sticks;
 pub mod system_info;
 pub mod tpm;
+pub mod uki_store;
 pub mod volumes;
 pub mod watchdog;

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use edge_model::cmdline::Mode;
 use edge_model::ids::{RootHash, Slot};
 use edge_model::layout::Role;
 use edge_model::manifest::BLOCK_SIZE;
@@ -12,6 +13,7 @@ use edge_slot_image::verity::{self, Tree};
 
 use crate::buffer::PageBuffer;
 use crate::disk::PartitionedDisk;
+use crate::faults::effect;
 
 /// Bytes that are read at once while checking an image.
 const SCRUB_CHUNK: usize = 1 << 20;
@@ -132,6 +134,17 @@ impl ImageWriter {
         Self::open(disk, role)
     }
 
+    /// The recovery partition of a host that runs another image.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Internal`] in recovery: no plan may ask for it.
+    pub fn recovery(disk: &PartitionedDisk, booted: Mode) -> Result<Self> {
+        if booted != Mode::Main {
+            return Err(Error::internal("recovery is running and is never written"));
+        }
+        Self::open(disk, Role::Recovery)
+    }
+
     fn open(disk: &PartitionedDisk, role: Role) -> Result<Self> {
         let path = disk.device(role)?;
         let size = disk.partition(role).map_or(0, |partition| partition.length);
@@ -155,9 +168,8 @@ impl ImageWriter {
         if offset + bytes.len() as u64 > self.size {
             return Err(Error::rejected("the image is larger than the slot"));
         }
-        self.reader
-            .file
-            .write_all_at(bytes, offset)
+        effect("write", &self.reader.path)
+            .and_then(|()| self.reader.file.write_all_at(bytes, offset))
             .with_context(|| format!("cannot write {} at byte {offset}", self.reader.path.display()))
     }
 
@@ -166,7 +178,8 @@ impl ImageWriter {
     /// # Errors
     /// When the device fails.
     pub fn sync(&self) -> Result<()> {
-        self.reader.file.sync_all().with_context(|| format!("cannot flush {}", self.reader.path.display()))
+        let flushed = effect("flush", &self.reader.path).and_then(|()| self.reader.file.sync_all());
+        flushed.with_context(|| format!("cannot flush {}", self.reader.path.display()))
     }
 }
 

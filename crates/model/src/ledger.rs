@@ -103,6 +103,10 @@ pub enum HistoryEvent {
     /// The default image did not come up, and this one runs in its place.
     FellBack,
     RolledBack,
+    /// Recovery is this image from now on.
+    RecoveryRefreshed,
+    /// The data partition was erased.
+    Reset,
     /// Of a newer agent.
     #[serde(other)]
     Unknown,

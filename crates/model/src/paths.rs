@@ -61,6 +61,8 @@ pub const DOCUMENTS_REFUSED: &str = "/run/edge/documents-refused";
 pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
 /// Why an image on trial was given up, for the image that comes after it.
 pub const OEM_TRIAL_VERDICT: &str = "/oem/edge/trial-verdict";
+/// That the host is to be reset: it stays until all of it is done.
+pub const OEM_RESET: &str = "/oem/edge/reset.json";
 /// Who did what to this host, one JSON record a line.
 pub const OEM_AUDIT: &str = "/oem/edge/audit.jsonl";
 /// The same where there is no `/oem`: in the installer.

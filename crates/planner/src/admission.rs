@@ -71,6 +71,9 @@ impl Wish {
             Possibility::RestoreNetwork => Wish::RestoreNetwork,
             Possibility::CreateCluster => Wish::CreateCluster,
             Possibility::DeleteCluster => Wish::DeleteCluster,
+            Possibility::RefreshRecovery => Wish::Operation(OperationKind::RefreshRecovery),
+            Possibility::Fsck => Wish::Operation(OperationKind::Fsck),
+            Possibility::Reset => Wish::Operation(OperationKind::Reset),
         }
     }
 }
@@ -78,7 +81,7 @@ impl Wish {
 /// Who may ask for an operation. Single settings have routes of their own; a whole document is an administrator's matter.
 pub fn role_for(kind: OperationKind) -> Role {
     match kind {
-        OperationKind::Install | OperationKind::Configure => Role::Admin,
+        OperationKind::Install | OperationKind::Configure | OperationKind::Reset => Role::Admin,
         _ => Role::Operator,
     }
 }
@@ -142,6 +145,17 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             Err(Error::rejected("nothing of this medium can be verified: only an installed system can"))
         }
         OperationKind::Verify => Ok(()),
+        OperationKind::Fsck | OperationKind::Reset if facts.mode == Mode::Live => {
+            Err(Error::rejected("a medium has nothing to mend or to reset: only an installed system has"))
+        }
+        OperationKind::Fsck => Ok(()),
+        OperationKind::Reset if facts.mode == Mode::Recovery => Ok(()),
+        OperationKind::Reset => no_image_on_trial(facts),
+        // From the image that has lasted, and from no other.
+        OperationKind::RefreshRecovery => {
+            normal(facts, "recovery is refreshed from the normal system")?;
+            no_image_on_trial(facts)
+        }
         OperationKind::Commit if matches!(boot_state(facts)?, BootState::Trial | BootState::Fallback) => {
             Ok(())
         }

@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn what_writes_images_is_never_interrupted() {
-        use OperationKind::{Install, Rollback, Upgrade};
-        for running in [Install, Upgrade, Rollback] {
+        use OperationKind::{Fsck, Install, RefreshRecovery, Reset, Rollback, Upgrade};
+        for running in [Install, Upgrade, Rollback, RefreshRecovery, Fsck, Reset] {
             for requested in OperationKind::ALL {
                 assert_eq!(decide(running, requested), TakeOver::Refuse, "{running} {requested}");
             }

@@ -1,11 +1,12 @@
 //! The raw disk: what an installation would leave.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use edge_host::child::Child;
 use edge_host::gpt;
+use edge_host::uki_store::{StoredUkis, Which};
 use edge_model::cmdline::Mode;
 use edge_model::ids::Entry;
 use edge_model::layout::{MIB, Role, default_slot_size, minimum_disk};
@@ -38,8 +39,27 @@ pub(super) fn write(parts: &Parts<'_>, output: &Path) -> Result<()> {
         if let Some(image) = partition_image(parts, &partition.label, partition.length)? {
             place(&image, output, partition.start)?;
         }
+        if [Role::SlotA, Role::Recovery].iter().any(|role| role.spec().label == partition.label) {
+            keep_ukis(parts, output, partition.start, partition.length)?;
+        }
     }
     Ok(())
+}
+
+/// As an installation does it: the kernels also stand behind their image.
+fn keep_ukis(parts: &Parts<'_>, output: &Path, start: u64, length: u64) -> Result<()> {
+    let (ukis, blocks) = (&parts.image.manifest.ukis, parts.image.manifest.root.data_blocks);
+    let stored = StoredUkis { main: ukis.main, recovery: ukis.recovery };
+    if !stored.fit(blocks, length) {
+        return Ok(());
+    }
+    let (header_at, header, places) = stored.pieces(blocks);
+    for (at, which) in places {
+        let mode = if which == Which::Main { Mode::Main } else { Mode::Recovery };
+        place(&parts.image.uki(mode), output, start + at)?;
+    }
+    let disk = OpenOptions::new().write(true).open(output).context("cannot open the raw disk")?;
+    disk.write_all_at(&header, start + header_at).context("cannot write the raw disk")
 }
 
 /// The content of a partition; `None` for one that stays empty.

@@ -199,6 +199,8 @@ pub mod status {
     pub const COMMITTED: &str = "upgrade kept";
     pub const TRIAL_FAILED: &str = "upgrade failed, previous version kept";
     pub const TRIAL_INTERRUPTED: &str = "trial cut off, tried again at the next restart";
+    pub const RECOVERY_REFRESHED: &str = "recovery is this version";
+    pub const WAS_RESET: &str = "reset, data erased";
     pub const FELL_BACK: &str = "newest version did not come up, previous one runs";
     pub const UNKNOWN_EVENT: &str = "something that only a newer version knows";
     pub const ROLLED_BACK: &str = "went back";
@@ -495,6 +497,9 @@ pub mod progress {
             OperationKind::SupportBundle => "Support bundle",
             OperationKind::Reboot => "Restart",
             OperationKind::PowerOff => "Power off",
+            OperationKind::RefreshRecovery => "Refresh of recovery",
+            OperationKind::Fsck => "Check of what a start needs",
+            OperationKind::Reset => "Reset",
         }
     }
     pub fn started_by(name: &str) -> String {

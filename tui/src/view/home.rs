@@ -237,6 +237,8 @@ fn history(entry: &HistoryEntry) -> String {
         HistoryEvent::TrialFailed => words::TRIAL_FAILED,
         HistoryEvent::TrialInterrupted => words::TRIAL_INTERRUPTED,
         HistoryEvent::FellBack => words::FELL_BACK,
+        HistoryEvent::RecoveryRefreshed => words::RECOVERY_REFRESHED,
+        HistoryEvent::Reset => words::WAS_RESET,
         HistoryEvent::Unknown => words::UNKNOWN_EVENT,
         HistoryEvent::RolledBack => words::ROLLED_BACK,
     };

@@ -36,6 +36,19 @@ pub enum OperationRequest {
         recovery: bool,
     },
     PowerOff,
+    /// Make the running, committed image the one that recovery starts.
+    RefreshRecovery,
+    /// Look at everything that a boot needs, and mend what can be mended if asked.
+    Fsck {
+        #[serde(default)]
+        repair: bool,
+    },
+    /// Erase the data partition, and what the site has told if asked; images, identity and history stay.
+    Reset {
+        /// Also forget what the site and operators have told.
+        #[serde(default)]
+        oem: bool,
+    },
 }
 
 /// What kind of work an operation is.
@@ -51,10 +64,13 @@ pub enum OperationKind {
     SupportBundle,
     Reboot,
     PowerOff,
+    RefreshRecovery,
+    Fsck,
+    Reset,
 }
 
 impl OperationKind {
-    pub const ALL: [OperationKind; 9] = [
+    pub const ALL: [OperationKind; 12] = [
         OperationKind::Install,
         OperationKind::Upgrade,
         OperationKind::Rollback,
@@ -64,6 +80,9 @@ impl OperationKind {
         OperationKind::SupportBundle,
         OperationKind::Reboot,
         OperationKind::PowerOff,
+        OperationKind::RefreshRecovery,
+        OperationKind::Fsck,
+        OperationKind::Reset,
     ];
 
     /// As the API writes it.
@@ -78,6 +97,9 @@ impl OperationKind {
             OperationKind::SupportBundle => "support-bundle",
             OperationKind::Reboot => "reboot",
             OperationKind::PowerOff => "power-off",
+            OperationKind::RefreshRecovery => "refresh-recovery",
+            OperationKind::Fsck => "fsck",
+            OperationKind::Reset => "reset",
         }
     }
 }
@@ -100,6 +122,9 @@ impl OperationRequest {
             OperationRequest::SupportBundle { .. } => OperationKind::SupportBundle,
             OperationRequest::Reboot { .. } => OperationKind::Reboot,
             OperationRequest::PowerOff => OperationKind::PowerOff,
+            OperationRequest::RefreshRecovery => OperationKind::RefreshRecovery,
+            OperationRequest::Fsck { .. } => OperationKind::Fsck,
+            OperationRequest::Reset { .. } => OperationKind::Reset,
         }
     }
 }

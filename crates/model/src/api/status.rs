@@ -174,10 +174,13 @@ pub enum Possibility {
     PowerOff,
     CreateCluster,
     DeleteCluster,
+    RefreshRecovery,
+    Fsck,
+    Reset,
 }
 
 impl Possibility {
-    pub const ALL: [Possibility; 13] = [
+    pub const ALL: [Possibility; 16] = [
         Possibility::SupportBundle,
         Possibility::Reboot,
         Possibility::PowerOff,
@@ -191,6 +194,9 @@ impl Possibility {
         Possibility::CreateCluster,
         Possibility::DeleteCluster,
         Possibility::RestoreNetwork,
+        Possibility::RefreshRecovery,
+        Possibility::Fsck,
+        Possibility::Reset,
     ];
 }
 
