@@ -154,6 +154,9 @@ pub fn order_records(mut records: Vec<String>) -> Vec<String> {
 
 /// The last lines of the crashes, without secrets, within the limit.
 fn console_lines(crashes: &[String]) -> Vec<String> {
+    if crashes.is_empty() {
+        return Vec::new();
+    }
     let text = redact(&crashes.join("\n"));
     let printable = |line: &str| -> String {
         line.chars().filter(|letter| !letter.is_control() || *letter == '\t').collect()

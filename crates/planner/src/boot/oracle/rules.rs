@@ -152,7 +152,11 @@ enum Rest {
 
 /// Lets a host go on until it rests. Recovery is left after its time, as it leaves itself.
 fn rest(host: &mut Host) -> Rest {
-    for _ in 0..6 {
+    rest_within(host, 6)
+}
+
+fn rest_within(host: &mut Host, recoveries: u8) -> Rest {
+    for _ in 0..recoveries {
         let mut ends = (0..MOST_BOOTS).map(|_| host.boot(None)).skip_while(|ended| *ended == Ended::Again);
         match ends.next() {
             Some(Ended::Up(image, state)) => return Rest::Up(image, state),
@@ -328,6 +332,67 @@ fn a_good_image_is_never_condemned_by_cuts_and_the_upgrade_is_not_lost() {
             assert!(image == NEW || told, "{plan:?}: the upgrade was lost without a word");
         }
     }
+}
+
+/// An upgrade on a machine with a fault, of an image of any behaviour, with the plug pulled in its first two boots.
+fn upgrade_in_trouble(fault: Fault, behaviour: Behaviour, cuts: &[Option<At>], leaves_evidence: bool) -> Verdict {
+    let mut host = armed();
+    spoil(&mut host, fault, OLD);
+    host.leaves_evidence &= leaves_evidence;
+    host.behaviours.push((NEW, behaviour));
+    for cut in cuts {
+        host.boot(*cut);
+    }
+    let end = rest_within(&mut host, 2);
+    let told = || format!("{fault:?}, {behaviour:?}, {cuts:?}, evidence {leaves_evidence}: {end:?}");
+    match end {
+        Rest::Up(..) | Rest::Recovery => {}
+        // What keeps the old image from running too, and cannot be told where to go, is beyond us.
+        Rest::Loop if cannot_be_told(fault) => {}
+        Rest::Stuck | Rest::Loop => return Err(told()),
+    }
+    if behaviour == Behaviour::Good && !host.ledger.failed.is_empty() && !speaks_against_a_good_image(fault) {
+        return Err(format!("{}: a good image is condemned", told()));
+    }
+    let is_default = host.is_default(&NEW) && host.firmware.variables.default.is_some();
+    if is_default && behaviour != Behaviour::Good && !matches!(fault, Fault::DefaultNamesNothing) {
+        return Err(format!("{}: a bad image was committed", told()));
+    }
+    Ok(())
+}
+
+/// Faults in which an image that is good by itself gives itself up, or cannot be told from one that does.
+fn speaks_against_a_good_image(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Oem | Fault::Persistent | Fault::LateDisk(_) | Fault::OtherSlot | Fault::FirmwareFull | Fault::DefaultBehaves(_)
+    )
+}
+
+#[test]
+fn an_upgrade_in_trouble_ends_in_a_system_that_runs_or_in_recovery() {
+    let mut states = 0;
+    let points = || std::iter::once(None).chain(CUTS.into_iter().map(Some));
+    // An upgrade begins on a host that has lasted, with few points.
+    let can_be = |fault: &Fault| !beyond_us(*fault) && !matches!(fault, Fault::Points(7..));
+    for fault in faults().into_iter().filter(can_be) {
+        for behaviour in BEHAVIOURS {
+            // The loader takes what is left, which is the one that never comes to our init.
+            let silent = matches!(behaviour, Behaviour::DiesBeforeInit | Behaviour::HangsBeforeInit);
+            if silent && matches!(fault, Fault::DefaultUkiGone | Fault::DefaultNamesNothing) {
+                continue;
+            }
+            for one in points() {
+                for two in points() {
+                    for leaves_evidence in [true, false] {
+                        upgrade_in_trouble(fault, behaviour, &[one, two], leaves_evidence).unwrap();
+                        states += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(states > 35_000, "{states}");
 }
 
 #[test]
