@@ -90,6 +90,14 @@ pub(crate) fn keep_open(why: &str) -> Result<()> {
         format!("{before}{}\n", why.lines().next().unwrap_or_default()).as_bytes(),
         0o600,
     )?;
+    leave_open(why)
+}
+
+/// This boot does not close the host.
+///
+/// # Errors
+/// When it cannot be written down.
+pub(crate) fn leave_open(why: &str) -> Result<()> {
     files::write_durably(Path::new(paths::SITE_UNREAD), why.as_bytes(), 0o644)
 }
 

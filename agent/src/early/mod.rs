@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use edge_host::disk::{self, PartitionedDisk};
+use edge_host::install_record::{InstallRecord, InstallState};
 use edge_host::watchdog::Watchdog;
 use edge_host::{child, console, files, patience, power, settle};
 use edge_model::api::black_box::Ending;
@@ -103,6 +104,7 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
     guard.while_feeding(|| file_systems::mount_oem(&disk, &mut record.reasons))?;
     black_box::begin(record);
+    look_at_installation(&disk, &mut record.reasons);
     guard.while_feeding(|| adopt_site(&disk, &mut record.reasons));
     guard.while_feeding(|| tried::before_boot(Mode::Main, &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Main));
@@ -160,6 +162,20 @@ fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     host::apply_to_installer(&mut record.reasons)?;
     guard.while_feeding(|| run_stage("initramfs", Mode::Live));
     Ok(())
+}
+
+/// An installation that was cut off, and whose medium is gone: the host runs as far as it was written, and is not closed, so that
+/// the medium can go on.
+fn look_at_installation(disk: &PartitionedDisk, reasons: &mut Vec<String>) {
+    let record = disk.disk.open().ok().and_then(|mut device| InstallRecord::read(&mut device));
+    if record.is_none_or(|record| record.state == InstallState::Installed) {
+        return;
+    }
+    let why = "the installation of this host was cut off: start its medium again, which goes on with it";
+    if let Err(error) = site::leave_open(why) {
+        console::say(&format!("edge: warning: {error}"));
+    }
+    reasons.push(why.to_owned());
 }
 
 /// Takes what a site brought to a host that nobody has claimed.

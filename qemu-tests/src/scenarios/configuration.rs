@@ -88,6 +88,45 @@ fn renamed_by_new_site_user_data(ground: &Ground, machine: Machine, name: &str) 
     Ok(())
 }
 
+/// A template that doubles a text with every action: more memory than any machine has.
+fn bomb() -> String {
+    let doubling = "{{ $x = printf \"%s%s\" $x $x }}".repeat(45);
+    format!("stages: {{boot: [{{commands: ['echo {{{{ $x := \"xxxxxxxx\" }}}}{doubling}']}}]}}\n")
+}
+
+/// Documents that overflow a stack, or all memory, end no host: neither its normal system nor recovery, and not its agent.
+pub(super) fn hostile_documents(ground: &Ground) -> Result<()> {
+    let name = "hostile-documents";
+    let chain = format!("{{{{ if 1 }}}}{}{{{{ end }}}}", "{{ else if 1 }}".repeat(8000));
+    let chain = format!("stages: {{boot: [{{commands: ['echo {chain}']}}]}}\n");
+    let long = format!(
+        "x: &x {}\n{}",
+        "x".repeat(100_000),
+        (0..99).map(|at| format!("x{at}: *x\n")).collect::<String>()
+    );
+    let (machine, mut powered) = ground.healthy_copy(name)?;
+    let ssh = ground.ssh(&machine);
+    for (file, text) in [("91_chain.yaml", chain), ("92_aliases.yaml", long), ("93_bomb.yaml", bomb())] {
+        let here = machine.folder().join(file);
+        std::fs::write(&here, text).context("cannot write a document")?;
+        ssh.copy(&here, &format!("/tmp/{file}"), ground.patience(60))?;
+        ssh.run(&format!("sudo mv /tmp/{file} /oem/{file}"), ground.patience(60))?;
+    }
+    let told = ssh.outcome("sudo edge-agent config apply /oem/93_bomb.yaml", ground.patience(120))?;
+    ensure(told.status.code() == Some(2), || format!("the agent took it: {told:?}"))?;
+    ssh.outcome("sudo edge-agent reboot", ground.patience(60))?;
+    ground.expect_healthy(&mut powered, "a", &ground.first)?;
+    let status = ssh.run("sudo edge-agent status; sudo edge-agent stage log --all", ground.patience(60))?;
+    for said in
+        ["93_bomb.yaml: reading it takes more than a document may", "91_chain.yaml", "92_aliases.yaml"]
+    {
+        ensure(status.contains(said), || format!("nobody says {said:?}: {status}"))?;
+    }
+    ssh.outcome("sudo edge-agent reboot --recovery", ground.patience(60))?;
+    powered.serial.expect("edge: recovery: an operator asked for recovery", ground.patience(180))?;
+    Ok(())
+}
+
 /// A wrong document stops an installation with its place, and no disk is changed.
 pub(super) fn wrong_answers_stop(ground: &Ground) -> Result<()> {
     let name = "wrong-answers-stop";

@@ -16,7 +16,7 @@ use super::ensure;
 /// Points of the ladder at which recovery is asked for by the loader's one-shot entry, little-endian behind the attributes.
 const ASK_THE_LOADER_FOR_RECOVERY: &str = "cd /sys/firmware/efi/efivars && count=$(ls -d EdgeBootCount-*) && \
     sudo chattr -i $count && printf '\\007\\000\\000\\000\\023\\000' | sudo tee $count >/dev/null && \
-    sudo systemctl --force --force reboot";
+    sudo systemd-run --quiet --on-active=1 systemctl --force --force reboot";
 
 /// The default's UKI cannot be started: the firmware starts the previous image, which stands in and replaces nothing. Without
 /// recovery's partition, recovery is beside the images; without any image, the firmware comes to recovery's partition.
@@ -49,6 +49,39 @@ pub(super) fn when_loading_fails(ground: &Ground) -> Result<()> {
         .serial
         .expect("edge: recovery: the normal system could not be started", ground.patience(180))
         .map(drop)
+}
+
+/// Recovery becomes the image that runs, a damaged kernel is mended, and a reset that is cut goes on until it is done.
+pub(super) fn reset_and_repair(ground: &Ground) -> Result<()> {
+    let name = "reset-and-repair";
+    let second = ground.publish(name, &Recipe::version("2.4.0"))?;
+    let (machine, mut powered) = ground.healthy_copy(name)?;
+    let ssh = ground.ssh(&machine);
+    let identity = ssh.run("cat /etc/machine-id; ls /usr/local/kept", ground.patience(60))?;
+    ssh.outcome(&format!("{} --reboot", ground.upgrade_command("2.4.0")), ground.patience(180))?;
+    ground.expect_healthy(&mut powered, "b", &second)?;
+    let refreshed = ssh.run("sudo edge-agent upgrade --recovery", ground.patience(180))?;
+    ensure(refreshed.contains("recovery is version 2.4.0 now"), || format!("recovery: {refreshed}"))?;
+    let spoil = "sudo mount /dev/vda2 /mnt && echo rotten | sudo tee /mnt/EFI/Linux/edge-recovery.efi >/dev/null && \
+                 sudo umount /mnt; sudo edge-agent fsck";
+    let found = ssh.outcome(spoil, ground.patience(120))?;
+    ensure(found.status.code() == Some(5) && found.stderr.contains("edge-recovery.efi"), || {
+        format!("fsck saw no damage: {found:?}")
+    })?;
+    let mended = ssh.run("sudo edge-agent fsck --repair && sudo edge-agent fsck", ground.patience(120))?;
+    ensure(mended.contains("everything that a boot needs is there"), || format!("fsck: {mended}"))?;
+    ssh.outcome("sudo edge-agent reset --confirm $(hostname)", ground.patience(120))?;
+    powered.serial.expect("edge: reset: erasing the data partition", ground.patience(180))?;
+    powered.pull_the_plug();
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "b", &second)?;
+    let after =
+        ssh.run("cat /etc/machine-id; ls /usr/local/kept; edge-agent history", ground.patience(60))?;
+    let machine_id = identity.lines().next().unwrap_or_default();
+    ensure(
+        after.contains(machine_id) && !after.contains("/usr/local/kept") && after.contains("reset"),
+        || format!("after the reset: {after}"),
+    )
 }
 
 /// As a partition looks whose first sectors are gone.

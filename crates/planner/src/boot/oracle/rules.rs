@@ -335,7 +335,12 @@ fn a_good_image_is_never_condemned_by_cuts_and_the_upgrade_is_not_lost() {
 }
 
 /// An upgrade on a machine with a fault, of an image of any behaviour, with the plug pulled in its first two boots.
-fn upgrade_in_trouble(fault: Fault, behaviour: Behaviour, cuts: &[Option<At>], leaves_evidence: bool) -> Verdict {
+fn upgrade_in_trouble(
+    fault: Fault,
+    behaviour: Behaviour,
+    cuts: &[Option<At>],
+    leaves_evidence: bool,
+) -> Verdict {
     let mut host = armed();
     spoil(&mut host, fault, OLD);
     host.leaves_evidence &= leaves_evidence;
@@ -365,7 +370,12 @@ fn upgrade_in_trouble(fault: Fault, behaviour: Behaviour, cuts: &[Option<At>], l
 fn speaks_against_a_good_image(fault: Fault) -> bool {
     matches!(
         fault,
-        Fault::Oem | Fault::Persistent | Fault::LateDisk(_) | Fault::OtherSlot | Fault::FirmwareFull | Fault::DefaultBehaves(_)
+        Fault::Oem
+            | Fault::Persistent
+            | Fault::LateDisk(_)
+            | Fault::OtherSlot
+            | Fault::FirmwareFull
+            | Fault::DefaultBehaves(_)
     )
 }
 
