@@ -44,13 +44,12 @@ pub(super) fn that_fail_their_check(ground: &Ground) -> Result<()> {
     })
 }
 
-/// User space hangs: only the watchdog can help. This machine's tells nobody that it did, so the image may have been cut off: it
-/// is not condemned, and the next restart tries it again.
+/// User space hangs: only the watchdog can help, and tells that it did.
 pub(super) fn that_hang(ground: &Ground) -> Result<()> {
     let late = Recipe::version("2.0.4").file("usr/lib/systemd/systemd", SLEEPER, true);
     let late = ground.publish("hanging-user-space", &late)?;
     let (machine, mut powered) = ground.healthy_copy("bad-images-that-hang")?;
-    let told = ["trial cut off", "tried again"];
+    let told = ["failed    2.0.4: ", "the watchdog reset the machine"];
     try_and_return(ground, &machine, &mut powered, &late, "BdsDxe: starting", &told)
 }
 
@@ -63,7 +62,8 @@ pub(super) fn before_user_space(ground: &Ground) -> Result<()> {
     let (machine, mut powered) = ground.healthy_copy("bad-images-before-user-space")?;
     let crashed = ["failed    2.0.1: ", "its first boot crashed"];
     try_and_return(ground, &machine, &mut powered, &panicking, "Kernel panic", &crashed)?;
-    try_and_return(ground, &machine, &mut powered, &early, "BdsDxe: starting", &["did not come to life"])
+    let hung = ["failed    2.0.3: ", "the watchdog reset the machine"];
+    try_and_return(ground, &machine, &mut powered, &early, "BdsDxe: starting", &hung)
 }
 
 /// An image whose own early boot ends with an error says so, and the old one runs again: not recovery, which can do nothing
