@@ -97,6 +97,9 @@ pub enum Work {
     Upgrade(UpgradeSource),
     Commit,
     Verify,
+    /// Looks at what a start needs, and mends it.
+    Repair,
+    RefreshRecovery,
     SupportBundle {
         stick: bool,
     },
@@ -130,6 +133,8 @@ impl Work {
             Work::Upgrade(source) => source.request(false),
             Work::Commit => OperationRequest::Commit,
             Work::Verify => OperationRequest::Verify,
+            Work::Repair => OperationRequest::Fsck { repair: true },
+            Work::RefreshRecovery => OperationRequest::RefreshRecovery,
             Work::SupportBundle { stick } => OperationRequest::SupportBundle { stick: *stick },
         }
     }

@@ -22,6 +22,10 @@ pub enum Destructive {
     PowerOff,
     /// Restarts when the image is ready.
     UpgradeAndRestart(UpgradeSource),
+    Reset {
+        /// What the site has told is forgotten too.
+        oem: bool,
+    },
 }
 
 impl Destructive {
@@ -31,6 +35,7 @@ impl Destructive {
             Destructive::Install { erases: true, .. } => Some("ERASE"),
             Destructive::RestartIntoRecovery => Some("RECOVERY"),
             Destructive::PowerOff => Some("OFF"),
+            Destructive::Reset { .. } => Some("RESET"),
             Destructive::Install { erases: false, .. }
             | Destructive::Rollback
             | Destructive::Restart

@@ -246,6 +246,7 @@ fn destroy(client: &Client, destructive: &Destructive) -> Result<Answer> {
         Destructive::Restart => client.start(&OperationRequest::Reboot { recovery: false })?,
         Destructive::RestartIntoRecovery => client.start(&OperationRequest::Reboot { recovery: true })?,
         Destructive::PowerOff => client.start(&OperationRequest::PowerOff)?,
+        Destructive::Reset { oem } => client.start(&OperationRequest::Reset { oem: *oem })?,
         Destructive::UpgradeAndRestart(source) => client.start(&source.request(true))?,
     };
     Ok(Answer::Operation(operation))

@@ -1,4 +1,4 @@
-//! Images: upgrade, keep, go back, check.
+//! Images and what they stand on: upgrade, keep, go back, check, mend, start anew.
 
 use edge_model::Error;
 use edge_model::api::Possibility;
@@ -23,6 +23,10 @@ pub enum SystemField {
     Keep,
     GoBack,
     Verify,
+    Repair,
+    Refresh,
+    Forget,
+    Reset,
 }
 
 /// Where an image comes from.
@@ -55,6 +59,10 @@ impl System {
             Field::button(Id::Keep, words::KEEP).hint(words::KEEP_HINT),
             Field::button(Id::GoBack, words::GO_BACK).hint(words::GO_BACK_HINT),
             Field::button(Id::Verify, words::VERIFY).hint(words::VERIFY_HINT),
+            Field::button(Id::Repair, words::REPAIR).hint(words::REPAIR_HINT),
+            Field::button(Id::Refresh, words::REFRESH).hint(words::REFRESH_HINT),
+            Field::switch(Id::Forget, words::FORGET, false).hint(words::FORGET_HINT),
+            Field::button(Id::Reset, words::RESET).hint(words::RESET_HINT),
         ]);
         fit(&mut form, known);
         Self { form, trouble: None }
@@ -111,6 +119,11 @@ fn fit(form: &mut Form<SystemField>, known: &Known) {
     form.show(Id::Keep, known.can(Possibility::Commit));
     form.show(Id::GoBack, known.can(Possibility::Rollback));
     form.show(Id::Verify, known.can(Possibility::Verify));
+    form.show(Id::Repair, known.can(Possibility::Fsck));
+    form.show(Id::Refresh, known.can(Possibility::RefreshRecovery));
+    for id in [Id::Forget, Id::Reset] {
+        form.show(id, known.can(Possibility::Reset));
+    }
 }
 
 impl Behaviour for System {
@@ -126,6 +139,11 @@ impl Behaviour for System {
             Pressed::Pushed(SystemField::Keep) => Some(Wish::Ask(Request::Start(Work::Commit))),
             Pressed::Pushed(SystemField::GoBack) => Some(Wish::Confirm(Destructive::Rollback)),
             Pressed::Pushed(SystemField::Verify) => Some(Wish::Ask(Request::Start(Work::Verify))),
+            Pressed::Pushed(SystemField::Repair) => Some(Wish::Ask(Request::Start(Work::Repair))),
+            Pressed::Pushed(SystemField::Refresh) => Some(Wish::Ask(Request::Start(Work::RefreshRecovery))),
+            Pressed::Pushed(SystemField::Reset) => {
+                Some(Wish::Confirm(Destructive::Reset { oem: self.form.is_on(SystemField::Forget) }))
+            }
             Pressed::Pushed(_) | Pressed::Changed(_) | Pressed::Taken | Pressed::Ignored => None,
         };
         fit(&mut self.form, known);

@@ -223,6 +223,7 @@ pub mod confirm {
             Destructive::RestartIntoRecovery => "Restart into recovery?",
             Destructive::PowerOff => "Power off?",
             Destructive::UpgradeAndRestart(_) => "Upgrade, and restart when it is ready?",
+            Destructive::Reset { .. } => "Erase the data of this host?",
         }
     }
 
@@ -249,6 +250,14 @@ pub mod confirm {
             Destructive::PowerOff => {
                 &["The host stays off until somebody switches it on, by hand and on site."]
             }
+            Destructive::Reset { oem: false } => &[
+                "The host restarts into its rescue system, erases its data, and starts anew.",
+                "Settings and accounts stay. What it has stored and what ran on it is lost.",
+            ],
+            Destructive::Reset { oem: true } => &[
+                "The host restarts into its rescue system, erases its data and its settings, and starts anew.",
+                "Accounts, networks and everything that was set up on site are lost too.",
+            ],
             Destructive::UpgradeAndRestart(_) => &[
                 "The host restarts by itself when the new version is ready.",
                 "If the new version does not prove healthy, this one comes back.",
@@ -384,12 +393,20 @@ pub mod system {
     pub const RESTART: &str = "Restart when ready";
     pub const RESTART_HINT: &str = "Otherwise the next restart tries the new version";
     pub const UPGRADE: &str = "Upgrade";
-    pub const KEEP: &str = "Keep the version on trial";
+    pub const KEEP: &str = "Keep this version";
     pub const KEEP_HINT: &str = "Ends the trial now";
     pub const GO_BACK: &str = "Return to the previous version";
     pub const GO_BACK_HINT: &str = "Restarts the host; settings and data stay";
     pub const VERIFY: &str = "Check both versions";
     pub const VERIFY_HINT: &str = "Reads every block; takes minutes";
+    pub const REPAIR: &str = "Check what a start needs, and mend it";
+    pub const REPAIR_HINT: &str = "Boot entries, kernels, partition table; nothing is lost";
+    pub const REFRESH: &str = "Make this version the rescue system";
+    pub const REFRESH_HINT: &str = "It starts when nothing else does";
+    pub const FORGET: &str = "Forget settings too";
+    pub const FORGET_HINT: &str = "Accounts, networks, names: as delivered";
+    pub const RESET: &str = "Erase the data of this host";
+    pub const RESET_HINT: &str = "It starts anew; versions stay";
     pub const NOTHING: &str = "Nothing can be changed about the system now.";
 }
 

@@ -131,6 +131,8 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
                 Work::Upgrade(_) => "upgrade",
                 Work::Commit => "commit",
                 Work::Verify => "verify",
+                Work::Repair => "fsck",
+                Work::RefreshRecovery => "refresh-recovery",
                 Work::SupportBundle { .. } => "support-bundle",
             },
             &["Read the image", "Write the slot"],
@@ -159,6 +161,7 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
         Request::Destroy(confirmed) => Answer::Operation(operation(
             match confirmed.get() {
                 Destructive::Install { .. } => "install",
+                Destructive::Reset { .. } => "reset",
                 Destructive::Rollback => "rollback",
                 Destructive::Restart | Destructive::RestartIntoRecovery => "reboot",
                 Destructive::PowerOff => "power-off",

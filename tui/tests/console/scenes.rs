@@ -313,6 +313,33 @@ fn systems() -> Vec<(&'static str, Console)> {
             }),
         ),
         (
+            "system-stands-in",
+            scene(in_menu(6), |console| {
+                console.status(|status| {
+                    status.boot_state = BootState::Fallback;
+                    let can =
+                        [Possibility::Commit, Possibility::Verify, Possibility::Fsck, Possibility::Rollback];
+                    status.possible = can.into();
+                });
+                console.keys("<tab>");
+            }),
+        ),
+        (
+            "system-reset",
+            scene(in_menu(6), |console| {
+                console.status(|status| {
+                    let can = [
+                        Possibility::Verify,
+                        Possibility::Fsck,
+                        Possibility::RefreshRecovery,
+                        Possibility::Reset,
+                    ];
+                    status.possible = can.into();
+                });
+                console.keys("<tab><tab><tab><right><tab><enter>");
+            }),
+        ),
+        (
             "system-refused",
             scene(in_menu(6), |console| {
                 console.will_refuse(
