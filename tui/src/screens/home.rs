@@ -5,7 +5,7 @@ use edge_model::api::access::Role;
 use edge_model::cmdline::Mode;
 
 use super::{Place, Wish};
-use crate::action::Request;
+use crate::action::{Request, Work};
 use crate::confirm::Destructive;
 use crate::event::Key;
 use crate::known::Known;
@@ -89,6 +89,9 @@ fn of_recovery(known: &Known) -> Vec<Entry> {
         (Possibility::Reboot, words::START_MAIN, Wish::Confirm(Destructive::Restart)),
         (Possibility::Rollback, words::ROLLBACK, Wish::Confirm(Destructive::Rollback)),
         (Possibility::RestoreNetwork, words::RESTORE_NETWORK, Wish::Ask(Request::RestoreNetwork)),
+        (Possibility::Fsck, words::REPAIR, Wish::Ask(Request::Start(Work::Repair))),
+        (Possibility::Reset, words::RESET, Wish::Confirm(Destructive::Reset { oem: false })),
+        (Possibility::Reset, words::RESET_ALL, Wish::Confirm(Destructive::Reset { oem: true })),
         (Possibility::SupportBundle, words::BUNDLE, Wish::Open(Place::Bundle)),
         (Possibility::PowerOff, words::POWER_OFF, Wish::Confirm(Destructive::PowerOff)),
     ];

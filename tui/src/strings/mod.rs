@@ -85,6 +85,9 @@ pub mod home {
     pub const KEYBOARD: &str = "Keyboard";
     pub const ACCOUNT: &str = "Account";
     pub const SYSTEM: &str = "System, upgrade";
+    pub const REPAIR: &str = "Check and mend";
+    pub const RESET: &str = "Erase the data";
+    pub const RESET_ALL: &str = "Erase everything";
     pub const CLUSTER: &str = "Cluster";
     pub const DIAGNOSIS: &str = "Diagnosis";
     pub const LOGS: &str = "Logs";

@@ -27,10 +27,13 @@ pub(crate) fn status(mode: Mode) -> HostStatus {
                 "support-bundle",
                 "reboot",
                 "reboot-into-recovery",
-                "power-off"
+                "power-off",
+                "refresh-recovery",
+                "fsck",
+                "reset"
             ]),
         ),
-        Mode::Recovery => ("recovery", json!(["support-bundle", "reboot", "power-off", "verify"])),
+        Mode::Recovery => ("recovery", json!(["support-bundle", "reboot", "power-off", "verify", "fsck", "reset"])),
         Mode::Live => ("live", json!(["install", "reboot", "power-off"])),
     };
     let slot = if mode == Mode::Main { json!("b") } else { Value::Null };

@@ -296,7 +296,7 @@ fn settings() -> Vec<(&'static str, Console)> {
 }
 
 fn systems() -> Vec<(&'static str, Console)> {
-    let upgrading = || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
+    let upgrading = || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><up><up><up><up><enter>");
     vec![
         ("system", in_menu(6)),
         ("system-stick", typed(in_menu(6), "<right><right>")),
@@ -345,7 +345,7 @@ fn systems() -> Vec<(&'static str, Console)> {
                 console.will_refuse(
                     Error::rejected("version 1.1.0 is older than 1.2.0").help("allow an older one"),
                 );
-                console.keys("<tab>registry.example/edge/shop:1.1.0<up><up><up><up><enter>");
+                console.keys("<tab>registry.example/edge/shop:1.1.0<up><up><up><up><up><up><up><up><enter>");
             }),
         ),
         ("upgrade-restart", typed(in_menu(6), "<right><right><tab><tab><tab><right><tab><enter>")),
@@ -385,7 +385,7 @@ fn powers() -> Vec<(&'static str, Console)> {
                 console.keys("<enter><right><enter>");
             }),
         ),
-        ("rollback", typed(in_menu(6), "<up><up><enter>")),
+        ("rollback", typed(in_menu(6), "<up><up><up><up><up><up><enter>")),
     ]
 }
 

@@ -137,7 +137,7 @@ fn a_wrong_gateway_on_trial_comes_back() {
 fn an_upgrade_is_followed_and_stopped() {
     let mut console = Console::logged_in();
     console.keys(&menu(6));
-    console.keys("<tab>registry.example/edge/shop:1.3.0<up><up><up><up><enter>");
+    console.keys("<tab>registry.example/edge/shop:1.3.0<up><up><up><up><up><up><up><up><enter>");
     let started = console.asked.last().unwrap();
     assert!(matches!(started, Request::Start(Work::Upgrade(upgrade))
         if upgrade.source == "oci:registry.example/edge/shop:1.3.0" && !upgrade.plain_http));
