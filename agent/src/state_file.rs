@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use edge_host::files;
+use edge_model::api::KeptOperations;
 use edge_model::api::black_box::BlackBox;
 use edge_model::ledger::Ledger;
 use edge_model::shared_state::Understood;
@@ -56,6 +57,11 @@ impl Kept for Member {
 
 impl Kept for BlackBox {
     const NAME: &'static str = "black-box";
+    const COPIES: Copies = Copies::One;
+}
+
+impl Kept for KeptOperations {
+    const NAME: &'static str = "operations";
     const COPIES: Copies = Copies::One;
 }
 

@@ -1,4 +1,5 @@
-//! The operations of this run of the agent: one at a time, each with its steps, its progress and its end.
+//! The operations of this host: one at a time, each with its steps, its progress and its end. The last ones are kept through
+//! restarts: whoever asked for one learns what became of it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -6,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use edge_model::api::{OperationKind, OperationState, OperationStatus, StepRecord};
+use edge_model::api::{KeptOperations, OperationKind, OperationState, OperationStatus, StepRecord};
 use edge_model::{Error, Result};
 use edge_planner::admission::Running;
 
 use crate::facts;
+use crate::state_file::StateFile;
 
 /// So many are kept for those who ask what became of one.
 const KEPT: usize = 32;
@@ -55,6 +57,8 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Register {
     entries: Mutex<VecDeque<Entry>>,
+    /// None where nothing can be kept: in the installer.
+    file: Option<StateFile<KeptOperations>>,
 }
 
 /// What a new operation has to do first.
@@ -67,6 +71,32 @@ pub(crate) struct Admission {
 }
 
 impl Register {
+    /// With what an earlier run of the agent has left. What ran then runs no more.
+    pub(crate) fn kept_in(file: StateFile<KeptOperations>) -> Self {
+        let entries = file.load().operations.into_iter().map(|mut status| {
+            if status.is_running() {
+                let error = Error::environment("the host, or its agent, was restarted meanwhile");
+                status.state =
+                    OperationState::Failed { error: error.help("run it again: it goes on where it stopped") };
+            }
+            Entry { status, stop: StopSign::default(), begun: Instant::now() }
+        });
+        Self { entries: Mutex::new(entries.collect()), file: Some(file) }
+    }
+
+    /// Writes the operations down: at their beginning and their end, and not for every step.
+    fn keep(&self) {
+        let Some(file) = &self.file else { return };
+        let operations = self.all();
+        let kept = file.change_or_begin(|kept| {
+            kept.operations = operations;
+            Ok(())
+        });
+        if let Err(error) = kept {
+            eprintln!("the operations are not kept: {error}");
+        }
+    }
+
     fn entries(&self) -> MutexGuard<'_, VecDeque<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,6 +141,8 @@ impl Register {
         if entries.len() > KEPT {
             entries.pop_front();
         }
+        drop(entries);
+        self.keep();
         Ok(Admission { status, stop, before })
     }
 
@@ -183,7 +215,12 @@ impl Register {
         let mut entries = self.entries();
         let entry = entries.iter_mut().find(|entry| entry.status.id == id)?;
         change(&mut entry.status);
-        Some(entry.status.clone())
+        let status = entry.status.clone();
+        drop(entries);
+        if !status.is_running() {
+            self.keep();
+        }
+        Some(status)
     }
 
     /// Begins a step of one.
@@ -215,6 +252,27 @@ fn no_such(id: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_became_of_an_operation_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = || Register::kept_in(StateFile::new(folder.path()));
+        let first = run();
+        let verify = first.admit(OperationKind::Verify, "site", |_| Ok(())).unwrap().status.id;
+        let done = OperationState::Done { message: "undamaged".into() };
+        first.update(verify, |status| status.state = done.clone());
+        let upgrade = first.admit(OperationKind::Upgrade, "site", |_| Ok(())).unwrap().status.id;
+        drop(first);
+        let second = run();
+        assert_eq!(second.find(verify).unwrap().state, done);
+        let ended = second.find(upgrade).unwrap();
+        assert!(
+            matches!(&ended.state, OperationState::Failed { error } if error.message.contains("restarted"))
+        );
+        assert!(second.running().is_none(), "nothing runs that nobody runs");
+        let next = second.admit(OperationKind::Reboot, "site", |_| Ok(())).unwrap().status.id;
+        assert!(next > upgrade, "numbers go on");
+    }
 
     #[test]
     fn one_runs_at_a_time_and_the_answer_says_who_is_in_the_way() {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edge_host::{kernel, power, settle, volumes};
+use edge_host::{kernel, mount, power, settle, volumes};
 use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{
@@ -29,6 +29,7 @@ use crate::facts::Host;
 use crate::operations::{self, ASKED_FOR_RECOVERY, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
+use crate::state_file::StateFile;
 use crate::{black_box, clock, cluster, facts};
 
 /// Progress is told at most so often.
@@ -76,9 +77,15 @@ impl Shared {
             notices.add(Said::problem(complaint));
         }
         let status = snapshot::blank(&host);
+        let has_oem = host.record.mode != Mode::Live && mount::is_mounted(&host.machine.path(paths::OEM));
+        let operations = if has_oem {
+            Register::kept_in(StateFile::new(&host.machine.path(paths::OEM_EDGE)))
+        } else {
+            Register::default()
+        };
         let shared = Self {
             host,
-            operations: Register::default(),
+            operations,
             events: Arc::new(EventLog::new(facts::now())),
             audit,
             cluster: cluster::Board::default(),

@@ -24,8 +24,15 @@ use crate::report::Report;
 const FORMAT_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What stays on `/oem` when everything else there is forgotten: what the host is, and what became of it.
-const KEPT: [&str; 6] =
-    ["machine-id", "random-id", "ledger-0.json", "ledger-1.json", "black-box.json", "audit.jsonl"];
+const KEPT: [&str; 7] = [
+    "machine-id",
+    "random-id",
+    "ledger-0.json",
+    "ledger-1.json",
+    "black-box.json",
+    "operations.json",
+    "audit.jsonl",
+];
 
 /// The wish, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -93,6 +93,7 @@ fn every_released_form_is_read() {
     for (name, bytes) in [
         ("black-box.json", &include_bytes!("fixtures/black-box.json")[..]),
         ("network.json", include_bytes!("fixtures/network.json")),
+        ("operations.json", include_bytes!("fixtures/operations.json")),
         ("accounts.json", include_bytes!("fixtures/accounts.json")),
     ] {
         std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -108,6 +109,8 @@ fn every_released_form_is_read() {
     assert!(memory.proven.is_some() && memory.trial.unwrap().boots == 1);
     let accounts = StateFile::<BTreeMap<String, KeptAccount>>::new(folder.path()).read().unwrap();
     assert!(accounts.contains_key("site"));
+    let operations = StateFile::<KeptOperations>::new(folder.path()).read().unwrap().operations;
+    assert!(operations.len() == 2 && !operations[0].is_running() && operations[1].is_running());
 }
 
 /// The image that a host comes back to reads what the newer one has written, and takes nothing away from it.

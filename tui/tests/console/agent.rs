@@ -33,7 +33,9 @@ pub(crate) fn status(mode: Mode) -> HostStatus {
                 "reset"
             ]),
         ),
-        Mode::Recovery => ("recovery", json!(["support-bundle", "reboot", "power-off", "verify", "fsck", "reset"])),
+        Mode::Recovery => {
+            ("recovery", json!(["support-bundle", "reboot", "power-off", "verify", "fsck", "reset"]))
+        }
         Mode::Live => ("live", json!(["install", "reboot", "power-off"])),
     };
     let slot = if mode == Mode::Main { json!("b") } else { Value::Null };

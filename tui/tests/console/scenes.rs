@@ -296,7 +296,8 @@ fn settings() -> Vec<(&'static str, Console)> {
 }
 
 fn systems() -> Vec<(&'static str, Console)> {
-    let upgrading = || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><up><up><up><up><enter>");
+    let upgrading =
+        || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><up><up><up><up><enter>");
     vec![
         ("system", in_menu(6)),
         ("system-stick", typed(in_menu(6), "<right><right>")),

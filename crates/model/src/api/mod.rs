@@ -15,8 +15,8 @@ pub mod routes;
 mod status;
 
 pub use operation::{
-    ConfigurationRequest, Event, EventKind, InstallRequest, OperationKind, OperationRequest, OperationState,
-    OperationStatus, StepRecord, UpgradeRequest,
+    ConfigurationRequest, Event, EventKind, InstallRequest, KeptOperations, OperationKind, OperationRequest,
+    OperationState, OperationStatus, StepRecord, UpgradeRequest,
 };
 pub use status::{
     BootRecord, BootState, ConsoleRules, Found, Health, HostStatus, ImageIdentity, InterfaceAddress,

@@ -195,6 +195,14 @@ impl OperationStatus {
     }
 }
 
+/// The last operations of a host, as it keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptOperations {
+    /// Oldest first.
+    pub operations: Vec<OperationStatus>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     pub title: String,
