@@ -13,6 +13,7 @@ mod diagnostics;
 mod early;
 mod facts;
 mod health;
+mod host_key;
 mod host_state;
 mod journal;
 

@@ -12,6 +12,7 @@ use edge_model::api::{
     OperationState, OperationStatus,
 };
 use edge_model::cmdline::Mode;
+use edge_model::ids::Digest;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::edge::Unsigned;
 use edge_model::{Result, paths};
@@ -26,6 +27,7 @@ use crate::api::audit::AuditLog;
 use crate::api::sessions;
 use crate::configuration::{Settings, VOLUMES, site};
 use crate::facts::Host;
+use crate::host_key::HostKey;
 use crate::operations::{self, ASKED_FOR_RECOVERY, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
 use crate::stages::{self, Moment, plug_ins};
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<EventLog>,
     pub(crate) audit: AuditLog,
     pub(crate) cluster: cluster::Board,
+    /// What others know this host by.
+    host_key: Option<Digest>,
     settings: Mutex<Arc<Settings>>,
     /// What was last seen of the host: answers come from here, and not from the disk.
     status: Mutex<Arc<HostStatus>>,
@@ -83,7 +87,13 @@ impl Shared {
         } else {
             Register::default()
         };
+        let key = (has_oem && host.record.mode == Mode::Main)
+            .then(|| HostKey::prepare(&host.machine.path(paths::OEM_HOST_KEY)));
+        if let Some(Err(error)) = &key {
+            notices.add(Said::failed("the host's own key cannot be used", error));
+        }
         let shared = Self {
+            host_key: key.and_then(|key| key.ok()).map(|key| key.fingerprint()),
             host,
             operations,
             events: Arc::new(EventLog::new(facts::now())),
@@ -309,6 +319,10 @@ impl Shared {
     }
 
     /// None when firmware and loader do not tell.
+    pub(crate) fn host_key(&self) -> Option<Digest> {
+        self.host_key
+    }
+
     pub(super) fn booted_state(&self) -> Option<BootState> {
         match self.host.booted() {
             Ok(booted) => {

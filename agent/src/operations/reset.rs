@@ -24,8 +24,9 @@ use crate::report::Report;
 const FORMAT_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What stays on `/oem` when everything else there is forgotten: what the host is, and what became of it.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 8] = [
     "machine-id",
+    "host-key.p8",
     "random-id",
     "ledger-0.json",
     "ledger-1.json",

@@ -57,6 +57,8 @@ pub const OEM_OPEN_BOOTS: &str = "/oem/edge/open-boots";
 pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// Documents that this boot must not read, one path a line: reading them takes more than a document may.
 pub const DOCUMENTS_REFUSED: &str = "/run/edge/documents-refused";
+/// The host's own private key, kept for life.
+pub const OEM_HOST_KEY: &str = "/oem/edge/host-key.p8";
 /// The host's random identifier, kept for life.
 pub const OEM_RANDOM_ID: &str = "/oem/edge/random-id";
 /// Why an image on trial was given up, for the image that comes after it.

@@ -166,7 +166,11 @@ pub(super) async fn edge_host(State(door): State<Arc<Door>>) -> Answer {
         uid: status.host_id.clone(),
         name: status.host_name.clone(),
         hardware_spec,
-        host_info: HostInfo { host_state: state_of(&status).into(), secure_boot },
+        host_info: HostInfo {
+            host_state: state_of(&status).into(),
+            secure_boot,
+            host_key: door.shared.host_key(),
+        },
         dns: dns.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::to_owned).collect(),
         ntp: site.ntp_servers.clone(),
         status: (*status).clone(),

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::Digest;
+
 use super::HostStatus;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +79,9 @@ pub struct OperatingSystem {
 pub struct HostInfo {
     pub host_state: String,
     pub secure_boot: bool,
+    /// Digest of the host's own public key (P-256, uncompressed point); none in installer and recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<Digest>,
 }
 
 /// What services of the host use to reach others.
