@@ -64,7 +64,7 @@ pub(crate) fn stand(booted: RootHash, default: RootHash) -> Stand {
         root_hash: booted,
         data_blocks: 1,
         slot: Some(if booted == OLD { Slot::A } else { Slot::B }),
-        disk: "/dev/vda".into(),
+        disk: Machine::only_disk(),
         reasons: Vec::new(),
         is_fallback: false,
         found: Found::default(),

@@ -70,6 +70,8 @@ mod stand_in {
     use crate::gpt::{Guid, Partition};
 
     const SIZE: u64 = 16 * GIB;
+    /// How its only disk is called.
+    const DISK: &str = "/dev/vda";
     const DEVICES: &str = "dev";
 
     pub(super) fn variables(root: &Path) -> PathBuf {
@@ -93,6 +95,11 @@ mod stand_in {
     }
 
     impl Machine {
+        /// The path of the only disk of a machine in a folder.
+        pub fn only_disk() -> String {
+            DISK.to_owned()
+        }
+
         /// An installed machine in an empty folder, for tests: ESPs are folders, slots are files of their size without blocks.
         ///
         /// # Panics

@@ -86,7 +86,7 @@ pub(crate) const BASE: Scenario = short("install-and-run", installation::install
 /// Longest first, so that two machines finish at about the same time.
 pub(crate) const ALL: &[Scenario] = &[
     short("site-from-a-stick", configuration::site_from_a_stick),
-    short("hostile-documents", configuration::hostile_documents),
+    long("hostile-documents", configuration::hostile_documents),
     long("reset-and-repair", ways_back::reset_and_repair),
     short("by-hand-at-the-console", by_hand::by_hand),
     short("upgrade-there-and-back", upgrades::there_and_back),

@@ -112,6 +112,17 @@ fn answer_of(tag: &str, value: Value) -> Answer {
     serde_json::from_value(json!({ "answer": tag, "with": value })).unwrap()
 }
 
+fn kind_of(work: &Work) -> &'static str {
+    match work {
+        Work::Upgrade(_) => "upgrade",
+        Work::Commit => "commit",
+        Work::Verify => "verify",
+        Work::Repair => "fsck",
+        Work::RefreshRecovery => "refresh-recovery",
+        Work::SupportBundle { .. } => "support-bundle",
+    }
+}
+
 /// The answer of an agent with which all is well.
 pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
     Ok(match request {
@@ -131,17 +142,9 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
         Request::ChangeInterface { .. } | Request::ChangeSiteSettings(_) => {
             Answer::Operation(done("configure", &["Check", "Apply"], "The new settings are on trial."))
         }
-        Request::Start(work) => Answer::Operation(operation(
-            match work {
-                Work::Upgrade(_) => "upgrade",
-                Work::Commit => "commit",
-                Work::Verify => "verify",
-                Work::Repair => "fsck",
-                Work::RefreshRecovery => "refresh-recovery",
-                Work::SupportBundle { .. } => "support-bundle",
-            },
-            &["Read the image", "Write the slot"],
-        )),
+        Request::Start(work) => {
+            Answer::Operation(operation(kind_of(work), &["Read the image", "Write the slot"]))
+        }
         Request::Operation(_) | Request::Cancel(_) => {
             Answer::Operation(operation("upgrade", &["Read the image", "Write the slot"]))
         }

@@ -1,5 +1,7 @@
 //! Every screen, and every way in which it can go wrong.
 
+mod system;
+
 use edge_model::Error;
 use edge_model::api::cluster::ClusterStatus;
 use edge_model::api::installer::Answers;
@@ -43,7 +45,8 @@ pub(crate) fn all() -> Vec<(&'static str, Console)> {
     scenes.extend(networks());
     scenes.extend(interfaces());
     scenes.extend(settings());
-    scenes.extend(systems());
+    scenes.extend(system::screens());
+    scenes.extend(system::upgrades());
     scenes.extend(clusters());
     scenes.extend(powers());
     scenes.extend(finding_out());
@@ -292,81 +295,6 @@ fn settings() -> Vec<(&'static str, Console)> {
         ),
         ("account-password-changed", typed(in_menu(5), "old<tab>new<tab>new<tab><enter>")),
         ("account-no-key", typed(in_menu(5), "<up><up>nonsense<down><enter>")),
-    ]
-}
-
-fn systems() -> Vec<(&'static str, Console)> {
-    let upgrading =
-        || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><up><up><up><up><enter>");
-    vec![
-        ("system", in_menu(6)),
-        ("system-stick", typed(in_menu(6), "<right><right>")),
-        ("system-without-address", typed(in_menu(6), "<tab><tab><tab><tab><tab><tab><enter>")),
-        (
-            "system-on-trial",
-            scene(in_menu(6), |console| {
-                console.status(|status| {
-                    status.boot_state = BootState::Trial;
-                    status.trial_seconds_left = Some(432);
-                    status.possible = vec![Possibility::Commit, Possibility::Rollback];
-                });
-                console.keys("<tab>");
-            }),
-        ),
-        (
-            "system-stands-in",
-            scene(in_menu(6), |console| {
-                console.status(|status| {
-                    status.boot_state = BootState::Fallback;
-                    let can =
-                        [Possibility::Commit, Possibility::Verify, Possibility::Fsck, Possibility::Rollback];
-                    status.possible = can.into();
-                });
-                console.keys("<tab>");
-            }),
-        ),
-        (
-            "system-reset",
-            scene(in_menu(6), |console| {
-                console.status(|status| {
-                    let can = [
-                        Possibility::Verify,
-                        Possibility::Fsck,
-                        Possibility::RefreshRecovery,
-                        Possibility::Reset,
-                    ];
-                    status.possible = can.into();
-                });
-                console.keys("<tab><tab><tab><right><tab><enter>");
-            }),
-        ),
-        (
-            "system-refused",
-            scene(in_menu(6), |console| {
-                console.will_refuse(
-                    Error::rejected("version 1.1.0 is older than 1.2.0").help("allow an older one"),
-                );
-                console.keys("<tab>registry.example/edge/shop:1.1.0<up><up><up><up><up><up><up><up><enter>");
-            }),
-        ),
-        ("upgrade-restart", typed(in_menu(6), "<right><right><tab><tab><tab><right><tab><enter>")),
-        ("upgrade", scene(upgrading(), |console| console.news(recorded(OperationKind::Upgrade, 3)))),
-        ("upgrade-stopping", typed(upgrading(), "<down><enter>")),
-        (
-            "upgrade-failed",
-            scene(upgrading(), |console| {
-                let error = Error::integrity("block 7 differs")
-                    .context("the image is damaged")
-                    .help("publish it again");
-                console.news(failed(OperationKind::Upgrade, 4, error));
-            }),
-        ),
-        (
-            "upgrade-done",
-            scene(upgrading(), |console| {
-                console.news(recorded(OperationKind::Upgrade, usize::MAX));
-            }),
-        ),
     ]
 }
 
