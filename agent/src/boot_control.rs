@@ -1,5 +1,7 @@
 //! The steps that decide what boots next: trial, commit, firmware entries, ESP clean-up.
 
+use std::fs;
+
 use edge_host::disk::PartitionedDisk;
 use edge_host::efivars::Variable;
 use edge_host::esp::Esp;
@@ -46,6 +48,14 @@ pub(crate) fn perform(host: &Host, steps: &[BootStep]) -> Result<()> {
 /// # Errors
 /// When the firmware refuses.
 pub(crate) fn try_next(host: &Host, entry: Entry) -> Result<()> {
+    // Neither what an earlier trial left nor what earlier boots count belongs to this one.
+    match fs::remove_file(host.machine.path(paths::OEM_TRIAL_VERDICT)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("the verdict of an earlier trial cannot be removed");
+        }
+        _ => {}
+    }
+    set_counters(host, Counters::default())?;
     perform(host, &steps::try_once(entry, host.record.root_hash.entry()))
 }
 
@@ -127,56 +137,86 @@ pub(crate) fn set_counters(host: &Host, counters: Counters) -> Result<()> {
     variables.set(Variable::BootCount, &counters.to_bytes())
 }
 
-/// Mends what a host needs to boot: firmware entries that were lost, a loader configuration that disagrees with a committed
-/// default, UKIs that nobody needs, the way to recovery. Returns what was mended, for people.
+/// Mends what a host needs to boot: a loader configuration that disagrees with a committed default, UKIs that nobody needs, the
+/// way to recovery, firmware entries that were lost. Returns what was mended, for people. What one of them refuses keeps none of
+/// the others.
 ///
 /// # Errors
-/// When firmware or ESP cannot be read or written.
+/// When firmware or ESP cannot be read or written; the first of them.
 pub(crate) fn maintain(host: &Host, booted: &BootedImage, ledger: &Ledger) -> Result<Vec<String>> {
     let mut mended = Vec::new();
     let disk = host.disk()?;
-    let esp = Esp::open(&disk, Role::Efi)?;
-    let is_there = |entry: &Entry| esp.contains_uki(entry.as_str());
-    let previous = outcome::fallback(ledger, booted).filter(is_there);
-    if let Some(variables) = &host.variables {
-        if booted.state() == BootState::Committed {
-            // Missing on a host that was imaged, and after firmware has lost its variables.
-            variables.set_entry(Variable::LoaderEntryDefault, &booted.root_hash.entry())?;
-            match &previous {
-                Some(entry) => variables.set_entry(Variable::FallbackEntry, entry)?,
-                None => variables.remove(Variable::FallbackEntry)?,
-            }
-        }
-        let known = variables.get_entry(Variable::FallbackEntry)?.filter(is_there);
-        if firmware::ensure_entries(variables, &disk, known.as_ref())? {
-            mended.push("the firmware's boot entries were incomplete and have been restored".to_owned());
-        }
+    let on_disk = maintain_esp(host, booted, ledger, &disk, &mut mended);
+    let beside = keep_recovery_beside(&disk);
+    let previous = on_disk.as_ref().ok().cloned().flatten();
+    let in_firmware = maintain_firmware(host, booted, &disk, previous.as_ref(), on_disk.is_ok());
+    if *beside.as_ref().unwrap_or(&false) {
+        mended.push("the second way to recovery has been restored".to_owned());
     }
+    if *in_firmware.as_ref().unwrap_or(&false) {
+        mended.push("the firmware's boot entries were incomplete and have been restored".to_owned());
+    }
+    on_disk.and(beside).and(in_firmware).map(|_| mended)
+}
+
+/// Tells the image to fall back to, if it can be started.
+fn maintain_esp(
+    host: &Host,
+    booted: &BootedImage,
+    ledger: &Ledger,
+    disk: &PartitionedDisk,
+    mended: &mut Vec<String>,
+) -> Result<Option<Entry>> {
+    let esp = Esp::open(disk, Role::Efi)?;
     let entry = booted.root_hash.entry();
     if booted.state() == BootState::Committed && !esp.is_configured_for(&entry)? {
         esp.set_default_entry(&entry)?;
         mended.push("the boot loader's configuration has been restored".to_owned());
     }
     remove_unneeded(&esp, host, booted, ledger)?;
+    let known = match (booted.state(), &host.variables) {
+        (BootState::Committed, _) => outcome::fallback(ledger, booted),
+        (_, Some(variables)) => variables.get_entry(Variable::FallbackEntry)?,
+        (_, None) => None,
+    };
+    let previous = known.filter(|entry| esp.contains_uki(entry.as_str()));
     esp.close()?;
-    if keep_recovery_beside(&disk)? {
-        mended.push("the second way to recovery has been restored".to_owned());
+    Ok(previous)
+}
+
+/// Tells whether entries had to be made. `is_known` says whether the ESP could be asked about the previous image.
+fn maintain_firmware(
+    host: &Host,
+    booted: &BootedImage,
+    disk: &PartitionedDisk,
+    previous: Option<&Entry>,
+    is_known: bool,
+) -> Result<bool> {
+    let Some(variables) = host.variables.as_ref().filter(|_| is_known) else { return Ok(false) };
+    if booted.state() == BootState::Committed {
+        // Missing on a host that was imaged, and after firmware has lost its variables.
+        variables.set_entry(Variable::LoaderEntryDefault, &booted.root_hash.entry())?;
+        match previous {
+            Some(entry) => variables.set_entry(Variable::FallbackEntry, entry)?,
+            None => variables.remove(Variable::FallbackEntry)?,
+        }
     }
-    Ok(mended)
+    firmware::ensure_entries(variables, disk, previous)
 }
 
 /// Recovery can be started by its own loader, and by the one of the normal system: firmware may not know how to do the first.
 /// Tells whether the second had to be made.
 fn keep_recovery_beside(disk: &PartitionedDisk) -> Result<bool> {
     let (esp, beside) = (Esp::open(disk, Role::Efi)?, Entry::recovery_beside());
+    let own = Esp::open(disk, Role::EfiRecovery)?;
+    // An older system has written it, and lets it end on the firmware's screen.
+    own.set_default_entry(&Entry::recovery())?;
     let missing = !esp.contains_uki(beside.as_str());
     if missing {
-        let own = Esp::open(disk, Role::EfiRecovery)?;
         let (blob, mut file) = own.uki(Entry::recovery().as_str())?;
         esp.add_uki(beside.as_str(), blob, &mut file)?;
-        drop(file);
-        own.close()?;
     }
+    own.close()?;
     esp.close()?;
     Ok(missing)
 }

@@ -15,6 +15,7 @@ use edge_model::layout::Role;
 use edge_model::ledger::{ImageRecord, Ledger};
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::boot::BootedImage;
+use edge_planner::boot::outcome::was_ordered;
 use edge_planner::boot::recovery::Counters;
 use edge_slot_image::signing::TrustedKey;
 use serde::Deserialize;
@@ -101,7 +102,8 @@ impl Host {
             mode: self.record.mode,
             root_hash: self.record.root_hash,
             slot: self.record.slot,
-            is_fallback: self.record.is_fallback,
+            is_fallback: self.record.is_fallback
+                && !was_ordered(&self.ledger().load(), &self.record.root_hash),
             default_entry,
             armed_entry: match &self.variables {
                 Some(variables) => variables.get_entry(Variable::LoaderEntryOneShot)?,

@@ -163,7 +163,7 @@ pub(crate) fn put_image(stand: &Stand, role: Role, seed: u8) -> ImageRecord {
     fs::OpenOptions::new().write(true).open(disk.device(role).unwrap()).unwrap().set_len(1 << 30).unwrap();
     let target = ImageWriter::of_new_disk(&disk, role).unwrap();
     let blob = |bytes: &[u8]| Blob { digest: edge_slot_image::sha256(bytes), size: bytes.len() as u64 };
-    let stored = StoredUkis { main: blob(MAIN_KERNEL), recovery: blob(RECOVERY_KERNEL) };
+    let stored = StoredUkis { image: root_hash, main: blob(MAIN_KERNEL), recovery: blob(RECOVERY_KERNEL) };
     stored.write(&target, BLOCKS, Which::Main, &mut &MAIN_KERNEL[..]).unwrap();
     stored.write(&target, BLOCKS, Which::Recovery, &mut &RECOVERY_KERNEL[..]).unwrap();
     stored.seal(&target, BLOCKS).unwrap();

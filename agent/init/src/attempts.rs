@@ -38,7 +38,7 @@ impl Attempts {
         };
         let mut attempts = Self { variables, facts, counters, kept: false };
         if attempts.facts.mode == Mode::Main {
-            attempts.keep(attempts.facts.begun(false));
+            attempts.keep(attempts.facts.begun());
         }
         attempts
     }
@@ -57,7 +57,8 @@ impl Attempts {
         }
         let crashed = self.variables.as_ref().is_some_and(EfiVars::has_crash_records);
         if crashed || watchdog::has_reset_the_machine() {
-            self.keep(self.facts.begun(true));
+            self.facts = self.facts.clone().after_a_crash();
+            self.keep(self.facts.begun());
         }
         if let Err(error) = self.take(self.facts.step()) {
             console::say(&format!("edge: warning: {error}"));

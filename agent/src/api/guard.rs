@@ -139,6 +139,9 @@ pub(super) async fn guard(
         let response = Refusal(error).into_response();
         return record(&door, route, &caller, response).await;
     }
+    if caller.session.is_some() || caller.peer.uid == 0 {
+        door.shared.somebody_works();
+    }
     request.extensions_mut().insert(caller.clone());
     if !route.changes() {
         return next.run(request).await;

@@ -57,7 +57,11 @@ pub(crate) fn adopt(disk: &PartitionedDisk) -> Result<()> {
     found.extend(sources::foreign()?);
     // Nothing is stored before it has been tried: what ends its reader would end every boot.
     let mut problems = Vec::new();
-    let found = tried::without_bad(found, &mut problems)?;
+    let mut found = tried::without_bad(found, &mut problems)?;
+    // A volume is taken as a whole or not at all: what an earlier boot has stored of it stays.
+    let volume = |name: &str| name.rsplit_once(':').map(|(label, _)| label.to_owned());
+    let bad: Vec<_> = problems.iter().map(|problem| volume(&problem.place.source)).collect();
+    found.retain(|source| !bad.contains(&volume(&source.name)));
     store(&found, Path::new(paths::OEM_SITE))?;
     if let Some(problem) = problems.first() {
         return Err(Error::invalid(problem.to_string()));

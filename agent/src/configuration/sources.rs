@@ -149,10 +149,8 @@ fn kernel_words(found: &mut Found) {
 }
 
 fn read(path: &Path, kind: Kind, form: Form, found: &mut Found) {
-    if let Some(problem) = tried::refusal(path) {
-        return found.1.push(problem);
-    }
     match files::read_text_if_there(path) {
+        Ok(Some(text)) if let Some(problem) = tried::refusal(path, &text) => found.1.push(problem),
         Ok(Some(text)) => found.0.push(Source { kind, form, name: path.display().to_string(), text }),
         Ok(None) => {}
         Err(error) => found.1.push(problem(&path.display().to_string(), &error)),

@@ -37,13 +37,10 @@ const BETWEEN_RESTARTS: Duration = Duration::from_secs(180);
 /// Watches over the normal system.
 pub(super) fn watch_main(shared: &Arc<Shared>) {
     let mut told = Told::default();
-    if reset::is_wished(&shared.host) {
-        attempt(
-            shared,
-            "recovery, which is to reset this host, is not next",
-            reset::lead_to_recovery(&shared.host),
-        );
-        return leave(shared);
+    match reset::lead_to_recovery(&shared.host) {
+        Ok(false) => {}
+        Ok(true) => return leave(shared),
+        Err(error) => shared.notice(Said::failed("the host was not reset", &error)),
     }
     let booted = booted(shared, &mut told);
     attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
@@ -127,7 +124,12 @@ impl Lasting {
 
     /// What the firmware starts may rot where no hash tree looks: a host that runs well mends it from the second copy.
     fn mend_kernels(&mut self, shared: &Shared, look: &Look) {
-        if self.kernels_were_looked_at || *look != Look::Healthy || kernel::up_time() < KERNELS_AFTER {
+        let at_work = shared.operations.running().is_some();
+        if self.kernels_were_looked_at
+            || at_work
+            || *look != Look::Healthy
+            || kernel::up_time() < KERNELS_AFTER
+        {
             return;
         }
         self.kernels_were_looked_at = true;
@@ -300,15 +302,8 @@ fn record_outcome(shared: &Shared, booted: &BootedImage) -> Result<()> {
 
 fn evidence(shared: &Shared, ledger: &Ledger, verdict: Option<String>) -> TrialEvidence {
     let Some(pending) = &ledger.pending else { return TrialEvidence::default() };
-    let (image, found) = (pending.image.root_hash, &shared.host.record.found);
-    // What another image said about itself says nothing about this one.
-    let speaks = found.failed_entry.as_deref() == Some(image.entry().as_str());
-    TrialEvidence {
-        verdict: verdict.or_else(|| found.failure.clone().filter(|_| speaks)),
-        crash: found.crash.clone(),
-        watchdog: found.watchdog,
-        ending: TrialEvidence::ending_of(&black_box::load(), &image),
-    }
+    let found = &shared.host.record.found;
+    TrialEvidence::gather(verdict, found, &black_box::load(), &pending.image.root_hash)
 }
 
 /// Recovery has come up: that is all it has to prove. It says why it is here.
@@ -327,6 +322,11 @@ pub(super) fn watch_recovery(shared: &Arc<Shared>) {
         boot_control::set_counters(&shared.host, counters),
     );
     shared.set_health(Health::Healthy);
+    // A kernel that could not be started may be why this is recovery.
+    match fsck::mend_kernels(&shared.host) {
+        Ok(mended) => mended.into_iter().for_each(|line| shared.notice(Said::warning(line))),
+        Err(error) => shared.notice(Said::failed("the kernels could not be looked at", &error)),
+    }
     recovery_care::fulfil_reset(shared);
     recovery_care::return_when_quiet(shared, counters.recoveries);
 }

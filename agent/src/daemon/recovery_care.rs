@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use edge_host::{console, kernel, power};
+use edge_host::{console, power};
 use edge_model::Result;
 use edge_model::api::black_box::Ending;
 use edge_planner::boot::recovery;
@@ -69,11 +69,10 @@ fn restart(shared: &Shared, reason: &str) {
     }
 }
 
-/// How long nothing has been typed, at the console or over the network, and no operation has run.
+/// How long nothing has been typed, at the console or over the network, nobody has asked for anything, and no operation has run.
 fn quiet(shared: &Shared) -> Duration {
     if shared.operations.running().is_some() {
         return Duration::ZERO;
     }
-    let typed = console::since_last_key().unwrap_or(Duration::MAX);
-    typed.min(kernel::up_time())
+    console::since_last_key().unwrap_or(Duration::MAX).min(shared.since_last_work())
 }

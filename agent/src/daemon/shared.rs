@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     notices: Notices,
     /// An operation has asked for a restart.
     restarting: AtomicBool,
+    /// When somebody who is logged in last asked for something, or an operation ended. Seconds from power-on.
+    last_work: AtomicU64,
     /// The host was not claimed when this boot began.
     is_first_boot: bool,
     /// When the trial of this boot ends, in seconds from power-on; 0 without one.
@@ -108,6 +110,7 @@ impl Shared {
             health: Mutex::new(Health::Checking),
             notices,
             restarting: AtomicBool::new(false),
+            last_work: AtomicU64::new(0),
             is_first_boot: !site::is_claimed(),
             trial_ends: AtomicU64::new(0),
         };
@@ -319,6 +322,16 @@ impl Shared {
     }
 
     /// None when firmware and loader do not tell.
+    pub(crate) fn somebody_works(&self) {
+        self.last_work.store(kernel::up_time().as_secs(), Ordering::Relaxed);
+    }
+
+    /// How long nobody has: since power-on, if nobody has at all.
+    pub(super) fn since_last_work(&self) -> Duration {
+        let last = Duration::from_secs(self.last_work.load(Ordering::Relaxed));
+        kernel::up_time().saturating_sub(last)
+    }
+
     pub(crate) fn host_key(&self) -> Option<Digest> {
         self.host_key
     }
@@ -383,6 +396,7 @@ impl Shared {
             }
         };
         let ended = self.operations.update(id, |status| status.state = state);
+        self.somebody_works();
         if let Some(status) = &ended {
             self.write_down(status);
         }

@@ -36,7 +36,8 @@ pub(super) fn record(error: &edge_model::Error) -> Result<()> {
     variables.leave_reason(&BootReason { failed, text: error.to_string() });
     let default = variables.get_entry(Variable::LoaderEntryDefault)?;
     let oem = host.machine.path(paths::OEM);
-    if is_trial(&host.record.root_hash, default.as_ref()) && mount::is_mounted(&oem) {
+    let on_trial = is_trial(&host.record.root_hash, default.as_ref()) && !host.record.is_fallback;
+    if on_trial && mount::is_mounted(&oem) {
         let verdict = host.machine.path(paths::OEM_TRIAL_VERDICT);
         if let Err(error) = files::write_durably(&verdict, error.to_string().as_bytes(), 0o600) {
             console::say(&format!("edge: warning: {error}"));

@@ -1,7 +1,7 @@
 //! The second half of early boot, from the verified root and still PID 1: makes the host's own state visible
 //! and starts the service manager.
 //!
-//! It ends in one of two ways only: systemd, or a restart into recovery with the reason.
+//! It ends in one of two ways only: systemd, or a restart with the reason, into what the boot ladder says.
 
 mod failure;
 mod file_systems;
@@ -27,7 +27,8 @@ use edge_model::cmdline::Mode;
 use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, error, paths};
 
-use crate::configuration::{Settings, site, tried};
+use crate::configuration::tried::{self, Tried};
+use crate::configuration::{Settings, site};
 use crate::facts::Host;
 use crate::stages::{self, Moment, plug_ins};
 use crate::{accounts, black_box};
@@ -106,9 +107,12 @@ fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     black_box::begin(record);
     look_at_installation(&disk, &mut record.reasons);
     guard.while_feeding(|| adopt_site(&disk, &mut record.reasons));
-    guard.while_feeding(|| tried::before_boot(Mode::Main, &mut record.reasons));
+    let mut tried = Tried::default();
+    guard.while_feeding(|| tried::before_boot(Mode::Main, &mut tried, &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Main));
     guard.while_feeding(|| file_systems::mount_persistent(&disk, &mut record.reasons))?;
+    // What plug-ins have left there, and what the first stage has written.
+    guard.while_feeding(|| tried::before_boot(Mode::Main, &mut tried, &mut record.reasons));
     let settings = Settings::load(Mode::Main);
     let layout = state::layout(&settings.data.install, &mut record.reasons)?;
     state::apply(&layout, Mode::Main)?;
@@ -132,7 +136,7 @@ fn prepare_recovery(record: &mut BootRecord, guard: &Guard) -> Result<()> {
         record.reasons.push(format!("the host's configuration is not readable: {error}"));
     }
     black_box::begin(record);
-    guard.while_feeding(|| tried::before_boot(Mode::Recovery, &mut record.reasons));
+    guard.while_feeding(|| tried::before_boot(Mode::Recovery, &mut Tried::default(), &mut record.reasons));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Recovery)?;
     let settings = Settings::load(Mode::Recovery);
@@ -155,7 +159,7 @@ fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     if !silent.is_empty() {
         record.reasons.push(site::no_answer(&silent).to_string());
     }
-    guard.while_feeding(|| tried::before_boot(Mode::Live, &mut record.reasons));
+    guard.while_feeding(|| tried::before_boot(Mode::Live, &mut Tried::default(), &mut record.reasons));
     guard.while_feeding(|| run_stage("rootfs", Mode::Live));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
     state::apply(&layout, Mode::Live)?;

@@ -142,12 +142,12 @@ impl Bench {
     /// The firmware's entries, and what the loader starts.
     fn entries(&self) -> Result<Finding> {
         let Some(variables) = &self.host.variables else { return Ok(Finding::Good) };
+        let known = variables.get_entry(Variable::FallbackEntry)?;
+        let known = self.esp(|esp| Ok(known.filter(|entry| esp.contains_uki(entry.as_str()))))?;
         if self.host.record.mode != Mode::Main {
-            let known = variables.get_entry(Variable::FallbackEntry)?;
             return self.firmware_entries(variables, known.as_ref());
         }
         let booted = self.host.booted()?;
-        let known = variables.get_entry(Variable::FallbackEntry)?;
         let are_there = firmware::has_entries(variables, &self.disk, known.as_ref())?;
         let configured = booted.state() != BootState::Committed
             || self.esp(|esp| esp.is_configured_for(&booted.root_hash.entry()))?;
@@ -155,7 +155,8 @@ impl Bench {
             (true, _) => Finding::Good,
             (false, false) => Finding::Wrong("the way from the firmware to the images is not whole".into()),
             (false, true) => {
-                Finding::Mended(boot_control::maintain(&self.host, &booted, &self.ledger)?.join(", "))
+                boot_control::maintain(&self.host, &booted, &self.ledger)?;
+                Finding::Mended("the way from the firmware to the images".into())
             }
         })
     }
@@ -212,7 +213,7 @@ impl Bench {
     ) -> Result<Finding> {
         let partition = ImageReader::open(&self.disk.device(held_by)?)?;
         let what = format!("{entry} of version {} on {}", image.version, on.spec().label);
-        let Some(stored) = StoredUkis::read(&partition, image.data_blocks) else {
+        let Some(stored) = StoredUkis::read(&partition, &image.root_hash, image.data_blocks) else {
             let esp = Esp::open(&self.disk, on)?;
             let there = esp.contains_uki(entry.as_str());
             esp.close()?;

@@ -368,7 +368,9 @@ fn add_uki(esp: &Esp, name: &str, blob: Blob, source: &Path) -> Result<()> {
 /// Behind the image, where nothing that happens to a boot partition reaches them.
 fn keep_ukis(medium: &Medium, target: &ImageWriter) -> Result<()> {
     let (ukis, blocks) = (&medium.manifest.ukis, medium.manifest.root.data_blocks);
-    let stored = StoredUkis { main: ukis.main, recovery: ukis.recovery };
+    let image = medium.manifest.root.root_hash;
+    let stored = StoredUkis { image, main: ukis.main, recovery: ukis.recovery };
+    StoredUkis::forget(target, blocks)?;
     if !stored.fit(blocks, target.size()) {
         return Ok(());
     }

@@ -1,23 +1,24 @@
 //! Back to what was installed: the data partition is made anew, and what the site has told is forgotten if asked. Images,
 //! machine-id, history and black box stay.
 //!
-//! The wish is written down first, then recovery becomes the default, and every step can be done again: a cut anywhere leads
-//! back to recovery, which goes on.
+//! The wish is written down first, recovery carries it out, and every step can be done again: the normal system leads to recovery as
+//! long as there is a wish, a few times, and recovery goes on with what is left of it. Nothing but the next boot is changed for it.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use edge_host::efivars::Variable;
 use edge_host::{files, mount};
 use edge_model::cmdline::Mode;
-use edge_model::ids::{Entry, RootHash};
+use edge_model::ids::Entry;
 use edge_model::layout::Role;
-use edge_model::ledger::{HistoryEntry, HistoryEvent};
+use edge_model::ledger::{HistoryEntry, HistoryEvent, UpgradeStage};
 use edge_model::{Context, Error, Result, paths};
+use edge_planner::boot::steps::BootStep;
 use serde::{Deserialize, Serialize};
 
 use super::Outcome;
+use crate::boot_control;
 use crate::facts::{self, Host};
 use crate::report::Report;
 
@@ -35,71 +36,111 @@ const KEPT: [&str; 8] = [
     "audit.jsonl",
 ];
 
+/// Boots of the normal system that lead to recovery for one wish. Then recovery does not start here, and the wish goes.
+const LEADS: u8 = 3;
+
 /// The wish, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Wish {
     oem: bool,
-    /// The image that boots when all is done.
-    image: Option<RootHash>,
+    /// How often the normal system has led to recovery.
+    leads: u8,
+}
+
+impl Wish {
+    fn read(host: &Host) -> Result<Option<Self>> {
+        let Some(text) = files::read_text_if_there(&host.machine.path(paths::OEM_RESET))? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| Error::integrity(format!("what is to be reset cannot be read: {error}")))
+    }
+
+    fn write(&self, host: &Host) -> Result<()> {
+        let json = serde_json::to_vec(self).context("cannot write the wish down")?;
+        files::write_durably(&host.machine.path(paths::OEM_RESET), &json, 0o600)
+    }
+
+    fn remove(host: &Host) -> Result<()> {
+        match fs::remove_file(host.machine.path(paths::OEM_RESET)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("cannot remove the wish")
+            }
+            _ => files::sync_folder(&host.machine.path(paths::OEM_EDGE)),
+        }
+    }
 }
 
 /// Takes the wish, and carries it out where it is asked for in recovery.
 ///
 /// # Errors
-/// When it cannot be written down, or the firmware refuses.
+/// When recovery does not know of wishes, an upgrade waits, it cannot be written down, or the firmware refuses: then there is no
+/// wish.
 pub(super) fn ask(host: &Host, oem: bool, report: &mut dyn Report) -> Result<Outcome> {
-    let image = match host.record.mode {
-        Mode::Main => Some(host.record.root_hash),
-        // The newest that is known to be whole.
-        _ => host
-            .variables()?
-            .get_entry(Variable::LoaderEntryDefault)?
-            .and_then(|entry| image_of(host, &entry)),
-    };
-    let wish = Wish { oem, image };
-    let json = serde_json::to_vec(&wish).context("cannot write the wish down")?;
-    files::write_durably(&host.machine.path(paths::OEM_RESET), &json, 0o600)?;
+    let wish = Wish { oem, leads: 0 };
     if host.record.mode == Mode::Recovery {
+        wish.write(host)?;
         return go_on(host, report).map(|_| Outcome::restart("reset: restarting into the normal system"));
     }
-    recovery_is_next(host)?;
+    let ledger = host.ledger().load();
+    if ledger.recovery.as_ref().is_none_or(|known| known.root_hash != host.record.root_hash) {
+        return Err(Error::rejected(
+            "recovery is of another version, which may not know how to reset this host",
+        )
+        .help("edge-agent upgrade --recovery makes it the running one; then ask again"));
+    }
+    if ledger.pending.as_ref().is_some_and(|pending| pending.stage == UpgradeStage::Armed) {
+        return Err(Error::rejected("an upgrade waits for its trial").help("restart the host first"));
+    }
+    wish.write(host)?;
+    if let Err(error) = recovery_is_next(host) {
+        Wish::remove(host)?;
+        return Err(error);
+    }
     Ok(Outcome::restart("restarting into recovery, which resets this host"))
 }
 
-fn image_of(host: &Host, entry: &Entry) -> Option<RootHash> {
-    let ledger = host.ledger().load();
-    let images = [ledger.slot_a, ledger.slot_b].into_iter().flatten();
-    images.map(|image| image.root_hash).find(|root_hash| root_hash.entry() == *entry)
-}
-
-/// Until the wish is fulfilled, every boot is one of recovery.
+/// Only the next boot: what the host starts otherwise stays as it is.
 fn recovery_is_next(host: &Host) -> Result<()> {
-    host.variables()?.set_entry(Variable::LoaderEntryDefault, &Entry::recovery_beside())
+    boot_control::perform(host, &[BootStep::TryOnce(Entry::recovery_beside())])
 }
 
-/// Whether a wish waits on this host.
-pub(crate) fn is_wished(host: &Host) -> bool {
-    host.machine.path(paths::OEM_RESET).exists()
-}
-
-/// On the normal system, where a wish waits: recovery is to fulfil it.
+/// On the normal system: leads to recovery, when there is a wish that it has to fulfil. Tells whether the host has to restart.
 ///
 /// # Errors
-/// When the firmware refuses.
-pub(crate) fn lead_to_recovery(host: &Host) -> Result<()> {
-    recovery_is_next(host)
+/// When recovery cannot be reached: the wish is gone then, and the host goes on.
+pub(crate) fn lead_to_recovery(host: &Host) -> Result<bool> {
+    let lead = || -> Result<bool> {
+        let Some(wish) = Wish::read(host)? else { return Ok(false) };
+        if wish.leads >= LEADS {
+            return Err(Error::environment("recovery does not start: this host was not reset")
+                .help("edge-agent fsck --repair, then ask again"));
+        }
+        Wish { leads: wish.leads + 1, ..wish }.write(host)?;
+        recovery_is_next(host).map(|()| true)
+    };
+    lead().inspect_err(|_| {
+        if let Err(error) = Wish::remove(host) {
+            eprintln!("{error}");
+        }
+    })
 }
 
 /// In recovery: does what is left to do of a wish. Tells whether there was one.
 ///
 /// # Errors
-/// When a step fails; the wish stays.
+/// When a step fails; the wish stays, unless it cannot be read.
 pub(crate) fn go_on(host: &Host, report: &mut dyn Report) -> Result<bool> {
-    let file = host.machine.path(paths::OEM_RESET);
-    let Some(text) = files::read_text_if_there(&file)? else { return Ok(false) };
-    let wish: Wish = serde_json::from_str(&text)
-        .map_err(|error| Error::integrity(format!("what is to be reset cannot be read: {error}")))?;
-    recovery_is_next(host)?;
+    let wish = match Wish::read(host) {
+        Ok(Some(wish)) => wish,
+        Ok(None) => return Ok(false),
+        Err(error) => {
+            Wish::remove(host)?;
+            return Err(error);
+        }
+    };
     report.step("erasing the data partition", 0);
     erase_data(host)?;
     if wish.oem {
@@ -107,14 +148,7 @@ pub(crate) fn go_on(host: &Host, report: &mut dyn Report) -> Result<bool> {
         forget_site(&host.machine.path(paths::OEM))?;
     }
     record(host, &wish)?;
-    let variables = host.variables()?;
-    match wish.image {
-        Some(image) => variables.set_entry(Variable::LoaderEntryDefault, &image.entry())?,
-        // The loader's configuration names it.
-        None => variables.remove(Variable::LoaderEntryDefault)?,
-    }
-    fs::remove_file(&file).context("cannot remove the wish")?;
-    files::sync_folder(&host.machine.path(paths::OEM_EDGE))?;
+    Wish::remove(host)?;
     Ok(true)
 }
 
@@ -153,16 +187,14 @@ fn forget_site(oem: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The history speaks of the image that is in recovery: it has done it.
 fn record(host: &Host, wish: &Wish) -> Result<()> {
+    let image = &host.image_record;
     host.ledger().change_or_begin(|ledger| {
-        let image = wish.image.and_then(|wanted| {
-            [&ledger.slot_a, &ledger.slot_b].into_iter().flatten().find(|image| image.root_hash == wanted)
-        });
-        let Some(image) = image.cloned() else { return Ok(()) };
         ledger.record(HistoryEntry {
             at: facts::now(),
             event: HistoryEvent::Reset,
-            version: image.version,
+            version: image.version.clone(),
             root_hash: image.root_hash,
             slot: None,
             reason: Some(if wish.oem { "data and site" } else { "data" }.into()),

@@ -9,6 +9,7 @@ use edge_model::cmdline::Mode;
 use edge_model::layout::Role;
 use edge_model::{Error, Result};
 use edge_planner::boot::outcome::{record_commit, record_rollback};
+use edge_planner::boot::steps::BootStep;
 
 use super::Outcome;
 use crate::boot_control;
@@ -74,7 +75,8 @@ pub(super) fn reboot(host: &Host, recovery: bool) -> Result<Outcome> {
         return Ok(Outcome::restart("restarting into recovery"));
     }
     if host.record.mode == Mode::Main && host.booted()?.state() == BootState::Trial {
-        boot_control::try_next(host, host.record.root_hash.entry())?;
+        // What is fallen back to stays: this image is on trial in the next boot too.
+        boot_control::perform(host, &[BootStep::TryOnce(host.record.root_hash.entry())])?;
     }
     Ok(Outcome::restart("restarting"))
 }

@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use edge_host::efivars::Variable;
+use edge_host::faults::{Fault, play};
 use edge_model::Class;
 use edge_model::ids::Entry;
 use edge_model::layout::Role;
 
 use super::*;
+use crate::boot_control;
 use crate::stand::{MAIN_KERNEL, RECOVERY_KERNEL, Stand, put_image, stand_with_images, with_every_fault};
 
 struct Nobody;
@@ -118,11 +121,54 @@ fn an_image_without_its_recovery_kernel_is_refused_before_anything_is_given_up()
 fn a_restart_during_a_trial_goes_on_with_it() {
     let mut stand = stand_with_images();
     let old = stand.host.ledger().load().slot_a.unwrap();
+    let default = stand.host.record.root_hash.entry();
+    boot_control::perform(&stand.host, &edge_planner::boot::steps::try_once(old.root_hash.entry(), default))
+        .unwrap();
+    stand.variables().remove(Variable::LoaderEntryOneShot).unwrap();
     (stand.host.record.root_hash, stand.host.record.slot) = (old.root_hash, Some(edge_model::ids::Slot::A));
     assert_eq!(stand.booted().state(), edge_model::api::BootState::Trial);
     slot_switch::reboot(&stand.host, false).unwrap();
     assert_eq!(stand.boots_next(), Some(old.root_hash.entry()));
+    let fallback = stand.variables().get_entry(Variable::FallbackEntry).unwrap();
+    assert_ne!(fallback, Some(old.root_hash.entry()), "it would be taken for one that stands in");
     slot_switch::reboot(&stand.host, true).unwrap();
-    let next = stand.variables().get(edge_host::efivars::Variable::BootNext).unwrap();
+    let next = stand.variables().get(Variable::BootNext).unwrap();
     assert!(next.is_some(), "recovery was asked for");
+}
+
+#[test]
+fn a_reset_leads_to_recovery_a_few_times_and_changes_nothing_else() {
+    let stand = stand_with_images();
+    let refused = reset::ask(&stand.host, false, &mut Nobody).unwrap_err();
+    assert!(refused.help.unwrap().contains("upgrade --recovery"), "recovery is another version");
+    recovery::refresh(&stand.host, &mut Nobody).unwrap();
+    let default = stand.variables().get_entry(Variable::LoaderEntryDefault).unwrap();
+    reset::ask(&stand.host, false, &mut Nobody).unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            stand.variables().get_entry(Variable::LoaderEntryOneShot).unwrap(),
+            Some(Entry::recovery_beside())
+        );
+        assert!(reset::lead_to_recovery(&stand.host).unwrap());
+    }
+    let given_up = reset::lead_to_recovery(&stand.host).unwrap_err();
+    assert!(given_up.message.contains("was not reset"));
+    assert!(!reset::lead_to_recovery(&stand.host).unwrap(), "the wish is gone, and the host goes on");
+    assert_eq!(stand.variables().get_entry(Variable::LoaderEntryDefault).unwrap(), default);
+}
+
+#[test]
+fn a_wish_that_the_firmware_does_not_take_is_none() {
+    let stand = stand_with_images();
+    recovery::refresh(&stand.host, &mut Nobody).unwrap();
+    let effects = play(None, || reset::ask(&stand.host, false, &mut Nobody)).effects;
+    let at = effects.iter().position(|effect| effect.starts_with("set variable")).unwrap();
+    let stand = stand_with_images();
+    recovery::refresh(&stand.host, &mut Nobody).unwrap();
+    let refused = play(Some((at, Fault::Fails(28))), || reset::ask(&stand.host, false, &mut Nobody));
+    assert!(refused.outcome.unwrap().is_err());
+    assert!(
+        !reset::lead_to_recovery(&stand.host).unwrap(),
+        "what was reported as failed does not happen later"
+    );
 }

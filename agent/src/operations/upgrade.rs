@@ -230,12 +230,15 @@ impl Job<'_> {
         let disk = self.host.disk()?;
         let target = ImageWriter::inactive_slot(&disk, self.slot, self.host.record.slot)?;
         let (ukis, blocks) = (&image.manifest.ukis, image.manifest.root.data_blocks);
-        let stored = StoredUkis { main: ukis.main, recovery: ukis.recovery };
-        if !stored.fit(blocks, target.size()) || StoredUkis::read(target.reader(), blocks) == Some(stored) {
+        let stored = StoredUkis { image: self.record.root_hash, main: ukis.main, recovery: ukis.recovery };
+        if StoredUkis::read(target.reader(), &stored.image, blocks) == Some(stored) {
+            return Ok(());
+        }
+        StoredUkis::forget(&target, blocks)?;
+        if !stored.fit(blocks, target.size()) {
             return Ok(());
         }
         report.step("keeping a second copy of the kernel", 0);
-        StoredUkis::forget(&target, blocks)?;
         let recovery = source::checked_layer(image, oci::MEDIA_UKI_RECOVERY, stored.recovery)?;
         // What is on the boot partition already is not fetched again.
         let esp = Esp::open(&disk, Role::Efi)?;

@@ -125,6 +125,11 @@ pub(crate) fn try_steps(document: &UserData) {
     for step in document.stages.values().flatten() {
         drop(actions(step, &runner.values, &mut Vec::new()));
         drop(skip_reason(step, &runner.facts, &|_| true));
+        drop(
+            step.condition
+                .as_deref()
+                .map(|condition| edge_planner::template::render(condition, &runner.values)),
+        );
     }
 }
 
@@ -149,10 +154,6 @@ fn load_files(mode: Mode) -> (Vec<StageFile>, Vec<String>) {
 /// A file that is not YAML skips only itself; of one with wrong parts, the right ones are used.
 fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
     let name = path.display().to_string();
-    if let Some(problem) = configuration::tried::refusal(path) {
-        problems.push(problem.to_string());
-        return None;
-    }
     let text = match files::read_text_if_there(path) {
         Ok(text) => text?,
         Err(error) => {
@@ -160,6 +161,10 @@ fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
             return None;
         }
     };
+    if let Some(problem) = configuration::tried::refusal(path, &text) {
+        problems.push(problem.to_string());
+        return None;
+    }
     let (mut node, mut found) = document::read::<UserData>(&name, &text);
     if path.starts_with(paths::OEM_SITE) && configuration::trust().secure_boot {
         edge_planner::configuration::without_code(&mut node, &mut found);

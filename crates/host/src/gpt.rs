@@ -161,12 +161,15 @@ pub fn write_host_table<D: Read + Write + Seek>(
 
 /// Whether the table at the beginning of a disk and the one at its end are both there, and say the same.
 pub fn both_copies_are_whole<D: Read + Seek>(device: &mut D, sector: u64) -> bool {
-    let mut header = |at: SeekFrom| -> Option<gptman::GPTHeader> {
+    let mut copy = |at: SeekFrom| -> Option<gptman::GPTHeader> {
         device.seek(at).ok()?;
-        gptman::GPTHeader::read_from(device).ok()
+        let header = gptman::GPTHeader::read_from(device).ok()?;
+        // Its entries too: the checksum of the header says nothing about them.
+        header.read_partitions(device, sector).ok()?;
+        Some(header)
     };
-    let first = header(SeekFrom::Start(sector));
-    let last = first.as_ref().and_then(|first| header(SeekFrom::Start(first.backup_lba * sector)));
+    let first = copy(SeekFrom::Start(sector));
+    let last = first.as_ref().and_then(|first| copy(SeekFrom::Start(first.backup_lba * sector)));
     match (first, last) {
         (Some(first), Some(last)) => {
             first.disk_guid == last.disk_guid
@@ -246,7 +249,7 @@ mod tests {
         let seed = |role: Option<Role>| Ok(Guid::derived(format!("{role:?}").as_bytes()));
         let written = write_host_table(&mut disk.as_file(), 5 * GIB, 512, GIB, &[], seed).unwrap();
         assert!(both_copies_are_whole(&mut disk.as_file(), 512));
-        for damaged in [512, 5 * GIB - 512] {
+        for damaged in [512, 1024, 5 * GIB - 512, 5 * GIB - 33 * 512] {
             disk.as_file().seek(SeekFrom::Start(damaged)).unwrap();
             disk.as_file().write_all(&[0; 512]).unwrap();
             assert!(!both_copies_are_whole(&mut disk.as_file(), 512), "at {damaged}");

@@ -9,6 +9,7 @@
 
 use std::io::{self, Read};
 
+use edge_model::ids::RootHash;
 use edge_model::layout::MIB;
 use edge_model::manifest::{BLOCK_SIZE, Blob};
 use edge_model::{Context, Error, Result};
@@ -26,6 +27,8 @@ const LONGEST: u64 = 256 * MIB;
 /// What is kept, by digest and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredUkis {
+    /// The image that they start: what an older system has overwritten may have left this behind.
+    pub image: RootHash,
     pub main: Blob,
     pub recovery: Blob,
 }
@@ -64,13 +67,14 @@ impl StoredUkis {
     }
 
     /// What is kept behind an image; `None` when an older system wrote it, or there was no room.
-    pub fn read(partition: &ImageReader, data_blocks: u64) -> Option<Self> {
+    pub fn read(partition: &ImageReader, image: &RootHash, data_blocks: u64) -> Option<Self> {
         let mut block = PageBuffer::new(BLOCK_SIZE as usize);
         partition.read_at(Self::header_at(data_blocks), &mut block).ok()?;
         let json = block.strip_prefix(MAGIC)?;
         let json = &json[..json.iter().position(|byte| *byte == 0)?];
         let stored: Self = serde_json::from_slice(json).ok()?;
-        (stored.main.size <= LONGEST && stored.recovery.size <= LONGEST).then_some(stored)
+        let is_sane = stored.main.size <= LONGEST && stored.recovery.size <= LONGEST;
+        (is_sane && stored.image == *image).then_some(stored)
     }
 
     /// A stream of one of them. What it gives must be checked by the caller.
@@ -92,8 +96,11 @@ impl StoredUkis {
     /// Takes the header away before what it speaks of changes.
     ///
     /// # Errors
-    /// When the partition is too small or the device fails.
+    /// When the device fails.
     pub fn forget(partition: &ImageWriter, data_blocks: u64) -> Result<()> {
+        if Self::header_at(data_blocks) + BLOCK_SIZE > partition.size() {
+            return Ok(());
+        }
         partition.write_at(Self::header_at(data_blocks), &PageBuffer::new(BLOCK_SIZE as usize))?;
         partition.sync()
     }
@@ -199,7 +206,8 @@ mod tests {
         let partition = ImageWriter::of_new_disk(&disk, Role::SlotA).unwrap();
         let main: Vec<u8> = (0..2_500_000u32).map(|at| at as u8).collect();
         let recovery = b"recovery".to_vec();
-        let stored = StoredUkis { main: blob(&main), recovery: blob(&recovery) };
+        let image = RootHash([5; 32]);
+        let stored = StoredUkis { image, main: blob(&main), recovery: blob(&recovery) };
         assert!(stored.fit(1000, partition.size()) && !stored.fit(1000, MIB));
         let mut other = main.clone();
         other[77] ^= 1;
@@ -207,16 +215,16 @@ mod tests {
         assert_eq!(error.class, edge_model::Class::Integrity);
         stored.write(&partition, 1000, Which::Main, &mut &main[..]).unwrap();
         stored.write(&partition, 1000, Which::Recovery, &mut &recovery[..]).unwrap();
-        assert_eq!(StoredUkis::read(partition.reader(), 1000), None, "not sealed");
+        assert_eq!(StoredUkis::read(partition.reader(), &image, 1000), None, "not sealed");
         stored.seal(&partition, 1000).unwrap();
-        assert_eq!(StoredUkis::read(partition.reader(), 1000), Some(stored));
-        assert_eq!(StoredUkis::read(partition.reader(), 999_999), None, "of another image");
+        assert_eq!(StoredUkis::read(partition.reader(), &image, 1000), Some(stored));
+        assert_eq!(StoredUkis::read(partition.reader(), &RootHash([6; 32]), 1000), None, "of another image");
         for (which, wanted) in [(Which::Main, &main), (Which::Recovery, &recovery)] {
             let mut bytes = Vec::new();
             stored.open(partition.reader(), 1000, which).read_to_end(&mut bytes).unwrap();
             assert!(bytes == *wanted);
         }
         StoredUkis::forget(&partition, 1000).unwrap();
-        assert_eq!(StoredUkis::read(partition.reader(), 1000), None);
+        assert_eq!(StoredUkis::read(partition.reader(), &image, 1000), None);
     }
 }

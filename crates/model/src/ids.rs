@@ -50,8 +50,9 @@ impl Entry {
     }
 
     /// The copy of the recovery system's UKI beside the main ones: for firmware that does not start another partition's loader.
+    /// The loader sorts names of one version downwards: this one comes last, when it has to choose by itself.
     pub fn recovery_beside() -> Self {
-        Self("recovery.efi".to_owned())
+        Self("copy-of-recovery.efi".to_owned())
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) fn write(parts: &Parts<'_>, output: &Path) -> Result<()> {
 /// As an installation does it: the kernels also stand behind their image.
 fn keep_ukis(parts: &Parts<'_>, output: &Path, start: u64, length: u64) -> Result<()> {
     let (ukis, blocks) = (&parts.image.manifest.ukis, parts.image.manifest.root.data_blocks);
-    let stored = StoredUkis { main: ukis.main, recovery: ukis.recovery };
+    let image = parts.image.manifest.root.root_hash;
+    let stored = StoredUkis { image, main: ukis.main, recovery: ukis.recovery };
     if !stored.fit(blocks, length) {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use super::ensure;
 
 /// Points of the ladder at which recovery is asked for by the loader's one-shot entry, little-endian behind the attributes.
 const ASK_THE_LOADER_FOR_RECOVERY: &str = "cd /sys/firmware/efi/efivars && count=$(ls -d EdgeBootCount-*) && \
-    sudo chattr -i $count && printf '\\007\\000\\000\\000\\023\\000' | sudo tee $count >/dev/null && \
+    sudo chattr -i $count && printf '\\007\\000\\000\\000\\002\\000\\023' | sudo tee $count >/dev/null && \
     sudo systemd-run --quiet --on-active=1 systemctl --force --force reboot";
 
 /// The default's UKI cannot be started: the firmware starts the previous image, which stands in and replaces nothing. Without

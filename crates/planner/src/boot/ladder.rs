@@ -81,9 +81,15 @@ fn add(points: u8, more: u8) -> u8 {
 }
 
 impl LadderFacts {
-    /// Points once this boot has begun. `crashed` tells that the boot before it left a crash behind.
-    pub fn begun(&self, crashed: bool) -> u8 {
-        add(self.points, 1 + u8::from(crashed))
+    /// Points once this boot has begun.
+    pub fn begun(&self) -> u8 {
+        add(self.points, 1)
+    }
+
+    /// The boot before this one left a crash behind, which weighs more than one that ended without a word.
+    #[must_use]
+    pub fn after_a_crash(self) -> Self {
+        Self { points: add(self.points, 1), ..self }
     }
 
     fn is_previous(&self) -> bool {
@@ -167,13 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn three_crashes_or_six_boots_without_a_word_lead_to_the_previous_image() {
+        let boots_until = |crashes: bool| {
+            let (mut points, mut boots) = (0, 0);
+            loop {
+                let boot = facts(points, NEW, Some(OLD));
+                let boot = if crashes && boots > 0 { boot.after_a_crash() } else { boot };
+                if boot.step() != Step::Start {
+                    return boots;
+                }
+                points = boot.begun();
+                boots += 1;
+            }
+        };
+        assert_eq!((boots_until(true), boots_until(false)), (3, 6));
+    }
+
+    #[test]
     fn every_exit_comes_again_from_every_place() {
         for first in 0..=u8::MAX {
             let (mut points, mut seen) = (first, Vec::new());
             for _ in 0..30 {
                 let boot = facts(points, NEW, Some(OLD));
                 seen.push(boot.step());
-                points = boot.begun(false);
+                points = boot.begun();
             }
             for exit in [
                 Step::Start,
@@ -190,7 +213,7 @@ mod tests {
     fn a_boot_that_cannot_go_on_takes_the_next_step_at_once() {
         let fails = |points, booted, fallback| {
             let facts = facts(points, booted, fallback);
-            facts.cannot_go_on(facts.begun(false))
+            facts.cannot_go_on(facts.begun())
         };
         assert_eq!(fails(0, NEW, Some(OLD)), PREVIOUS_FROM);
         assert_eq!(fails(7, OLD, Some(OLD)), ROUND_FROM);

@@ -1,7 +1,7 @@
 //! What became of the last boots, and what the ledger should say about it.
 
-use edge_model::api::BootState;
 use edge_model::api::black_box::{BlackBox, Ending};
+use edge_model::api::{BootState, Found};
 use edge_model::cmdline::Mode;
 use edge_model::ids::{Entry, RootHash, Slot};
 use edge_model::ledger::{
@@ -27,10 +27,32 @@ pub struct TrialEvidence {
 }
 
 impl TrialEvidence {
-    /// The boot before this one in the black box, if it was one of `image`.
-    pub fn ending_of(black_box: &BlackBox, image: &RootHash) -> Option<Ending> {
-        let before = black_box.boots.iter().rev().nth(1)?;
-        (before.root_hash == *image && before.mode == Mode::Main).then(|| before.ending.clone())
+    /// What the black box and the beginning of this boot say about the last trial of `image`. `verdict` is what its own agent left.
+    pub fn gather(verdict: Option<String>, found: &Found, black_box: &BlackBox, image: &RootHash) -> Self {
+        // What another image said about itself says nothing about this one.
+        let spoke = found.failed_entry.as_deref() == Some(image.entry().as_str());
+        let verdict = verdict.or_else(|| found.failure.clone().filter(|_| spoke));
+        let (ending, its_own) = Self::last_trial(black_box, image);
+        Self {
+            verdict,
+            crash: found.crash.clone().filter(|_| its_own),
+            watchdog: found.watchdog && its_own,
+            ending,
+        }
+    }
+
+    /// How the last boot of `image` ended, if it was recorded, and whether what was found at the beginning of this boot is its:
+    /// the boot that armed it ended in an orderly way, and what comes between is the trial's, or another boot's.
+    fn last_trial(black_box: &BlackBox, image: &RootHash) -> (Option<Ending>, bool) {
+        for (back, boot) in black_box.boots.iter().rev().skip(1).enumerate() {
+            if boot.root_hash == *image && boot.mode == Mode::Main {
+                return (Some(boot.ending.clone()), back == 0);
+            }
+            if matches!(boot.ending, Ending::Restarted { .. } | Ending::SwitchedOff { .. }) {
+                return (None, back == 0);
+            }
+        }
+        (None, black_box.boots.len() < 2)
     }
 
     fn judge(&self, tries: u8) -> TrialEnd {
@@ -49,14 +71,9 @@ impl TrialEvidence {
         }
         match &self.ending {
             Some(Ending::Restarted { reason } | Ending::SwitchedOff { reason }) => {
-                TrialEnd::Again { reason: format!("its trial was ended: {reason}"), counts: false }
+                TrialEnd::again(format!("its trial was ended: {reason}"), tries)
             }
-            Some(_) if tries + 1 < TRIES => {
-                TrialEnd::Again { reason: "its first boot ended without a word: a power cut, or a hang".into(), counts: true }
-            }
-            Some(_) => TrialEnd::Unproven(format!(
-                "its first boot ended without a word {TRIES} times: power cuts, or a hang"
-            )),
+            Some(_) => TrialEnd::again("its first boot ended without a word: a power cut, or a hang".into(), tries),
             None => TrialEnd::Unproven(
                 "its first boot did not come to life: the firmware did not start it, it hung at once, or the power was cut"
                     .into(),
@@ -65,11 +82,20 @@ impl TrialEvidence {
     }
 }
 
+impl TrialEnd {
+    fn again(reason: String, tries: u8) -> Self {
+        if tries + 1 < TRIES {
+            return TrialEnd::Again(reason);
+        }
+        TrialEnd::Unproven(format!("{reason}; {TRIES} tries came to nothing"))
+    }
+}
+
 enum TrialEnd {
     /// It showed that it is bad: it is not tried again unless that is asked for.
     Failed(String),
     /// Nothing speaks against it: it is tried once more.
-    Again { reason: String, counts: bool },
+    Again(String),
     /// Nothing speaks against it, and it was not proved. It may be ordered again.
     Unproven(String),
 }
@@ -153,9 +179,9 @@ fn record_return(
             next.record(history(HistoryEvent::TrialFailed, &reason));
             next.set_slot(pending.slot, None);
         }
-        TrialEnd::Again { reason, counts } => {
+        TrialEnd::Again(reason) => {
             next.record(history(HistoryEvent::TrialInterrupted, &reason));
-            let tries = pending.tries + u8::from(counts);
+            let tries = pending.tries + 1;
             next.pending = Some(PendingUpgrade { stage: UpgradeStage::Interrupted, tries, ..pending });
         }
     }
@@ -210,6 +236,17 @@ pub fn record_commit(ledger: &Ledger, booted: &BootedImage, version: &str, now: 
         reason: None,
     });
     next
+}
+
+/// Whether the ledger knows that somebody wants this image tried now. An agent of before arms a trial without making the running
+/// image the fallback first, and its image would be taken for one that stands in.
+pub fn was_ordered(ledger: &Ledger, image: &RootHash) -> bool {
+    let armed = ledger
+        .pending
+        .as_ref()
+        .is_some_and(|pending| pending.image.root_hash == *image && pending.stage == UpgradeStage::Armed);
+    let last = ledger.history.last();
+    armed || last.is_some_and(|last| last.event == HistoryEvent::RolledBack && last.root_hash == *image)
 }
 
 /// The ledger when somebody goes back to the image of the other slot. One on trial that is left so has not failed: nobody asked it
@@ -343,7 +380,6 @@ mod tests {
                 && never.history.last().unwrap().reason.is_some()
         );
         let asked = returned(&ended(Ending::Restarted { reason: "asked for".into() }));
-        assert_eq!(asked.pending.as_ref().unwrap().tries, 0, "nobody's power was cut");
         assert_eq!(tries_again(&asked, &booted(1, 1)), Some(image(2).root_hash.entry()));
         assert_eq!(tries_again(&asked, &booted(2, 1)), None, "it runs");
         assert_eq!(tries_again(&armed(), &booted(1, 1)), None, "it is armed");
@@ -375,6 +411,14 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_was_ordered_is_on_trial_also_by_an_agent_of_before() {
+        assert!(was_ordered(&armed(), &image(2).root_hash) && !was_ordered(&armed(), &image(1).root_hash));
+        let back = record_rollback(&Ledger::default(), &booted(2, 2), &image(1), 5);
+        assert!(was_ordered(&back, &image(1).root_hash));
+        assert!(!was_ordered(&Ledger::default(), &image(1).root_hash));
+    }
+
+    #[test]
     fn the_image_of_the_other_slot_is_the_fallback_unless_it_has_failed() {
         let ledger = Ledger { slot_a: Some(image(1)), slot_b: Some(image(2)), ..Ledger::default() };
         assert_eq!(fallback(&ledger, &booted(2, 2)), Some(image(1).root_hash.entry()));
@@ -390,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boot_before_tells_how_a_trial_ended() {
+    fn what_is_found_belongs_to_the_boot_that_left_it() {
         let boot = |byte: u8, ending: Ending| Boot {
             id: byte.to_string(),
             mode: Mode::Main,
@@ -402,10 +446,22 @@ mod tests {
             console: Vec::new(),
             doubts: Vec::new(),
         };
-        let boots = vec![boot(2, Ending::LostPowerOrReset), boot(1, Ending::StillRunning)];
-        let ring = BlackBox { boots };
-        assert_eq!(TrialEvidence::ending_of(&ring, &RootHash([2; 32])), Some(Ending::LostPowerOrReset));
-        assert_eq!(TrialEvidence::ending_of(&ring, &RootHash([3; 32])), None);
+        let armed = || boot(1, Ending::Restarted { reason: "upgrade".into() });
+        let now = || boot(1, Ending::StillRunning);
+        let found = Found { crash: Some("panic".into()), watchdog: true, ..Found::default() };
+        let gather = |boots: Vec<Boot>| {
+            let evidence = TrialEvidence::gather(None, &found, &BlackBox { boots }, &RootHash([2; 32]));
+            (evidence.ending, evidence.crash.is_some(), evidence.watchdog)
+        };
+        let cut = || Ending::LostPowerOrReset;
+        assert_eq!(gather(vec![armed(), boot(2, cut()), now()]), (Some(cut()), true, true));
+        assert_eq!(gather(vec![armed(), now()]), (None, true, true), "it crashed before it was recorded");
+        let other = vec![armed(), boot(2, cut()), boot(1, cut()), now()];
+        assert_eq!(gather(other), (Some(cut()), false, false), "the old image crashed, and not the new one");
+        let of_another =
+            Found { failure: Some("no root".into()), failed_entry: Some("x.efi".into()), ..found.clone() };
+        let evidence = TrialEvidence::gather(None, &of_another, &BlackBox::default(), &RootHash([2; 32]));
+        assert_eq!(evidence.verdict, None);
     }
 
     #[test]

@@ -11,14 +11,18 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// From the variable's bytes; what an older system wrote has no second byte.
+    /// From the variable's bytes. A system of before knows only the first one: it counts boots in it, begins anew with what it
+    /// finds there, and takes the variable away when a boot has lasted.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
-        Self { points: byte(0), recoveries: byte(1) }
+        let byte = |at: usize| bytes.get(at).copied();
+        let points = byte(2).or(byte(0)).unwrap_or(0);
+        Self { points, recoveries: byte(1).unwrap_or(0) }
     }
 
-    pub fn to_bytes(self) -> [u8; 2] {
-        [self.points, self.recoveries]
+    /// The first byte stays below what made such a system turn away from itself.
+    pub fn to_bytes(self) -> [u8; 3] {
+        const OLD_SYSTEMS_START: u8 = 2;
+        [self.points.min(OLD_SYSTEMS_START), self.recoveries, self.points]
     }
 
     /// Recovery has come up: the normal system begins anew when it is tried next.
@@ -38,8 +42,8 @@ pub fn stays(recoveries: u8) -> Duration {
     })
 }
 
-/// Whether the normal system is to be tried now. `quiet` is how long nobody has been at work: since the last session,
-/// operation or key, or since recovery came up.
+/// Whether the normal system is to be tried now. `quiet` is how long nobody has been at work: since the last request, operation
+/// or key, or since recovery came up.
 pub fn tries_again(recoveries: u8, quiet: Duration) -> bool {
     quiet >= stays(recoveries)
 }
@@ -60,6 +64,7 @@ mod tests {
         assert_eq!(Counters::from_bytes(&[3]), Counters { points: 3, recoveries: 0 });
         assert_eq!(Counters::from_bytes(&[]), Counters::default());
         let seen = Counters { points: 13, recoveries: 255 };
+        assert!(seen.to_bytes()[0] < 3, "a system of before starts, when it is the previous one");
         assert_eq!(Counters::from_bytes(&seen.to_bytes()), seen);
         assert_eq!(seen.in_recovery(), Counters { points: 0, recoveries: 255 });
     }

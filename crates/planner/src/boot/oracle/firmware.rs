@@ -26,7 +26,8 @@ pub(super) struct Variables {
     pub(super) fallback: Option<Entry>,
     pub(super) counters: Counters,
     pub(super) boot_next_recovery: bool,
-    pub(super) reason: Option<String>,
+    /// Of which image, and why.
+    pub(super) reason: Option<(Entry, String)>,
 }
 
 /// A file that the firmware is to start.
@@ -114,7 +115,8 @@ impl Firmware {
             esp.configured.clone(),
         ];
         let named = asked.into_iter().flatten().find_map(|entry| esp.ukis.get(&entry));
-        let chosen = named.or_else(|| esp.ukis.values().next())?;
+        // Of one version, the one with the highest name.
+        let chosen = named.or_else(|| esp.ukis.values().next_back())?;
         (*chosen != Uki::Unstartable).then_some(*chosen)
     }
 }

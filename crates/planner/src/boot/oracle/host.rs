@@ -1,7 +1,7 @@
 //! A host between power-on and the end of a boot: init, early boot and agent, as far as they decide.
 
-use edge_model::api::BootState;
 use edge_model::api::black_box::{BlackBox, Ending};
+use edge_model::api::{BootState, Found};
 use edge_model::cmdline::Mode;
 use edge_model::ids::{RootHash, Slot};
 use edge_model::ledger::{ImageRecord, Ledger, UpgradeStage};
@@ -191,8 +191,11 @@ impl Host {
             Behaviour::HangsBeforeInit => return Ended::Again,
             _ => {}
         }
-        let facts = self.facts(image);
-        let points = facts.begun(self.crashed || self.by_watchdog);
+        let mut facts = self.facts(image);
+        if self.crashed || self.by_watchdog {
+            facts = facts.after_a_crash();
+        }
+        let points = facts.begun();
         let counted = self.firmware.set(|variables| variables.counters.points = points);
         if cut == Some(At::Init) {
             return Ended::Again;
@@ -236,24 +239,24 @@ impl Host {
         let points = facts.cannot_go_on(self.firmware.variables.counters.points);
         self.firmware.set(|variables| {
             variables.counters.points = points;
-            variables.reason = Some(why.to_owned());
+            variables.reason = Some((facts.booted.entry(), why.to_owned()));
         });
         Ended::Again
     }
 
     fn early(&mut self, facts: &LadderFacts, slot: Slot, cut: Option<At>) -> Ended {
-        let failure = self.firmware.variables.reason.take();
+        let reason = self.firmware.variables.reason.take();
         if !self.oem {
             return self.cannot_go_on(facts, "no /oem");
         }
-        let found = TrialEvidence {
-            verdict: failure,
+        let found = Found {
+            failed_entry: reason.as_ref().map(|(entry, _)| entry.to_string()),
+            failure: reason.map(|(_, why)| why),
             crash: std::mem::take(&mut self.crashed).then(|| "Kernel panic".to_owned()),
             watchdog: std::mem::take(&mut self.by_watchdog),
-            ending: None,
         };
-        // The last two are looked at; to carry them all costs the model its speed.
-        let surplus = self.black_box.boots.len().saturating_sub(2);
+        // Few are looked at; to carry them all costs the model its speed.
+        let surplus = self.black_box.boots.len().saturating_sub(6);
         self.black_box.boots.drain(..surplus);
         let evidence = Evidence { crashes: found.crash.iter().cloned().collect(), watchdog: found.watchdog };
         let boot = black_box::boot_of(&self.power_ons.to_string(), facts.booted, slot);
@@ -279,7 +282,7 @@ impl Host {
         self.agent(&booted, found, cut)
     }
 
-    fn agent(&mut self, booted: &BootedImage, mut found: TrialEvidence, cut: Option<At>) -> Ended {
+    fn agent(&mut self, booted: &BootedImage, found: Found, cut: Option<At>) -> Ended {
         if cut == Some(At::UserSpace) {
             return Ended::Again;
         }
@@ -287,13 +290,12 @@ impl Host {
         if behaviour == Behaviour::HangsInUserSpace {
             return self.hang();
         }
-        found.verdict = self.verdict.clone().or(found.verdict);
-        if let Some(pending) = &self.ledger.pending {
-            found.ending = TrialEvidence::ending_of(&self.black_box, &pending.image.root_hash);
-        }
-        if let Some(settled) =
-            outcome::settle(&self.ledger, booted, &image_record(booted.root_hash), &found, 0)
-        {
+        let pending = self.ledger.pending.as_ref().map(|pending| pending.image.root_hash);
+        let evidence = pending.map_or_else(TrialEvidence::default, |image| {
+            TrialEvidence::gather(self.verdict.clone(), &found, &self.black_box, &image)
+        });
+        let image = image_record(booted.root_hash);
+        if let Some(settled) = outcome::settle(&self.ledger, booted, &image, &evidence, 0) {
             self.ledger = settled;
         }
         if booted.state() == BootState::Committed {
