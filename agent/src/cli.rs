@@ -66,9 +66,9 @@ enum Command {
     History,
     /// Install the medium's image on a disk
     Install {
-        /// Device path or `auto`
-        #[arg(long, default_value = "auto")]
-        disk: String,
+        /// Device path or `auto`; without any word about the disk, the medium's answers hold
+        #[arg(long)]
+        disk: Option<String>,
         /// A name of it under /dev/disk/by-id
         #[arg(long)]
         id: Option<String>,
@@ -84,7 +84,7 @@ enum Command {
         /// A part of the model's name
         #[arg(long)]
         model: Option<String>,
-        /// Erase a disk that holds data
+        /// Erase a disk that holds data, also when the medium's answers do not say so
         #[arg(long)]
         wipe: bool,
         /// Print the plan and change nothing
@@ -234,17 +234,11 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         Command::History => reader.tell(&Client::new()?.ledger()?.history, |history| print_history(history)),
         Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
-            let disk = DiskChoice {
-                path: Some(disk),
-                id,
-                serial,
-                model,
-                rotational: None,
-                min_size_gib,
-                max_size_gib,
-            };
-            let wipe = if wipe { WipePolicy::Everything } else { WipePolicy::Never };
+            let told =
+                DiskChoice { path: disk, id, serial, model, rotational: None, min_size_gib, max_size_gib };
             let configured = daemon::installer::request(&Settings::load(Mode::Live));
+            let disk = if told == DiskChoice::default() { configured.disk.clone() } else { told };
+            let wipe = if wipe { WipePolicy::Everything } else { configured.wipe };
             run_install(&InstallRequest { disk, wipe, ..configured }, dry_run, reader)
         }
         Command::Upgrade { source: None, .. } => operate(reader, &OperationRequest::RefreshRecovery),
