@@ -32,6 +32,13 @@ fn refused() -> BTreeSet<String> {
     text.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// Nothing in it can grow or go deep: no template, no anchor, nothing escaped that could become one, and not much of it. Most
+/// documents are so, and a child costs a boot what reading them costs.
+fn is_plain(text: &str) -> bool {
+    const SHORT: usize = 64 << 10;
+    text.len() <= SHORT && !["{{", "&", "\\", "cloud-init-paths"].iter().any(|word| text.contains(word))
+}
+
 fn line_of(path: &Path, text: &str) -> String {
     format!("{} {}", edge_slot_image::sha256(text.as_bytes()), path.display())
 }
@@ -52,8 +59,11 @@ pub(crate) fn before_boot(mode: Mode, tried: &mut Tried, reasons: &mut Vec<Strin
     found.sort();
     found.dedup();
     let text = |path: &PathBuf| files::read_text_if_there(path).ok().flatten();
-    let lines: BTreeMap<String, PathBuf> =
-        found.into_iter().filter_map(|path| Some((line_of(&path, &text(&path)?), path))).collect();
+    let lines: BTreeMap<String, PathBuf> = found
+        .into_iter()
+        .filter_map(|path| Some((text(&path).filter(|text| !is_plain(text))?, path)))
+        .map(|(text, path)| (line_of(&path, &text), path))
+        .collect();
     let new: BTreeMap<&String, &PathBuf> =
         lines.iter().filter(|(line, _)| !tried.seen.contains(*line)).collect();
     let paths: Vec<PathBuf> = new.values().map(|path| (*path).clone()).collect();
@@ -85,7 +95,7 @@ const WHY: &str = "reading it takes more than a document may: it is not used";
 /// # Errors
 /// When they cannot be handed to the child.
 pub(super) fn without_bad(found: Vec<Source>, problems: &mut Vec<Problem>) -> Result<Vec<Source>> {
-    if found.is_empty() {
+    if found.iter().all(|source| is_plain(&source.text)) {
         return Ok(found);
     }
     // Nobody else's texts.
@@ -93,16 +103,17 @@ pub(super) fn without_bad(found: Vec<Source>, problems: &mut Vec<Problem>) -> Re
     let call = format!("{}-{}", std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed));
     let folder = &Path::new(WAITING).join(call);
     let mut waiting = Vec::new();
-    for (at, source) in found.into_iter().enumerate() {
+    for (at, source) in found.iter().enumerate() {
         let path = folder.join(at.to_string()).join(sources::file_name(source.form));
         std::fs::create_dir_all(path.parent().unwrap_or(folder)).context("cannot create a folder in /run")?;
         files::write_durably(&path, source.text.as_bytes(), 0o600)?;
-        waiting.push((path, source));
+        waiting.push(path);
     }
-    let paths: Vec<PathBuf> = waiting.iter().map(|(path, _)| path.clone()).collect();
-    let bad = bad_among(&paths);
+    let bad = bad_among(&waiting);
     std::fs::remove_dir_all(folder).or_else(ignore_missing).context("cannot empty a folder in /run")?;
-    let (bad, good): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(path, _)| bad.contains(path));
+    // In their order: later ones overrule earlier ones.
+    let (bad, good): (Vec<_>, Vec<_>) =
+        waiting.into_iter().zip(found).partition(|(path, _)| bad.contains(path));
     problems.extend(bad.iter().map(|(_, source)| Problem::error(Place::whole(&source.name), "", WHY)));
     Ok(good.into_iter().map(|(_, source)| source).collect())
 }
@@ -183,4 +194,19 @@ pub(crate) fn must_be_readable(name: &str, form: Form, text: &str) -> Result<()>
     }
     Err(Error::invalid(format!("{name}: reading it takes more than a document may"))
         .help("it repeats itself, or its templates do: make it smaller"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_grow_costs_a_child() {
+        assert!(is_plain("#cloud-config\nhostname: till-1\n"));
+        for text in
+            ["x: '{{ 1 }}'", "x: &a 1", "x: \"\\x7b\\x7b\"", "cloud-init-paths: [/x]", &"x".repeat(100_000)]
+        {
+            assert!(!is_plain(text), "{text:.40}");
+        }
+    }
 }
