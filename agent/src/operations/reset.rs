@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use edge_host::{files, mount};
+use edge_model::boot_reason::BootReason;
 use edge_model::cmdline::Mode;
 use edge_model::ids::Entry;
 use edge_model::layout::Role;
@@ -104,7 +105,10 @@ pub(super) fn ask(host: &Host, oem: bool, report: &mut dyn Report) -> Result<Out
 
 /// Only the next boot: what the host starts otherwise stays as it is.
 fn recovery_is_next(host: &Host) -> Result<()> {
-    boot_control::perform(host, &[BootStep::TryOnce(Entry::recovery_beside())])
+    boot_control::perform(host, &[BootStep::TryOnce(Entry::recovery_beside())])?;
+    let text = "an operator asked for a reset of this host".to_owned();
+    host.variables()?.leave_reason(&BootReason { failed: None, text });
+    Ok(())
 }
 
 /// On the normal system: leads to recovery, when there is a wish that it has to fulfil. Tells whether the host has to restart.
