@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use edge_host::{files, mount};
+use edge_host::files;
 use edge_model::boot_reason::BootReason;
 use edge_model::cmdline::Mode;
 use edge_model::ids::Entry;
@@ -156,12 +156,11 @@ pub(crate) fn go_on(host: &Host, report: &mut dyn Report) -> Result<bool> {
     Ok(true)
 }
 
+/// The program itself refuses a device that is mounted. The place where it is mounted usually says nothing: in recovery it is a
+/// file system in memory.
 fn erase_data(host: &Host) -> Result<()> {
     let role = Role::Persistent;
     let device = host.disk()?.device(role)?;
-    if mount::is_mounted(Path::new(paths::PERSISTENT)) {
-        return Err(Error::rejected("the data partition is in use"));
-    }
     let label = role.spec().fs_label.unwrap_or_default();
     let format = host.machine.program("mkfs.ext4").args(["-q", "-F", "-L", label]).arg(device);
     format.deadline(FORMAT_DEADLINE).run().map(drop)
