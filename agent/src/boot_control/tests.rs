@@ -114,3 +114,13 @@ fn a_host_that_is_whole_is_not_written_to() {
     let healthy_boot = play(None, || set_counters(&stand.host, Counters::default()));
     assert_eq!(healthy_boot.effects.len(), 1, "init and this: two writes a boot");
 }
+
+#[test]
+fn the_unit_and_what_takes_its_place_say_the_same() {
+    let unit =
+        include_str!("../../../images/appliance/files/usr/lib/systemd/system/edge-trial-deadline.service");
+    let verdict = format!("echo it did not prove itself in time > {}", paths::OEM_TRIAL_VERDICT);
+    assert!(unit.contains(&verdict) && last_resort().contains(&verdict));
+    let restart = "/usr/bin/systemctl --force --force reboot";
+    assert!(unit.contains(restart) && last_resort().contains(restart));
+}

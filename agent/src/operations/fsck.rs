@@ -74,10 +74,11 @@ pub(super) fn run(host: &Host, repair: bool, report: &mut dyn Report) -> Result<
     }
     if !wrong.is_empty() {
         let error = Error::integrity(wrong.join("; "));
+        // What nothing here can mend says itself what helps.
         return Err(if mendable {
             error.help("edge-agent fsck --repair mends what can be mended")
         } else {
-            error.help("upgrade to another version, or install this one again from a medium")
+            error
         });
     }
     Ok(Outcome::stay(match mended.as_slice() {
@@ -104,16 +105,16 @@ pub(crate) fn mend_kernels(host: &Host) -> Result<Vec<String>> {
 
 impl Bench {
     fn table(&self) -> Result<Finding> {
-        if self.disk.stand_in.is_some() {
-            return Ok(Finding::Good);
-        }
         let missing: Vec<&str> = edge_model::layout::PARTITIONS
             .iter()
             .filter(|spec| self.disk.partition(spec.role).is_none())
             .map(|spec| spec.label)
             .collect();
         if !missing.is_empty() {
-            return Ok(Finding::Lost(format!("the partition table lacks {}", missing.join(", "))));
+            return Ok(Finding::Lost(format!(
+                "the partition table lacks {}: install again from a medium",
+                missing.join(", ")
+            )));
         }
         let mut device = self.disk.disk.open()?;
         let whole = gpt::both_copies_are_whole(&mut device, self.disk.disk.logical_sector);
@@ -136,7 +137,8 @@ impl Bench {
             return Ok(Finding::Mended("records of crashed kernels filled the firmware's memory".into()));
         }
         let what = "the firmware's memory takes no more settings".to_owned();
-        Ok(if variables.has_crash_records() { Finding::Wrong(what) } else { Finding::Lost(what) })
+        let lost = || Finding::Lost(format!("{what}: remove old boot entries in its setup"));
+        Ok(if variables.has_crash_records() { Finding::Wrong(what.clone()) } else { lost() })
     }
 
     /// The firmware's entries, and what the loader starts.
@@ -217,7 +219,11 @@ impl Bench {
             let esp = Esp::open(&self.disk, on)?;
             let there = esp.contains_uki(entry.as_str());
             esp.close()?;
-            let lost = || Finding::Lost(format!("{what} is missing, and there is no copy of it"));
+            let lost = || {
+                Finding::Lost(format!(
+                    "{what} is missing, and there is no copy of it: upgrade, or install again from a medium"
+                ))
+            };
             return Ok(if there { Finding::Good } else { lost() });
         };
         let wanted: Blob = if which == Which::Main { stored.main } else { stored.recovery };
@@ -244,7 +250,11 @@ impl Bench {
         /// What an upgrade and the black box need to be written down.
         const NEEDED: u64 = 1 << 20;
         let free = files::free_bytes(&self.host.machine.path(paths::OEM))?;
-        Ok(if free >= NEEDED { Finding::Good } else { Finding::Lost("/oem is full".into()) })
+        Ok(if free >= NEEDED {
+            Finding::Good
+        } else {
+            Finding::Lost("/oem is full: remove what you have put there".into())
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use edge_model::ids::{Entry, Slot};
 use edge_model::layout::Role;
 use edge_model::ledger::{HistoryEntry, HistoryEvent};
 use edge_model::manifest::BLOCK_SIZE;
-use edge_model::{Error, Result};
+use edge_model::{Class, Error, Result};
 
 use super::{Outcome, write_image};
 use crate::facts::{self, Host};
@@ -34,9 +34,12 @@ pub(super) fn refresh(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
     if known.as_ref().is_some_and(|known| known.root_hash == image.root_hash) {
         report.step("checking recovery", image.data_blocks * BLOCK_SIZE);
         let reader = target.reader();
-        // One that has rotted is made again.
-        if reader.scrub(&image.root_hash, image.data_blocks, |done| report.progress(done)).is_ok() {
-            return Ok(Outcome::stay(format!("recovery is version {} already", image.version)));
+        match reader.scrub(&image.root_hash, image.data_blocks, |done| report.progress(done)) {
+            Ok(()) => return Ok(Outcome::stay(format!("recovery is version {} already", image.version))),
+            // Somebody has stopped this.
+            Err(error) if error.class == Class::Rejected => return Err(error),
+            // One that has rotted is made again.
+            Err(_) => {}
         }
     }
     if image.data_blocks * BLOCK_SIZE > target.size() {

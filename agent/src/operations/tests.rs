@@ -57,6 +57,38 @@ fn recovery_is_refreshed_and_the_normal_system_is_never_touched() {
     );
 }
 
+/// Somebody stops the operation at its first chance.
+struct Impatient;
+
+impl Report for Impatient {
+    fn step(&mut self, _: &str, _: u64) {}
+
+    fn progress(&mut self, _: u64) -> Result<()> {
+        Err(crate::report::cancelled())
+    }
+}
+
+#[test]
+fn a_check_of_recovery_that_is_stopped_is_not_taken_for_damage() {
+    let stand = stand_with_images();
+    recovery::refresh(&stand.host, &mut Nobody).unwrap();
+    assert_eq!(recovery::refresh(&stand.host, &mut Impatient).unwrap_err().class, Class::Rejected);
+    assert!(stand.host.ledger().load().recovery.is_some(), "it is still there");
+    verify::run(&stand.host, &mut Nobody).unwrap();
+}
+
+#[test]
+fn a_damaged_copy_of_the_partition_table_is_mended() {
+    use std::os::unix::fs::FileExt;
+    let stand = stand_with_images();
+    let disk = fs::OpenOptions::new().write(true).open(stand.host.disk().unwrap().disk.path).unwrap();
+    disk.write_all_at(&[0; 512], 512).unwrap();
+    let error = fsck::run(&stand.host, false, &mut Nobody).unwrap_err();
+    assert!(error.message.contains("partition table"), "{error}");
+    fsck::run(&stand.host, true, &mut Nobody).unwrap();
+    fsck::run(&stand.host, false, &mut Nobody).unwrap();
+}
+
 #[test]
 fn damaged_kernels_are_found_and_mended_from_their_second_copies() {
     let stand = stand_with_images();

@@ -65,6 +65,17 @@ pub struct Limits {
     pub processor_seconds: u64,
 }
 
+impl Limits {
+    /// From outside, a moment after the start: no code of ours runs between fork and exec for it.
+    fn set(self, id: u32) -> std::io::Result<()> {
+        let Some(id) = Pid::from_raw(id as i32) else { return Ok(()) };
+        for (resource, most) in [(Resource::As, self.memory), (Resource::Cpu, self.processor_seconds)] {
+            prlimit(Some(id), resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        }
+        Ok(())
+    }
+}
+
 /// A child process to be started.
 #[derive(Debug)]
 pub struct Child {
@@ -231,18 +242,15 @@ impl Child {
         if self.bound {
             set_parent_death_signal(&mut self.command);
         }
-        let child = self.command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
+        let mut child = self.command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
         if self.bound {
             bound_groups().insert(child.id());
         }
-        if let (Some(limits), Some(id)) = (self.limits, Pid::from_raw(child.id() as i32)) {
-            let set = |resource, most| {
-                let limit = Rlimit { current: Some(most), maximum: Some(most) };
-                prlimit(Some(id), resource, limit).map_err(std::io::Error::from)
-            };
-            set(Resource::As, limits.memory)
-                .and_then(|_| set(Resource::Cpu, limits.processor_seconds))
-                .with_context(|| format!("cannot limit `{shown}`"))?;
+        if let Some(limits) = self.limits
+            && let Err(error) = limits.set(child.id())
+        {
+            kill_group(&mut child);
+            return Err(error).with_context(|| format!("cannot limit `{shown}`"));
         }
         Ok(child)
     }
@@ -492,6 +500,18 @@ fn set_parent_death_signal(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_takes_more_than_its_limits_is_ended() {
+        use std::os::unix::process::ExitStatusExt;
+        let limits = Limits { memory: 64 << 20, processor_seconds: 1 };
+        let busy = Child::new("sh").args(["-c", "while :; do :; done"]).limits(limits).outcome().unwrap();
+        assert!(busy.status.signal().is_some(), "{busy:?}");
+        let large = "x=x; while :; do x=$x$x; done";
+        let large = Child::new("sh").args(["-c", large]).limits(limits).outcome().unwrap();
+        assert!(!large.status.success(), "{large:?}");
+        assert!(Child::new("true").limits(limits).outcome().unwrap().status.success());
+    }
 
     #[test]
     fn failures_say_what_ran_and_why() {

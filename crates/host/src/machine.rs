@@ -62,14 +62,16 @@ mod stand_in {
     use std::fs::{self, File};
     use std::path::{Path, PathBuf};
 
+    use edge_model::Result;
     use edge_model::layout::{self, GIB, PARTITIONS, Role};
 
     use super::Machine;
     use crate::block::Disk;
     use crate::disk::PartitionedDisk;
-    use crate::gpt::{Guid, Partition};
+    use crate::gpt::{self, Guid};
 
     const SIZE: u64 = 16 * GIB;
+    const SECTOR: u64 = 512;
     /// How its only disk is called.
     const DISK: &str = "/dev/vda";
     const DEVICES: &str = "dev";
@@ -79,19 +81,22 @@ mod stand_in {
     }
 
     pub(super) fn disk(root: &Path, path: &str) -> PartitionedDisk {
-        let placed = layout::place(SIZE, layout::SLOT_MINIMUM, 0).unwrap_or_default();
-        let partition = |(role, start, length): (Role, u64, u64)| Partition {
-            number: role.number(),
-            label: role.spec().label.into(),
-            uuid: Guid([role.number() as u8; 16]),
-            start,
-            length,
-        };
+        assert_eq!(path, DISK, "a machine in a folder has one disk");
+        let file = root.join(DEVICES).join("disk");
+        let partitions = File::open(&file).ok().and_then(|mut disk| gpt::read(&mut disk)).unwrap_or_default();
+        let path = file.to_string_lossy().into_owned();
         PartitionedDisk {
-            disk: Disk { path: path.to_owned(), size: SIZE, logical_sector: 512, ..Disk::default() },
-            partitions: placed.into_iter().map(partition).collect(),
+            disk: Disk { path, size: SIZE, logical_sector: SECTOR, ..Disk::default() },
+            partitions,
             stand_in: Some(root.join(DEVICES)),
         }
+    }
+
+    fn write_table(file: &Path) -> Result<()> {
+        let mut disk = File::options().read(true).write(true).create_new(true).open(file)?;
+        disk.set_len(SIZE)?;
+        let guid = |role: Option<Role>| Ok(Guid::derived(format!("{role:?}").as_bytes()));
+        gpt::write_host_table(&mut disk, SIZE, SECTOR, layout::SLOT_MINIMUM, &[], guid).map(drop)
     }
 
     impl Machine {
@@ -110,6 +115,8 @@ mod stand_in {
                 fs::create_dir_all(root.join(folder)).expect("a folder");
             }
             fs::create_dir_all(variables(root)).expect("a folder of variables");
+            fs::create_dir_all(root.join(DEVICES)).expect("a folder of devices");
+            write_table(&root.join(DEVICES).join("disk")).expect("a partition table");
             for spec in &PARTITIONS {
                 let place = root.join(DEVICES).join(spec.label);
                 match spec.role {
