@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use edge_host::child::{Child, Outcome, Running};
-use edge_model::{Context, Error, Result};
+use edge_model::{Context, Error, Result, paths};
 
 use crate::lab::Lab;
 
@@ -105,17 +105,27 @@ impl Ssh<'_> {
         }
     }
 
-    /// Opens a port of ours that leads to a Unix socket of the machine, as long as the result lives.
+    /// Opens a port of ours that leads to the machine's agent, as long as the result lives; it ends by itself where the
+    /// machine does not answer in time.
     ///
     /// # Errors
     /// When ssh itself cannot be started.
-    pub fn forward(&self, port: u16, socket: &str) -> Result<Running> {
-        let log = self.lab.work().join(format!("forward-{port}.log"));
+    pub fn forward(&self, port: u16) -> Result<Running> {
         self.client("ssh", "-p")?
             .args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-N", "-L"])
-            .arg(format!("127.0.0.1:{port}:{socket}"))
+            .arg(format!("127.0.0.1:{port}:{}", paths::AGENT_SOCKET))
             .arg(Self::address())
-            .spawn(&log)
+            .spawn(&self.forward_log(port))
+    }
+
+    /// What the client behind a port of [`Ssh::forward`] said last.
+    pub fn said_about(&self, port: u16) -> String {
+        let text = fs::read_to_string(self.forward_log(port)).unwrap_or_default();
+        text.lines().last().unwrap_or("ssh says nothing").to_owned()
+    }
+
+    fn forward_log(&self, port: u16) -> PathBuf {
+        self.lab.work().join(format!("forward-{port}.log"))
     }
 
     /// Copies a file of this machine to a path on the other.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use edge_host::child::Running;
-use edge_model::{Context, Error, Result, paths};
+use edge_model::{Context, Error, Result};
 use serde_json::Value as Json;
 
 use crate::machine::free_port;
@@ -16,7 +16,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// A bridge from a port to the agent's socket. The agent sees the operator's account at the other end.
 #[derive(Debug)]
 pub struct Tunnel {
-    _process: Running,
+    process: Running,
     port: u16,
 }
 
@@ -42,14 +42,21 @@ impl Tunnel {
     /// When ssh does not open the port in time.
     pub fn open(ssh: &Ssh<'_>, within: Duration) -> Result<Self> {
         let port = free_port()?;
-        let process = ssh.forward(port, paths::AGENT_SOCKET)?;
-        let tunnel = Self { _process: process, port };
+        let mut tunnel = Self { process: ssh.forward(port)?, port };
         let end = Instant::now() + within;
         while tunnel.call("GET", "/v1/ping", None, None).is_err() {
+            let ended = tunnel.process.ended()?.is_some();
             if Instant::now() > end {
-                return Err(Error::environment("the agent cannot be reached through ssh"));
+                return Err(Error::environment(format!(
+                    "the agent cannot be reached through ssh: {}",
+                    ssh.said_about(port)
+                )));
             }
             std::thread::sleep(Duration::from_millis(500));
+            if ended {
+                // A machine that has only just started may have no time for sshd within the patience of one connection.
+                tunnel.process = ssh.forward(port)?;
+            }
         }
         Ok(tunnel)
     }
