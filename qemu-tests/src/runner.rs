@@ -36,7 +36,9 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
     let reuse = !names.is_empty() && !names.contains(&scenarios::BASE.name) && ground.has_base();
     let (can_run, cannot_run): (Vec<_>, Vec<_>) =
         scenarios::ALL.iter().filter(wanted).partition(|scenario| scenario.missing().is_none());
-    let nobody_needs_it = !names.is_empty() && !can_run.iter().any(|scenario| scenario.needs_base);
+    let nobody_needs_it = !names.is_empty()
+        && !names.contains(&scenarios::BASE.name)
+        && !can_run.iter().any(|scenario| scenario.needs_base);
     let queue = Queue {
         waiting: Mutex::new(can_run.into()),
         base: Mutex::new(if reuse || nobody_needs_it { Base::Stands } else { Base::Missing }),
