@@ -102,14 +102,16 @@ fn try_and_return(
     ensure(told.iter().all(|word| said.contains(word)), || format!("the failure is not told: {said}"))
 }
 
-/// Damage that happens on the disk after the upgrade has finished: of what the firmware loads, and of what no boot
-/// reads.
+/// Damage that happens on the disk after the upgrade has finished, of what the firmware loads.
 pub(super) fn damaged_on_disk(ground: &Ground) -> Result<()> {
-    let name = "damage-after-upgrade";
-    let (good, uki) = upgraded(ground, name)?;
-    let unread = Machine::copy_of(&ground.lab, &uki, &format!("{name}-unread"))?;
+    let (good, uki) = upgraded(ground, "damage-after-upgrade")?;
     truncate_uki(ground, &uki, &good)?;
-    comes_back(ground, &uki)?;
+    comes_back(ground, &uki)
+}
+
+/// Damage of what no boot reads is found by who looks for it.
+pub(super) fn damaged_and_not_read(ground: &Ground) -> Result<()> {
+    let (good, unread) = upgraded(ground, "damage-that-nobody-reads")?;
     let at = find_in_slot(&unread, Role::SlotB, UNREAD_WORDS.as_bytes())?;
     flip(&unread, Role::SlotB, at)?;
     let mut powered = unread.power_on(&ground.lab, ground.accelerator)?;

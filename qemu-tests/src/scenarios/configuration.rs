@@ -20,7 +20,8 @@ fn network_config(address: &str) -> String {
     )
 }
 
-/// A site is provisioned by a stick: an installation with a VLAN and another name, and later other site user data.
+/// A site is provisioned by a stick: an installation with a VLAN and another name, and later other site user data. Its medium
+/// is left in the drive.
 pub(super) fn site_from_a_stick(ground: &Ground) -> Result<()> {
     let name = "site-from-a-stick";
     let network = network_config("10.42.0.5/24");
@@ -37,9 +38,13 @@ pub(super) fn site_from_a_stick(ground: &Ground) -> Result<()> {
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("is installed on", ground.patience(180))?;
     powered.pull_the_plug();
-    // The stick stays behind; the first site boot needs it no more.
-    let machine = machine.without_stick().with_medium(Medium::None);
+    // The stick stays behind; the first site boot needs it no more. The medium is left in the drive, and the firmware has lost its
+    // memory and prefers it: the disk is booted and nothing is wiped. (That firmware which remembers starts the disk is part
+    // of every other installation here.)
+    let machine = machine.without_stick().preferring_medium();
+    machine.forget_firmware_variables(&ground.lab)?;
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    powered.serial.expect("it is booted, nothing is wiped", ground.patience(120))?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let ssh = ground.ssh(&machine);
     let report = "ip -br address show mgmt; hostname; cat /run/site-was-here; readlink /etc/localtime; \
@@ -69,7 +74,7 @@ fn renamed_by_new_site_user_data(ground: &Ground, machine: Machine, name: &str) 
         ("unattended.yaml", "hostName: till-10\n"),
     ];
     let second = stick::make(&ground.lab, &format!("{name}-two"), "CIDATA", &files)?;
-    let machine = machine.with_stick(&second);
+    let machine = machine.with_stick(&second).with_medium(Medium::None);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let ssh = ground.ssh(&machine);

@@ -50,20 +50,6 @@ pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
     ground.keep_as_base(&machine)
 }
 
-/// The medium is still there, and firmware that lost its memory prefers it: the disk is booted and nothing is wiped.
-/// (That firmware which remembers starts the disk is part of every installation here.)
-pub(super) fn medium_left_in_the_drive(ground: &Ground) -> Result<()> {
-    let base = Machine::at(&ground.lab.work().join("base"), 0);
-    let machine = Machine::copy_of(&ground.lab, &base, "medium-left-in-the-drive")?
-        .with_medium(Medium::Cd(ground.first.iso()))
-        .preferring_medium();
-    machine.forget_firmware_variables(&ground.lab)?;
-    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
-    powered.serial.expect("it is booted, nothing is wiped", ground.patience(120))?;
-    ground.expect_healthy(&mut powered, "a", &ground.first)?;
-    ground.ssh(&machine).run("test -e /usr/local/kept", ground.patience(60)).map(drop)
-}
-
 /// The recovery entry boots, says that it is recovery and why; the next boot is the normal one.
 pub(super) fn recovery_says_why(ground: &Ground) -> Result<()> {
     let (machine, mut powered) = ground.healthy_copy("recovery-says-why")?;
@@ -73,7 +59,7 @@ pub(super) fn recovery_says_why(ground: &Ground) -> Result<()> {
     let status = ssh.run("sudo edge-agent status", ground.patience(60))?;
     ensure(status.contains("recovery, Recovery"), || format!("status does not say recovery: {status}"))?;
     powered.reset()?;
-    ground.expect_healthy(&mut powered, "a", &ground.first)
+    powered.serial.expect("edge: starting edge-appliance", ground.patience(120)).map(drop)
 }
 
 /// A second disk with the same image and other identifiers, as an older installation would be: the host starts

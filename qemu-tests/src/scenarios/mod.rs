@@ -104,7 +104,6 @@ pub(crate) const ALL: &[Scenario] = &[
     short("power-cuts-during-upgrade", power_cuts::during_upgrade),
     short("power-cuts-in-early-boot", configuration::power_cuts_in_early_boot),
     short("recovery-says-why", installation::recovery_says_why),
-    short("medium-left-in-the-drive", installation::medium_left_in_the_drive),
     short("network-change-comes-back", configuration::network_change_comes_back),
     short("stages-run-in-order", configuration::stages_run_in_order),
     without_machine("image-from-a-registry", bases::image_from_a_registry),
@@ -126,6 +125,7 @@ pub(crate) const ALL: &[Scenario] = &[
     long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),
     long("boots-over-http", netboot::boots_over_http),
     long("large-content-on-the-medium", outputs::large_content),
+    long("damage-that-nobody-reads", bad_images::damaged_and_not_read),
     long("damage-that-init-finds", bad_images::damaged_for_init),
     long("many-power-cuts-during-upgrade", power_cuts::many_during_upgrade),
 ];

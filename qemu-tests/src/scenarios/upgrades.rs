@@ -36,7 +36,7 @@ pub(super) fn slow_and_kept(ground: &Ground) -> Result<()> {
 }
 
 /// Version 2 into slot b, version 3 back into slot a; the same version again is already installed; data,
-/// machine-id and configuration stay.
+/// machine-id and configuration stay. What rots in a slot afterwards is found.
 pub(super) fn there_and_back(ground: &Ground) -> Result<()> {
     let second = ground.publish("second", &Recipe::version("2.0.0"))?;
     let third = ground.publish("third", &Recipe::version("3.0.0"))?;
@@ -70,5 +70,11 @@ pub(super) fn there_and_back(ground: &Ground) -> Result<()> {
     ground.expect_healthy(&mut powered, "a", &third)?;
     let history = ssh.run("sudo edge-agent history && sudo edge-agent verify", ground.patience(120))?;
     ensure(history.matches("committed").count() == 2, || format!("history: {history}"))?;
-    ensure(history.contains("undamaged: slot-a, slot-b, recovery"), || format!("verify: {history}"))
+    ensure(history.contains("undamaged: slot-a, slot-b, recovery"), || format!("verify: {history}"))?;
+    // One sector of the other image rots.
+    let rot = "sudo dd if=/dev/urandom of=/dev/vda6 bs=512 count=1 seek=70000 conv=fsync status=none; sudo edge-agent verify";
+    let outcome = ssh.outcome(rot, ground.patience(120))?;
+    ensure(outcome.status.code() == Some(5) && outcome.stderr.contains("slot-b: block"), || {
+        format!("verify did not find the damage: {outcome:?}")
+    })
 }
