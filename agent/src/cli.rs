@@ -30,7 +30,7 @@ use crate::configuration::{Settings, tried};
 use crate::facts::Host;
 use crate::operations::install;
 use crate::report::Report;
-use crate::{daemon, early};
+use crate::{daemon, early, log, serve};
 
 /// The agent of an edge host.
 #[derive(Parser)]
@@ -61,6 +61,12 @@ enum Command {
         /// One with this identifier was read, or all: show them no more until the host restarts
         #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "all")]
         put_away: Option<String>,
+    },
+    /// Let the agent say more to the journal, or less, until it starts again
+    LogLevel {
+        /// How bad something must be to be said, or how small
+        #[arg(value_parser = ["error", "warning", "info", "debug"])]
+        level: String,
     },
     /// Show what was installed, tried and kept
     History,
@@ -218,9 +224,12 @@ pub(crate) fn run() -> Result<ExitCode> {
     // The only provider of cryptography that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let reader = Reader::of_flag(arguments.json);
+    if !matches!(arguments.command, Command::Serve) {
+        log::of_a_command();
+    }
     match arguments.command {
         Command::Early => early::run().map(|never| match never {}),
-        Command::Serve => daemon::serve(),
+        Command::Serve => serve::serve(),
         Command::TryDocuments { files } => tried::read_all(&files),
         Command::Status => reader.tell(&Client::new()?.status()?, print_status),
         Command::Notices { put_away } => {
@@ -231,6 +240,10 @@ pub(crate) fn run() -> Result<ExitCode> {
             }
             let notices = client.status()?.notices.clone();
             reader.tell(&notices, |notices| notices.iter().for_each(print_notice))
+        }
+        Command::LogLevel { level } => {
+            let level = serde_json::from_value(level.into()).context("not a level")?;
+            Client::new()?.set_log_level(level)
         }
         Command::History => reader.tell(&Client::new()?.ledger()?.history, |history| print_history(history)),
         Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
@@ -443,7 +456,7 @@ fn print_status(status: &HostStatus) {
         }
     }
     if let Some(operation) = &status.operation {
-        let by = &operation.started_by;
+        let by = &operation.by;
         println!("operation {} by {by}: {}", operation.operation, observe::describe_state(operation));
     }
 }

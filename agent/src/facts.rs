@@ -97,7 +97,26 @@ impl Host {
     /// # Errors
     /// When neither variables nor the ESP can be read.
     pub(crate) fn booted(&self) -> Result<BootedImage> {
-        let default_entry = if self.record.mode == Mode::Main { self.default_entry()? } else { None };
+        let default_entry = match self.record.mode {
+            Mode::Main => self.default_entry(|disk| Esp::open(disk, Role::Efi).map(Some))?.flatten(),
+            _ => None,
+        };
+        self.booted_with(default_entry)
+    }
+
+    /// As [`Host::booted`], for those who only look: none while somebody writes to the ESP, without which it cannot be told.
+    ///
+    /// # Errors
+    /// As [`Host::booted`].
+    pub(crate) fn booted_now(&self) -> Result<Option<BootedImage>> {
+        if self.record.mode != Mode::Main {
+            return self.booted_with(None).map(Some);
+        }
+        let default_entry = self.default_entry(|disk| Esp::open_now(disk, Role::Efi))?;
+        default_entry.map(|entry| self.booted_with(entry)).transpose()
+    }
+
+    fn booted_with(&self, default_entry: Option<Entry>) -> Result<BootedImage> {
         Ok(BootedImage {
             mode: self.record.mode,
             root_hash: self.record.root_hash,
@@ -112,17 +131,20 @@ impl Host {
         })
     }
 
-    /// What systemd-boot starts when nothing else is said: the variable, else its configuration.
-    fn default_entry(&self) -> Result<Option<Entry>> {
+    /// What systemd-boot starts when nothing else is said: the variable, else its configuration. None when `open` has no ESP.
+    fn default_entry(
+        &self,
+        open: impl FnOnce(&PartitionedDisk) -> Result<Option<Esp>>,
+    ) -> Result<Option<Option<Entry>>> {
         if let Some(variables) = &self.variables
             && let Some(entry) = variables.get_entry(Variable::LoaderEntryDefault)?
         {
-            return Ok(Some(entry));
+            return Ok(Some(Some(entry)));
         }
-        let esp = Esp::open(&self.disk()?, Role::Efi)?;
+        let Some(esp) = open(&self.disk()?)? else { return Ok(None) };
         let entry = esp.default_entry()?;
         esp.close()?;
-        Ok(entry)
+        Ok(Some(entry))
     }
 
     /// # Errors

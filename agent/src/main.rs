@@ -1,5 +1,6 @@
 //! The agent on the host: early boot, daemon and command line in one program.
 
+mod access;
 mod accounts;
 mod api;
 mod black_box;
@@ -16,11 +17,12 @@ mod health;
 mod host_key;
 mod host_state;
 mod journal;
-
+mod log;
 mod network_trial;
 mod operations;
 mod outbound;
 mod report;
+mod serve;
 mod shell;
 mod source;
 mod stages;

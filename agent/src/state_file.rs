@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use edge_host::files;
-use edge_model::api::KeptOperations;
 use edge_model::api::black_box::BlackBox;
+use edge_model::api::{KeptEvents, KeptOperations};
 use edge_model::ledger::Ledger;
 use edge_model::shared_state::Understood;
 use edge_model::{Class, Context, Error, Result};
@@ -65,6 +65,11 @@ impl Kept for KeptOperations {
     const COPIES: Copies = Copies::One;
 }
 
+impl Kept for KeptEvents {
+    const NAME: &'static str = "events";
+    const COPIES: Copies = Copies::One;
+}
+
 impl Kept for Memory {
     const NAME: &'static str = "network";
     const COPIES: Copies = Copies::One;
@@ -116,7 +121,7 @@ impl<T: Kept> StateFile<T> {
     pub(crate) fn change_or_begin<R>(&self, change: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
         let newest_or_empty = |file: &Self| match file.newest() {
             Err(error) if error.class == Class::Integrity => {
-                eprintln!("the {} is begun anew: {error}", T::NAME);
+                tracing::error!("the {} is begun anew: {error}", T::NAME);
                 file.set_aside()?;
                 Ok(empty())
             }

@@ -26,7 +26,7 @@ impl IntoResponse for Refusal {
         let status =
             StatusCode::from_u16(self.0.class.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self.0.class == Class::Internal {
-            eprintln!("internal error: {}", self.0);
+            tracing::error!("internal error: {}", self.0);
         }
         let detail = AuditDetail { reason: self.0.to_string(), ..AuditDetail::default() };
         let mut response = (status, Json(self.0)).into_response();

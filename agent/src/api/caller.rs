@@ -3,10 +3,11 @@
 use edge_model::api::access::CONSOLE_UID;
 use edge_model::api::access::Role;
 use edge_model::api::routes::{Access, Route};
+use edge_model::api::{Actor, Surface};
 use edge_model::cmdline::Mode;
 use edge_model::{Class, Error, Result};
 
-use super::sessions::Session;
+use crate::access::sessions::Session;
 use crate::accounts::PEOPLE;
 
 /// What the kernel says about the other end.
@@ -24,6 +25,8 @@ pub(crate) struct Caller {
     /// The token of the session.
     pub(crate) token: Option<String>,
     pub(crate) role: Option<Role>,
+    /// What the caller calls this call.
+    pub(crate) order: Option<String>,
 }
 
 /// What decides about a caller besides itself.
@@ -67,6 +70,15 @@ impl Caller {
                 uid => crate::accounts::name_of(uid),
             },
         }
+    }
+
+    pub(crate) fn actor(&self) -> Actor {
+        let surface = match self.peer.uid {
+            CONSOLE_UID => Surface::Console,
+            uid if uid == 0 || PEOPLE.contains(&uid) => Surface::CommandLine,
+            _ => Surface::Service,
+        };
+        Actor { order: self.order.clone(), ..Actor::new(surface, self.name()) }
     }
 
     /// # Errors
@@ -116,7 +128,7 @@ mod tests {
     fn caller(uid: u32, session: Option<Role>, house: House) -> Caller {
         let session = session.map(Session::of_test);
         let peer = Peer { uid, pid: None };
-        Caller { role: role_of(peer, session.as_ref(), house), peer, session, token: None }
+        Caller { role: role_of(peer, session.as_ref(), house), peer, session, token: None, order: None }
     }
 
     /// Every route for every role, over every kind of peer.

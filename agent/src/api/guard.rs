@@ -178,7 +178,8 @@ fn identify(door: &Door, peer: Peer, headers: &HeaderMap) -> Caller {
         .and_then(|value| value.to_str().ok())
         .map(|value| value.strip_prefix("Bearer ").unwrap_or(value).to_owned());
     let session = token.as_deref().and_then(|token| door.sessions.find(token, clock::seconds()));
-    Caller { role: role_of(peer, session.as_ref(), door.house()), peer, session, token }
+    let order = headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
+    Caller { role: role_of(peer, session.as_ref(), door.house()), peer, session, token, order }
 }
 
 enum Repeatable {
@@ -245,12 +246,15 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
     } else {
         Outcome::Refused { status: status.as_u16(), reason: detail.reason }
     };
+    let actor = caller.actor();
     let record = AuditRecord {
         sequence: 0,
         at: facts::now(),
         clock_is_set: clock::is_set(),
         edge_host_id: facts::host_id(),
-        actor: if detail.actor.is_empty() { caller.name() } else { detail.actor },
+        actor: if detail.actor.is_empty() { actor.subject } else { detail.actor },
+        surface: actor.surface,
+        order: actor.order.filter(|order| order.len() <= LONGEST_KEY),
         actor_type: caller.role.map_or_else(|| "nobody".into(), |role| role.to_string()),
         from: match caller.peer.pid {
             Some(pid) => format!("uid {} pid {pid}", caller.peer.uid),

@@ -2,11 +2,9 @@
 //! [`edge_model::api::routes`]; each route has its handler here, behind the guard.
 
 mod answer;
-pub(crate) mod audit;
 mod caller;
 mod guard;
 mod handlers;
-pub(crate) mod sessions;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,11 +24,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::access::sessions::Sessions;
 use crate::daemon::Shared;
 use answer::Refusal;
 use caller::{House, Peer};
 use guard::Limits;
-use sessions::Sessions;
 
 /// Largest request.
 const BODY_LIMIT: usize = 2 << 20;
@@ -92,7 +90,7 @@ async fn serve_on(listener: UnixListener, door: &Arc<Door>) -> Result<()> {
             Ok((stream, _)) => stream,
             // Too many files are open: some connection will end.
             Err(error) => {
-                eprintln!("a connection was not taken: {error}");
+                tracing::warn!("a connection was not taken: {error}");
                 tokio::time::sleep(AFTER_TROUBLE).await;
                 continue;
             }

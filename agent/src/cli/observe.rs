@@ -54,13 +54,7 @@ impl OperationCommand {
 }
 
 fn print_line(operation: &OperationStatus) {
-    println!(
-        "{} {} by {}: {}",
-        operation.id,
-        operation.operation,
-        operation.started_by,
-        describe_state(operation)
-    );
+    println!("{} {} by {}: {}", operation.id, operation.operation, operation.by, describe_state(operation));
 }
 
 pub(super) fn describe_state(operation: &OperationStatus) -> String {

@@ -58,7 +58,7 @@ pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
     loop {
         let pause = care.attend().unwrap_or_else(|error| {
             let pause = care.stopped(error.message.clone());
-            eprintln!("cluster: {error}");
+            tracing::error!("cluster: {error}");
             pause
         });
         shared.cluster.wait(pause);
@@ -227,7 +227,7 @@ impl Care {
             Progress::Failed(step, error) => {
                 let said = format!("{}: {error}", step.name());
                 if self.said != said {
-                    eprintln!("cluster: {said}");
+                    tracing::info!("cluster: {said}");
                     self.said = said;
                 }
                 // Somebody may mend what is wrong meanwhile; programs that were cut are begun again from the start.
@@ -329,7 +329,7 @@ impl Care {
         let Some(plan) = &self.plan else { return };
         if !self.told_ready {
             self.told_ready = true;
-            eprintln!("cluster: the node is ready");
+            tracing::info!("cluster: the node is ready");
             console::say(&format!(
                 "{} name={} version={}",
                 paths::CLUSTER_MARKER,

@@ -73,7 +73,7 @@ impl Content {
     pub(super) fn of_image(folder: &Path) -> Self {
         let mut content = Self { folder: folder.to_owned(), ..Self::default() };
         if let Err(error) = content.read_index() {
-            eprintln!("content: the container images of the image cannot be read: {error}");
+            tracing::error!("content: the container images of the image cannot be read: {error}");
         }
         content
     }

@@ -99,7 +99,7 @@ impl Ground for Host<'_> {
                     // A kernel may have it built in, and then there is nothing to load. What is really missing shows in
                     // the step that needs it.
                     if let Err(error) = modules::load_by_name(name) {
-                        eprintln!("warning: {error}");
+                        tracing::warn!("{error}");
                     }
                 }
                 Ok(())
@@ -135,7 +135,7 @@ impl Ground for Host<'_> {
     }
 
     fn done(&mut self, step: StepId) {
-        eprintln!("cluster: {}: done", step.name());
+        tracing::info!(step = step.name(), "cluster: {}: done", step.name());
     }
 }
 

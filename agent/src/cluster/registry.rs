@@ -41,14 +41,14 @@ pub(super) async fn serve(content: Arc<Content>) -> Result<()> {
     let listener = TcpListener::bind(paths::CONTENT_REGISTRY)
         .await
         .context("cannot listen for the container runtime")?;
-    eprintln!("content: {} container images are on this host", content.names());
+    tracing::info!("content: {} container images are on this host", content.names());
     let (places, log) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Log::default()));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                eprintln!("content: a connection was not taken: {error}");
+                tracing::warn!("content: a connection was not taken: {error}");
                 tokio::time::sleep(AFTER_TROUBLE).await;
                 continue;
             }
@@ -80,7 +80,7 @@ impl Log {
         if said.get(&line).is_some_and(|when| when.elapsed() < SAID_AGAIN_AFTER) {
             return;
         }
-        eprintln!("content: {line}");
+        tracing::info!("content: {line}");
         if said.len() >= MOST_SAID {
             said.clear();
         }

@@ -23,7 +23,7 @@ const PODS: &str = "kubepods.slice";
 /// When one cannot be taken; those before it are done.
 pub(super) fn run() -> Result<()> {
     for step in steps() {
-        eprintln!("cluster: removing: {step:?}");
+        tracing::info!("cluster: removing: {step:?}");
         take(&step).with_context(|| format!("cannot remove the cluster: {step:?}"))?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use edge_host::{console, power};
-use edge_model::api::{InstallRequest, OperationRequest, OperationState, OperationStatus};
+use edge_model::api::{Actor, InstallRequest, OperationRequest, OperationState, OperationStatus};
 use edge_model::unattended::{AfterInstall, Interactive, WipePolicy};
 use edge_model::user_data::UserData;
 use edge_model::{Error, Result, error};
@@ -49,7 +49,7 @@ fn install(shared: &Arc<Shared>) -> Result<()> {
         // Somebody is asked at the console, and sees that nothing runs.
         return Ok(());
     }
-    let status = shared.start(OperationRequest::Install(request(&settings)), "the medium")?;
+    let status = shared.start(OperationRequest::Install(request(&settings)), Actor::host("the medium"))?;
     follow(shared, status.id, after(&settings.data, has_answers))
 }
 
@@ -57,11 +57,11 @@ fn install(shared: &Arc<Shared>) -> Result<()> {
 ///
 /// # Errors
 /// When the answers are wrong, or an installation runs already.
-pub(crate) fn begin(shared: &Arc<Shared>, started_by: &str) -> Result<OperationStatus> {
+pub(crate) fn begin(shared: &Arc<Shared>, by: Actor) -> Result<OperationStatus> {
     shared.reload_settings();
     let settings = shared.settings();
     settings.must_be_right()?;
-    let status = shared.start(OperationRequest::Install(request(&settings)), started_by)?;
+    let status = shared.start(OperationRequest::Install(request(&settings)), by)?;
     let (shared, id) = (shared.clone(), status.id);
     // A person is there, and reads the result before the machine goes.
     let after = settings.edge().install.after.unwrap_or(AfterInstall::Nothing);

@@ -1,4 +1,4 @@
-//! The daemon: one socket, one operation at a time, and the care for the boot that is running.
+//! The daemon: one operation at a time, and the care for the boot that is running. What its surfaces share is in [`Shared`].
 
 mod boot_care;
 pub(crate) mod events;
@@ -13,20 +13,20 @@ mod snapshot;
 mod support;
 mod trial;
 
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use edge_model::cmdline::Mode;
-use edge_model::{Context, Result, paths};
+use edge_model::{Result, paths};
+
+use tokio::runtime::Handle;
 
 use edge_host::{mount, resources};
 use edge_model::api::BootState;
 
-use crate::api::audit::AuditLog;
-use crate::api::{self, Door};
+use crate::access::audit::AuditLog;
 use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
@@ -37,11 +37,11 @@ pub(crate) use shared::Shared;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS_ON_TRIAL: Duration = Duration::from_secs(1);
 
-/// Serves until it is stopped.
+/// Begins the care for this host. The runtime is for those of it that talk with a cluster.
 ///
 /// # Errors
-/// When this is not an edge host, or the socket cannot be made.
-pub(crate) fn serve() -> Result<()> {
+/// When this is not an edge host.
+pub(crate) fn begin(runtime: &Handle) -> Result<Arc<Shared>> {
     let host = Host::observe()?;
     let mode = host.record.mode;
     let has_oem = mode != Mode::Live && mount::is_mounted(Path::new(paths::OEM));
@@ -53,19 +53,15 @@ pub(crate) fn serve() -> Result<()> {
         Mode::Recovery => boot_care::watch_recovery(&caretaker),
         Mode::Live => installer::watch(&caretaker),
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the daemon's runtime")?;
     if mode == Mode::Main {
         let caretaker = shared.clone();
         std::thread::spawn(move || network_care::watch(&caretaker));
-        let (caretaker, handle) = (shared.clone(), runtime.handle().clone());
+        let (caretaker, handle) = (shared.clone(), runtime.clone());
         std::thread::spawn(move || cluster::watch(&caretaker, &handle));
     }
     let observer = shared.clone();
     std::thread::spawn(move || observe(&observer));
-    runtime.block_on(api::serve(Arc::new(Door::new(shared)), notify_ready))
+    Ok(shared)
 }
 
 /// Keeps the status as the host is.
@@ -92,13 +88,4 @@ fn full(about: &str, folder: &str) -> Option<Said> {
         Said::problem(format!("{about} is full ({folder}): changes may be lost"))
             .help("remove what is not needed")
     })
-}
-
-/// Tells the service manager that the socket is there.
-fn notify_ready() {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", Path::new(&path)));
-    if let Err(error) = sent {
-        eprintln!("warning: the service manager was not told that the agent is ready: {error}");
-    }
 }

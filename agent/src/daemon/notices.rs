@@ -54,9 +54,22 @@ impl Said {
         self
     }
 
+    pub(super) fn severity(&self) -> NoticeSeverity {
+        self.severity
+    }
+
     fn notice(self, ends: NoticeEnd) -> Notice {
         let id = to_hex(&sha256(self.text.as_bytes()).0[..ID]);
         Notice { id, severity: self.severity, since: facts::now(), text: self.text, help: self.help, ends }
+    }
+}
+
+/// Says something to the journal, at the level that it has.
+pub(super) fn log(severity: NoticeSeverity, text: &dyn fmt::Display) {
+    match severity {
+        NoticeSeverity::Info => tracing::info!("notice: {text}"),
+        NoticeSeverity::Warning => tracing::warn!("notice: {text}"),
+        NoticeSeverity::Problem => tracing::error!("notice: {text}"),
     }
 }
 
@@ -97,7 +110,7 @@ impl Notices {
     }
 
     /// Tells what is true about something now, in place of what was; what of it is news.
-    pub(super) fn while_it_lasts(&self, about: &'static str, now: Vec<Said>) -> Vec<String> {
+    pub(super) fn while_it_lasts(&self, about: &'static str, now: Vec<Said>) -> Vec<Notice> {
         let mut board = self.board();
         let before = board.conditions.remove(about).unwrap_or_default();
         let known = |notice: &Notice| before.iter().find(|known| known.id == notice.id).cloned();
@@ -105,7 +118,7 @@ impl Notices {
         let (mut news, mut present) = (Vec::new(), Vec::new());
         for notice in notices {
             present.push(known(&notice).unwrap_or_else(|| {
-                news.push(notice.text.clone());
+                news.push(notice.clone());
                 notice
             }));
         }
@@ -114,7 +127,7 @@ impl Notices {
         let shrinks =
             before.iter().filter(is_over).filter(|over| board.put_away.remove(&over.id)).count() > 0;
         if shrinks && let Err(error) = store(&board.put_away) {
-            eprintln!("what was read is not written down: {error}");
+            tracing::warn!("what was read is not written down: {error}");
         }
         board.conditions.insert(about, present);
         news
@@ -175,7 +188,7 @@ mod tests {
         assert!(notices.add(Said::problem("b").help("do c")));
         assert_eq!(texts(&notices), ["b", "a"], "the worst first");
         let full = || vec![Said::warning("full")];
-        assert_eq!(notices.while_it_lasts("disk", full()), ["full"]);
+        assert_eq!(notices.while_it_lasts("disk", full())[0].text, "full");
         assert!(notices.while_it_lasts("disk", full()).is_empty());
         let shown = notices.shown();
         assert_eq!(shown[1].ends, NoticeEnd::WithItsCause);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use edge_model::api::{KeptOperations, OperationKind, OperationState, OperationStatus, StepRecord};
+use edge_model::api::{Actor, KeptOperations, OperationKind, OperationState, OperationStatus, StepRecord};
 use edge_model::{Error, Result};
 use edge_planner::admission::Running;
 
@@ -93,7 +93,7 @@ impl Register {
             Ok(())
         });
         if let Err(error) = kept {
-            eprintln!("the operations are not kept: {error}");
+            tracing::warn!("the operations are not kept: {error}");
         }
     }
 
@@ -113,7 +113,7 @@ impl Register {
     pub(crate) fn admit(
         &self,
         kind: OperationKind,
-        started_by: &str,
+        by: Actor,
         may_begin: impl FnOnce(Option<&Running>) -> Result<()>,
     ) -> Result<Admission> {
         let mut entries = self.entries();
@@ -128,7 +128,7 @@ impl Register {
         let status = OperationStatus {
             id,
             operation: kind,
-            started_by: started_by.to_owned(),
+            by,
             started_at: facts::now(),
             state: OperationState::Running,
             step: String::new(),
@@ -239,7 +239,7 @@ impl Register {
 fn describe(entry: &Entry) -> Running {
     Running {
         kind: entry.status.operation,
-        started_by: entry.status.started_by.clone(),
+        started_by: entry.status.by.subject.clone(),
         seconds: entry.begun.elapsed().as_secs(),
     }
 }
@@ -252,16 +252,21 @@ fn no_such(id: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use edge_model::api::Surface;
+
+    fn site() -> Actor {
+        Actor::new(Surface::Console, "site")
+    }
 
     #[test]
     fn what_became_of_an_operation_is_known_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let run = || Register::kept_in(StateFile::new(folder.path()));
         let first = run();
-        let verify = first.admit(OperationKind::Verify, "site", |_| Ok(())).unwrap().status.id;
+        let verify = first.admit(OperationKind::Verify, site(), |_| Ok(())).unwrap().status.id;
         let done = OperationState::Done { message: "undamaged".into() };
         first.update(verify, |status| status.state = done.clone());
-        let upgrade = first.admit(OperationKind::Upgrade, "site", |_| Ok(())).unwrap().status.id;
+        let upgrade = first.admit(OperationKind::Upgrade, site(), |_| Ok(())).unwrap().status.id;
         drop(first);
         let second = run();
         assert_eq!(second.find(verify).unwrap().state, done);
@@ -270,16 +275,16 @@ mod tests {
             matches!(&ended.state, OperationState::Failed { error } if error.message.contains("restarted"))
         );
         assert!(second.running().is_none(), "nothing runs that nobody runs");
-        let next = second.admit(OperationKind::Reboot, "site", |_| Ok(())).unwrap().status.id;
+        let next = second.admit(OperationKind::Reboot, site(), |_| Ok(())).unwrap().status.id;
         assert!(next > upgrade, "numbers go on");
     }
 
     #[test]
     fn one_runs_at_a_time_and_the_answer_says_who_is_in_the_way() {
         let register = Register::default();
-        let admit = |kind, by| register.admit(kind, by, |_| Ok(()));
+        let admit = |kind, by| register.admit(kind, Actor::new(Surface::Console, by), |_| Ok(()));
         let upgrade = admit(OperationKind::Upgrade, "site").unwrap();
-        let refused = register.admit(OperationKind::Configure, "root", |running| {
+        let refused = register.admit(OperationKind::Configure, site(), |running| {
             let running = running.unwrap();
             assert_eq!((running.kind, running.started_by.as_str()), (OperationKind::Upgrade, "site"));
             Err(Error::rejected("busy"))

@@ -8,7 +8,7 @@ use edge_host::{kernel, mount, power, settle, volumes};
 use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{
-    BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind, OperationRequest,
+    Actor, BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind, OperationRequest,
     OperationState, OperationStatus,
 };
 use edge_model::cmdline::Mode;
@@ -20,11 +20,11 @@ use edge_planner::admission::{self, HostFacts, Wish};
 use edge_planner::login::FirstPassword;
 
 use super::events::EventLog;
-use super::notices::{Notices, Said};
+use super::notices::{self, Notices, Said};
 use super::register::{Admission, Register, Stop, StopSign};
 use super::{local_configuration, snapshot, support};
-use crate::api::audit::AuditLog;
-use crate::api::sessions;
+use crate::access::audit::AuditLog;
+use crate::access::sessions;
 use crate::configuration::{Settings, VOLUMES, site};
 use crate::facts::Host;
 use crate::host_key::HostKey;
@@ -37,6 +37,9 @@ use crate::{black_box, clock, cluster, facts};
 /// Progress is told at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Locks are taken in this order, and each is let go as soon as its value is read: `looking`; one of `settings`, `network`,
+/// `health`, `boot_state`, those of `notices` and of `cluster`; `status`; that of `operations`. Nobody holds one while waiting for
+/// a disk, but for `looking`, which only those who look wait for.
 pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) operations: Register,
@@ -49,6 +52,8 @@ pub(crate) struct Shared {
     /// What was last seen of the host: answers come from here, and not from the disk.
     status: Mutex<Arc<HostStatus>>,
     looking: Mutex<()>,
+    /// How the loader stood towards the booted image when it could last be told.
+    boot_state: Mutex<Option<BootState>>,
     network: Mutex<NetworkState>,
     /// An operator has confirmed the network on trial.
     confirmed: AtomicBool,
@@ -89,6 +94,12 @@ impl Shared {
         } else {
             Register::default()
         };
+        let events = if has_oem {
+            EventLog::kept_in(StateFile::new(&host.machine.path(paths::OEM_EDGE)))
+        } else {
+            EventLog::new()
+        };
+        events.emit(EventKind::Started { boot_id: kernel::boot_id() });
         let key = (has_oem && host.record.mode == Mode::Main)
             .then(|| HostKey::prepare(&host.machine.path(paths::OEM_HOST_KEY)));
         if let Some(Err(error)) = &key {
@@ -98,12 +109,13 @@ impl Shared {
             host_key: key.and_then(|key| key.ok()).map(|key| key.fingerprint()),
             host,
             operations,
-            events: Arc::new(EventLog::new(facts::now())),
+            events: Arc::new(events),
             audit,
             cluster: cluster::Board::default(),
             settings: Mutex::new(Arc::new(settings)),
             status: Mutex::new(Arc::new(status)),
             looking: Mutex::new(()),
+            boot_state: Mutex::new(None),
             network: Mutex::new(NetworkState::default()),
             confirmed: AtomicBool::new(false),
             surrendered: AtomicBool::new(false),
@@ -276,7 +288,7 @@ impl Shared {
 
     /// Something that an operator should know, also in the log.
     pub(crate) fn notice(&self, said: Said) {
-        eprintln!("notice: {said}");
+        notices::log(said.severity(), &said);
         if self.notices.add(said) {
             self.refresh();
         }
@@ -285,7 +297,7 @@ impl Shared {
     /// Tells what is true about something, as long as it lasts.
     pub(super) fn notice_while(&self, about: &'static str, now: Vec<Said>) {
         for news in self.notices.while_it_lasts(about, now) {
-            eprintln!("notice: {news}");
+            notices::log(news.severity, &news.text);
         }
     }
 
@@ -321,7 +333,6 @@ impl Shared {
         }
     }
 
-    /// None when firmware and loader do not tell.
     pub(crate) fn somebody_works(&self) {
         self.last_work.store(kernel::up_time().as_secs(), Ordering::Relaxed);
     }
@@ -336,12 +347,17 @@ impl Shared {
         self.host_key
     }
 
+    /// None when firmware and loader do not tell.
     pub(super) fn booted_state(&self) -> Option<BootState> {
-        match self.host.booted() {
-            Ok(booted) => {
+        match self.host.booted_now() {
+            Ok(Some(booted)) => {
                 self.notice_while("boot loader", Vec::new());
-                Some(booted.state())
+                let state = booted.state();
+                *lock(&self.boot_state) = Some(state);
+                Some(state)
             }
+            // Somebody writes a kernel: nobody who only looks waits for that.
+            Ok(None) => *lock(&self.boot_state),
             Err(error) => {
                 let said = Said::failed("the boot loader's state cannot be read", &error);
                 self.notice_while("boot loader", vec![said]);
@@ -354,11 +370,7 @@ impl Shared {
     ///
     /// # Errors
     /// [`edge_model::Class::Rejected`] while another one runs that does not give way.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        request: OperationRequest,
-        started_by: &str,
-    ) -> Result<OperationStatus> {
+    pub(crate) fn start(self: &Arc<Self>, request: OperationRequest, by: Actor) -> Result<OperationStatus> {
         let facts = self.admission_facts();
         let wish = match request {
             OperationRequest::Reboot { recovery: true } => Wish::RebootIntoRecovery,
@@ -366,9 +378,17 @@ impl Shared {
         };
         let admission = self
             .operations
-            .admit(request.kind(), started_by, |running| admission::may_begin(&facts, wish, running))?;
+            .admit(request.kind(), by, |running| admission::may_begin(&facts, wish, running))?;
         let status = admission.status.clone();
-        eprintln!("{} {} was asked for by {started_by}", status.operation, status.id);
+        tracing::info!(
+            operation = status.id,
+            actor = %status.by,
+            surface = ?status.by.surface,
+            "{} {} was asked for by {}",
+            status.operation,
+            status.id,
+            status.by
+        );
         self.tell(Some(status.clone()));
         let shared = self.clone();
         std::thread::spawn(move || shared.run(&request, &admission));
@@ -391,7 +411,7 @@ impl Shared {
         let state = match result {
             Ok(outcome) => OperationState::Done { message: outcome.message },
             Err(error) => {
-                eprintln!("{} failed: {error}", request.kind());
+                tracing::error!(operation = id, "{} failed: {error}", request.kind());
                 OperationState::Failed { error }
             }
         };
@@ -402,7 +422,7 @@ impl Shared {
         }
         self.tell(ended);
         self.refresh();
-        self.leave(afterwards, request.kind(), &admission.status.started_by);
+        self.leave(afterwards, request.kind(), &admission.status.by.subject);
     }
 
     fn perform(
@@ -437,7 +457,9 @@ impl Shared {
             at: facts::now(),
             clock_is_set: clock::is_set(),
             edge_host_id: facts::host_id(),
-            actor: status.started_by.clone(),
+            actor: status.by.subject.clone(),
+            surface: status.by.surface,
+            order: status.by.order.clone(),
             actor_type: String::new(),
             from: "the agent".into(),
             action: "end of operation".into(),
@@ -484,6 +506,7 @@ impl Shared {
         let mut changed = (**present).clone();
         changed.operation = self.operations.last();
         *present = Arc::new(changed);
+        drop(present);
         self.events.emit(EventKind::Operation(status));
     }
 
@@ -510,7 +533,7 @@ struct Reporter<'a> {
 
 impl Report for Reporter<'_> {
     fn step(&mut self, title: &str, total: u64) {
-        eprintln!("{title}");
+        tracing::info!(operation = self.id, "{title}");
         self.shared.tell(self.shared.operations.step(self.id, title, total));
     }
 

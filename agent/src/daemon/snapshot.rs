@@ -6,7 +6,7 @@ use edge_model::ledger::Ledger;
 use edge_planner::admission::{self, HostFacts};
 
 use super::Shared;
-use crate::api::sessions;
+use crate::access::sessions;
 use crate::configuration::{Settings, site};
 use crate::facts::{self, Host};
 use crate::{cluster, network_trial};
@@ -15,6 +15,7 @@ use crate::{cluster, network_trial};
 pub(super) fn blank(host: &Host) -> HostStatus {
     HostStatus {
         agent_version: env!("CARGO_PKG_VERSION").into(),
+        boot_id: kernel::boot_id(),
         host_name: String::new(),
         host_id: String::new(),
         network: NetworkState::default(),

@@ -280,7 +280,7 @@ fn run_stage_in_new_image(disk: &PartitionedDisk) {
         Ok(())
     };
     if let Err(error) = run() {
-        eprintln!("the stage after-install-chroot did not run: {error}");
+        tracing::warn!("the stage after-install-chroot did not run: {error}");
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn lead_to_recovery(host: &Host) -> Result<bool> {
     };
     lead().inspect_err(|_| {
         if let Err(error) = Wish::remove(host) {
-            eprintln!("{error}");
+            tracing::warn!("{error}");
         }
     })
 }

@@ -91,7 +91,7 @@ fn run_stages_after(host: &Host, slot: Slot) {
         Ok(())
     };
     if let Err(error) = run() {
-        eprintln!("the stage after-upgrade-chroot did not run: {error}");
+        tracing::warn!("the stage after-upgrade-chroot did not run: {error}");
     }
     stages::run("after-upgrade", &Moment::of_running_system(Mode::Main));
 }
@@ -220,7 +220,7 @@ impl Job<'_> {
         if error.class == Class::Integrity
             && let Err(second) = self.checkpoint(0)
         {
-            eprintln!("warning: the ledger could not be corrected: {second}");
+            tracing::warn!("the ledger could not be corrected: {second}");
         }
     }
 

@@ -63,11 +63,11 @@ pub(super) fn pull(source: &DataSource) -> Result<()> {
     let closed = site::is_claimed() || trust().secure_boot;
     for provider in &source.providers {
         if closed && *provider != Provider::File {
-            eprintln!("{provider:?} is not read: this host is claimed, or started with Secure Boot");
+            tracing::warn!("{provider:?} is not read: this host is claimed, or started with Secure Boot");
             continue;
         }
         let Some(finder) = finder(*provider) else {
-            eprintln!("the provider {provider:?} is not supported yet");
+            tracing::warn!("the provider {provider:?} is not supported yet");
             continue;
         };
         if let Some(text) = finder.find(source)? {

@@ -15,7 +15,7 @@ const BOOTS_KEPT: usize = 10;
 /// Appends a record. That a stage ran matters more than that it was written down: failures are said and no more.
 pub(crate) fn append(record: &StageRecord) {
     if let Err(error) = try_append(record) {
-        eprintln!("the stage {} was not recorded: {error}", record.stage);
+        tracing::warn!("the stage {} was not recorded: {error}", record.stage);
     }
 }
 

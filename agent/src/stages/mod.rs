@@ -86,7 +86,7 @@ pub(crate) fn has_steps(stage: &str, mode: Mode) -> bool {
 pub(crate) fn wait_online(seconds: u64) {
     let wait = Child::new("/usr/lib/systemd/systemd-networkd-wait-online").args(["--any", "--timeout"]);
     if let Err(error) = wait.arg(seconds.to_string()).deadline(Duration::from_secs(seconds + 5)).run() {
-        eprintln!("no network yet: {error}");
+        tracing::warn!("no network yet: {error}");
     }
 }
 

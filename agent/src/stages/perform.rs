@@ -25,7 +25,7 @@ impl Runner<'_> {
         match action {
             Action::Command(command) => self.shell(command).map(|said| {
                 if !said.is_empty() {
-                    eprintln!("{said}");
+                    tracing::info!("{said}");
                 }
             }),
             Action::File { path, mode, owner, content, encoding } => {
@@ -64,7 +64,7 @@ impl Runner<'_> {
             Action::Environment { file, variables } => merge_environment(Path::new(file), variables),
             Action::DataSource(source) => datasource::pull(source),
             Action::NotYet(key) => {
-                eprintln!("`{key}` is accepted and not yet acted on");
+                tracing::warn!("`{key}` is accepted and not yet acted on");
                 Ok(())
             }
         }

@@ -94,6 +94,7 @@ fn every_released_form_is_read() {
         ("black-box.json", &include_bytes!("fixtures/black-box.json")[..]),
         ("network.json", include_bytes!("fixtures/network.json")),
         ("operations.json", include_bytes!("fixtures/operations.json")),
+        ("events.json", include_bytes!("fixtures/events.json")),
         ("accounts.json", include_bytes!("fixtures/accounts.json")),
     ] {
         std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -111,6 +112,10 @@ fn every_released_form_is_read() {
     assert!(accounts.contains_key("site"));
     let operations = StateFile::<KeptOperations>::new(folder.path()).read().unwrap().operations;
     assert!(operations.len() == 2 && !operations[0].is_running() && operations[1].is_running());
+    let events = StateFile::<KeptEvents>::new(folder.path()).read().unwrap();
+    assert!(
+        events.runs == 3 && events.events[0].kind.is_kept() && events.events[2].sequence == 12_884_901_889
+    );
 }
 
 /// The image that a host comes back to reads what the newer one has written, and takes nothing away from it.

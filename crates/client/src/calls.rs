@@ -4,8 +4,8 @@
 use edge_model::Result;
 use edge_model::api::routes::RouteId;
 use edge_model::api::{
-    ConfigurationRequest, HostStatus, NoticeChoice, OperationRequest, OperationStatus, access, audit,
-    black_box, cluster, diagnostics, host, installer, network,
+    ConfigurationRequest, HostStatus, LogLevel, LogSetting, NoticeChoice, OperationRequest, OperationStatus,
+    access, audit, black_box, cluster, diagnostics, host, installer, network,
 };
 use edge_model::keyboard::KeyboardChoice;
 use edge_model::ledger::Ledger;
@@ -132,6 +132,12 @@ impl Client {
         self.call(RouteId::FirstPassword, Call::default().body(first)?)
     }
 
+    pub fn set_log_level(&self, level: LogLevel) -> Result<()> {
+        self.tell(RouteId::SetLogLevel, Call::default().body(&LogSetting { level })?)
+    }
+
+    /// # Errors
+    /// As [`Client::call`].
     pub fn put_notices_away(&self, which: &NoticeChoice) -> Result<()> {
         self.tell(RouteId::PutNoticesAway, Call::default().body(which)?)
     }

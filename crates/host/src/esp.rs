@@ -52,15 +52,33 @@ impl Esp {
     /// # Errors
     /// When it is missing, damaged, or in use for too long.
     pub fn open(disk: &PartitionedDisk, role: Role) -> Result<Self> {
+        let busy = || {
+            Error::environment(format!(
+                "the boot partition is in use for more than {} s",
+                ALONE_WITHIN.as_secs()
+            ))
+        };
+        Self::open_within(disk, role, ALONE_WITHIN)?.ok_or_else(busy)
+    }
+
+    /// As [`Esp::open`], for those who only look: none while somebody else has it.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn open_now(disk: &PartitionedDisk, role: Role) -> Result<Option<Self>> {
+        Self::open_within(disk, role, Duration::ZERO)
+    }
+
+    fn open_within(disk: &PartitionedDisk, role: Role, within: Duration) -> Result<Option<Self>> {
         if let Some(folder) = &disk.stand_in {
-            return Ok(Self(Held::Folder(folder.join(role.spec().label))));
+            return Ok(Some(Self(Held::Folder(folder.join(role.spec().label)))));
         }
         let target = match role {
             Role::EfiRecovery => paths::ESP_RECOVERY_MOUNT,
             _ => paths::ESP_MOUNT,
         };
         let device = disk.device(role)?;
-        let alone = alone(Path::new(target))?;
+        let Some(alone) = alone(Path::new(target), within)? else { return Ok(None) };
         if mount::is_mounted(Path::new(target)) {
             // Whoever mounted it was killed: the lock is ours.
             mount::unmount(Path::new(target))?;
@@ -71,7 +89,7 @@ impl Esp {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let mount =
             ScopedMount::new(&device.to_string_lossy(), Path::new(target), "vfat", flags, "umask=0077")?;
-        Ok(Self(Held::Mounted { mount, alone }))
+        Ok(Some(Self(Held::Mounted { mount, alone })))
     }
 
     fn root(&self) -> &Path {
@@ -249,8 +267,9 @@ fn mend(device: &Path) {
     }
 }
 
-/// Waits until nobody else works at a mount point. The lock ends with the file, however its process ends.
-fn alone(mount_point: &Path) -> Result<File> {
+/// Waits until nobody else works at a mount point; none when that takes too long. The lock ends with the file, however its process
+/// ends.
+fn alone(mount_point: &Path, within: Duration) -> Result<Option<File>> {
     let path = mount_point.with_extension("lock");
     let context = || format!("cannot lock {}", path.display());
     fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).with_context(context)?;
@@ -258,15 +277,9 @@ fn alone(mount_point: &Path) -> Result<File> {
     let begun = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Some(file)),
             Err(TryLockError::Error(error)) => return Err(error).with_context(context),
-            Err(TryLockError::WouldBlock) if begun.elapsed() > ALONE_WITHIN => {
-                return Err(Error::environment(format!(
-                    "{} is in use for more than {} s",
-                    mount_point.display(),
-                    ALONE_WITHIN.as_secs()
-                )));
-            }
+            Err(TryLockError::WouldBlock) if begun.elapsed() >= within => return Ok(None),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
         }
     }
@@ -285,7 +298,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let held = alone(&mount_point).unwrap();
+                    let held = alone(&mount_point, ALONE_WITHIN).unwrap().unwrap();
                     most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     thread::sleep(Duration::from_millis(5));
                     inside.fetch_sub(1, Ordering::SeqCst);

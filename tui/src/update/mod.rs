@@ -105,8 +105,8 @@ fn take_news(state: &mut State, news: EventKind, actions: &mut Vec<Action>) {
                 status.health = health;
             }
         }
-        // The runner reads the status again when news were missed.
-        EventKind::Missed | EventKind::Unknown => {}
+        // The runner reads the status again when news were missed, and they are when the agent has begun anew.
+        EventKind::Started { .. } | EventKind::Missed | EventKind::Unknown => {}
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn draw(screen: &Progress, known: &Known, canvas: &mut Canvas<'_>) {
 /// Everything but the choices; returns the area below.
 pub(super) fn draw_operation(screen: &Progress, known: &Known, area: Rect, canvas: &mut Canvas<'_>) -> Rect {
     let operation = &screen.operation;
-    let mut lines = vec![Line::from(words::started_by(&operation.started_by)), Line::default()];
+    let mut lines = vec![Line::from(words::started_by(&operation.by.subject)), Line::default()];
     lines.extend(steps(operation, area.height));
     lines.push(Line::default());
     match &operation.state {

@@ -2,7 +2,7 @@
 
 use edge_model::Error;
 use edge_model::api::cluster::ClusterStatus;
-use edge_model::api::{HostStatus, Notice, OperationKind, OperationState, OperationStatus};
+use edge_model::api::{Actor, HostStatus, Notice, OperationKind, OperationState, OperationStatus, Surface};
 use edge_model::cmdline::Mode;
 use edge_tui::action::{Answer, Check, Request, Work};
 use edge_tui::confirm::Destructive;
@@ -90,7 +90,12 @@ pub(crate) fn recorded(kind: OperationKind, until: usize) -> OperationStatus {
         _ => include_str!("records/upgrade.json"),
     };
     let whole: OperationStatus = serde_json::from_str(text).unwrap();
-    let mut shown = OperationStatus { id: 7, started_by: "site".into(), started_at: 1_772_366_400, ..whole };
+    let mut shown = OperationStatus {
+        id: 7,
+        by: Actor::new(Surface::Console, "site"),
+        started_at: 1_772_366_400,
+        ..whole
+    };
     if until < shown.steps.len() {
         shown.steps.truncate(until);
         shown.step = shown.steps[until - 1].title.clone();

@@ -131,7 +131,7 @@ pub(super) fn change(
     let _alone = door.alone()?;
     let text = edit::change(NAME, &local_text()?, changes)?;
     let request = OperationRequest::Configure(ConfigurationRequest { name: NAME.into(), text });
-    let status = door.shared.start(request, &caller.name())?;
+    let status = door.shared.start(request, caller.actor())?;
     let after: Vec<String> = changes.iter().map(describe).collect();
     let detail = AuditDetail {
         resource_id: status.id.to_string(),
@@ -335,7 +335,7 @@ pub(super) async fn change_user_data(
             after: Some(without_secrets(&request.text)),
             ..AuditDetail::default()
         };
-        let status = door.shared.start(OperationRequest::Configure(request), &caller.name())?;
+        let status = door.shared.start(OperationRequest::Configure(request), caller.actor())?;
         Ok((status, detail))
     })
     .await?;

@@ -15,25 +15,25 @@ use edge_model::api::host::{
 };
 use edge_model::api::installer::Message;
 use edge_model::api::routes::RouteId;
-use edge_model::api::{Health, HostStatus, NoticeChoice};
+use edge_model::api::{Health, HostStatus, LogSetting, NoticeChoice};
 use edge_model::calendar::day_and_time;
 use edge_model::user_data::edge::ManagementMode;
 use edge_model::{Error, paths};
 
 use super::{Asked, blocking, parse};
+use crate::access::audit::AuditQuery;
 use crate::api::Door;
 use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
-use crate::api::audit::AuditQuery;
 use crate::api::caller::Caller;
 use crate::journal::{self, JournalQuery};
-use crate::{black_box as recorder, clock, diagnostics, shell, stages};
+use crate::{black_box as recorder, clock, diagnostics, log, shell, stages};
 
 const MOST_LINES: u32 = 1000;
 /// 2100: no clock of a working host is beyond.
 const LATEST: u64 = 4_102_444_800;
 
 pub(super) async fn ping() -> Answer {
-    ok(Pong { msg: "pong".into() })
+    ok(Pong { msg: "pong".into(), boot_id: kernel::boot_id() })
 }
 
 pub(super) async fn status(State(door): State<Arc<Door>>) -> Answer {
@@ -83,6 +83,12 @@ fn earliest_moment() -> u64 {
     let boots = recorder::load().boots;
     let proven = boots.iter().filter_map(|boot| boot.began).filter(|began| began.proven);
     proven.map(|began| began.at).chain([image_made]).max().unwrap_or(0)
+}
+
+pub(super) async fn set_log_level(body: Bytes) -> Answer {
+    let setting: LogSetting = parse(&body)?;
+    log::set_level(setting.level)?;
+    nothing()
 }
 
 pub(super) async fn put_notices_away(State(door): State<Arc<Door>>, body: Bytes) -> Answer {

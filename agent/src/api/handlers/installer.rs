@@ -73,7 +73,7 @@ pub(super) async fn change_answers(State(door): State<Arc<Door>>, body: Bytes) -
 
 pub(super) async fn start(State(door): State<Arc<Door>>, Extension(caller): Extension<Caller>) -> Answer {
     only_in_the_installer(&door)?;
-    let status = blocking(move || installer::begin(&door.shared, &caller.name())).await?;
+    let status = blocking(move || installer::begin(&door.shared, caller.actor())).await?;
     answer_of(status)
 }
 

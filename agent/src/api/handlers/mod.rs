@@ -42,6 +42,7 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::Ledger => get(host::ledger),
         RouteId::BlackBox => get(host::black_box),
         RouteId::PutNoticesAway => post(host::put_notices_away),
+        RouteId::SetLogLevel => put(host::set_log_level),
         RouteId::StageLog => get(host::stages),
         RouteId::Logs => get(host::logs),
 

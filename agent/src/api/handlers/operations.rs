@@ -53,7 +53,7 @@ pub(super) fn begin(door: &Door, caller: &Caller, request: OperationRequest) -> 
         return Err(Error::new(Class::Forbidden, format!("this takes the role {needed}")).into());
     }
     let wish = wish(&request);
-    let status = door.shared.start(request, &caller.name())?;
+    let status = door.shared.start(request, caller.actor())?;
     let mut detail = detail_of(&status);
     detail.message = wish;
     with_detail(accepted(status), detail)

@@ -12,11 +12,11 @@ use edge_model::{Class, Error};
 use edge_planner::login::Limits;
 
 use super::{blocking, parse, parse_secret};
+use crate::access::sessions::LoggedIn;
 use crate::accounts::{self, Configured};
 use crate::api::Door;
 use crate::api::answer::{Answer, AuditDetail, nothing, ok, with_detail};
 use crate::api::caller::Caller;
-use crate::api::sessions::LoggedIn;
 use crate::clock;
 
 fn limits(door: &Door) -> Limits {

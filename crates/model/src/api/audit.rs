@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Surface;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditRecord {
@@ -14,6 +16,12 @@ pub struct AuditRecord {
     pub edge_host_id: String,
     /// Account, or `root`, or the system account of a surface.
     pub actor: String,
+    /// Through what the call came.
+    #[serde(default)]
+    pub surface: Surface,
+    /// The idempotency key of the call, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
     /// The role that the call had.
     pub actor_type: String,
     /// Process and user at the other end of the socket.

@@ -10,6 +10,9 @@ use super::HostStatus;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pong {
     pub msg: String,
+    /// Changes with each start of the host.
+    #[serde(default)]
+    pub boot_id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,7 @@
 //! Start with [`routes`]: every path with its role, its effect and its types.
 
 pub mod access;
+mod actor;
 pub mod audit;
 pub mod black_box;
 pub mod cluster;
@@ -14,9 +15,10 @@ mod operation;
 pub mod routes;
 mod status;
 
+pub use actor::{Actor, Surface};
 pub use operation::{
-    ConfigurationRequest, Event, EventKind, InstallRequest, KeptOperations, OperationKind, OperationRequest,
-    OperationState, OperationStatus, StepRecord, UpgradeRequest,
+    ConfigurationRequest, Event, EventKind, InstallRequest, KeptEvents, KeptOperations, LogLevel, LogSetting,
+    OperationKind, OperationRequest, OperationState, OperationStatus, StepRecord, UpgradeRequest,
 };
 pub use status::{
     BootRecord, BootState, ConsoleRules, Found, Health, HostStatus, ImageIdentity, InterfaceAddress,

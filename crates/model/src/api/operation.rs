@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Health, HostStatus};
+use super::{Actor, Health, HostStatus};
 use crate::error::Error;
 use crate::ids::RootHash;
 use crate::unattended::{DiskChoice, WipePolicy};
@@ -176,7 +176,8 @@ pub struct OperationStatus {
     pub id: u64,
     pub operation: OperationKind,
     /// Who asked for it.
-    pub started_by: String,
+    #[serde(flatten)]
+    pub by: Actor,
     /// Seconds since 1970 by the host's clock; for people, never for decisions.
     pub started_at: u64,
     pub state: OperationState,
@@ -226,8 +227,11 @@ pub enum OperationState {
 /// News of the event stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// Grows by one with each event; a reader that comes back says the last one it has seen.
+    /// Grows with each event, through all restarts; a reader that comes back says the last one it has seen.
     pub sequence: u64,
+    /// Seconds since 1970 by the host's clock; for people, never for decisions.
+    #[serde(default)]
+    pub at: u64,
     #[serde(flatten)]
     pub kind: EventKind,
 }
@@ -235,6 +239,10 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum EventKind {
+    /// The agent has begun; with another boot than before, the host has.
+    Started {
+        boot_id: String,
+    },
     Operation(OperationStatus),
     Health {
         health: Health,
@@ -248,4 +256,41 @@ pub enum EventKind {
     /// From a newer agent than the reader.
     #[serde(other)]
     Unknown,
+}
+
+impl EventKind {
+    /// Whether it tells of something that happened, and not how things stand: that is kept through restarts.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Self::Started { .. } | Self::Health { .. } => true,
+            Self::Operation(status) => !status.is_running(),
+            Self::Status { .. } | Self::Missed | Self::Unknown => false,
+        }
+    }
+}
+
+/// What a host keeps of its news.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptEvents {
+    /// Runs of the agent so far: numbers of events begin anew with each, above those of all before.
+    pub runs: u64,
+    /// Oldest first.
+    pub events: Vec<Event>,
+}
+
+/// How much the agent says to the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    Error,
+    Warning,
+    Info,
+    Debug,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogSetting {
+    pub level: LogLevel,
 }

@@ -19,7 +19,9 @@ use super::host::{
 };
 use super::installer::{Answers, AnswersRequest, ExportRequest, InstallDisk, Message, Volume};
 use super::network::{InterfaceView, ManagementInterface};
-use super::{ConfigurationRequest, Event, HostStatus, NoticeChoice, OperationRequest, OperationStatus};
+use super::{
+    ConfigurationRequest, Event, HostStatus, LogSetting, NoticeChoice, OperationRequest, OperationStatus,
+};
 use crate::keyboard::KeyboardChoice;
 use crate::ledger::{HistoryEntry, Ledger};
 use crate::stage_log::StageRecord;
@@ -177,6 +179,7 @@ routes! {
     PutNoticesAway Post "/v1/notices/put-away" AtLeast(Operator), "One notice was read, or all", Json(json::<NoticeChoice>) => Nothing, status 204;
     BlackBox Get "/v1/black-box" AtLeast(Viewer), "How the last boots ended", Nothing => Json(json::<BlackBox>);
     StageLog Get "/v1/stages" AtLeast(Admin), "What stages did in this boot", Nothing => Json(json::<Vec<StageRecord>>);
+    SetLogLevel Put "/v1/logs/level" AtLeast(Admin), "How much the agent says to the journal, until it starts again", Json(json::<LogSetting>) => Nothing, status 204;
     Logs Get "/v1/logs" AtLeast(Operator), "Lines of the journal", Nothing => Json(json::<LogLines>), query LOG_QUERY;
 
     Operations Get "/v1/operations" AtLeast(Viewer), "The last operations, the newest last", Nothing => Json(json::<Vec<OperationStatus>>);

@@ -70,6 +70,9 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostStatus {
     pub agent_version: String,
+    /// Changes with each start of the host.
+    #[serde(default)]
+    pub boot_id: String,
     pub host_name: String,
     /// Identifier of this host for its owner and a management plane.
     #[serde(default)]

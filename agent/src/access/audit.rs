@@ -64,7 +64,7 @@ impl AuditLog {
             let end =
                 OpenOptions::new().append(true).open(&self.path).and_then(|mut file| file.write_all(b"\n"));
             if let Err(error) = end {
-                eprintln!("warning: the audit record cannot be mended: {error}");
+                tracing::warn!("the audit record cannot be mended: {error}");
             }
         }
     }
@@ -180,6 +180,7 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use edge_model::api::Surface;
 
     fn record(actor: &str, size: usize) -> AuditRecord {
         AuditRecord {
@@ -188,6 +189,8 @@ mod tests {
             clock_is_set: false,
             edge_host_id: "edge-1".into(),
             actor: actor.into(),
+            surface: Surface::CommandLine,
+            order: None,
             actor_type: "admin".into(),
             from: "uid 0".into(),
             action: "POST /v1/operations".into(),
