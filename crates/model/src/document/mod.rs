@@ -12,7 +12,7 @@ pub mod schema;
 pub mod tree;
 
 pub use problem::{Problem, Severity};
-pub use schema::{Document, Schema, generate};
+pub use schema::{Document, Part, Schema, generate};
 pub use tree::{Node, Place};
 
 use crate::error::{Error, Result};

@@ -3,7 +3,8 @@
 //! Besides the standard keywords these are used, each as an extension of a property:
 //! `x-not-yet` (accepted, nothing acts on it), `x-old-names` (deprecated spellings of the key), `x-other-names`
 //! (equal spellings), `x-deprecated` (what to write instead), `x-item-format`, `x-merge: replace` (a later source replaces the
-//! whole value), `writeOnly` (a secret).
+//! whole value), `writeOnly` (a secret), `x-from-site` (an unsigned source outside the verified image may bring it, also with
+//! Secure Boot; without it, it may not).
 
 use std::sync::LazyLock;
 
@@ -99,6 +100,12 @@ impl<'s> Part<'s> {
     /// Nothing acts on this yet. Said where the property is declared, not inherited from its type.
     pub fn is_not_yet(&self) -> bool {
         self.flag("x-not-yet")
+    }
+
+    /// Whoever stands in front of the host may bring this, with all that is below it: it says who and where the host is, and brings
+    /// neither code nor keys. Said where the property is declared, not inherited from its type.
+    pub fn may_come_from_site(&self) -> bool {
+        self.outer.get("x-from-site").and_then(Json::as_bool).unwrap_or(false)
     }
 
     pub fn is_secret(&self) -> bool {

@@ -14,8 +14,10 @@ use crate::unattended::{InstallAnswers, Interactive, Operator};
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct EdgeSection {
     /// Where and how the medium installs; comes before Kairos' `install`.
+    #[schemars(extend("x-from-site" = true))]
     pub install: InstallAnswers,
     /// Whether somebody may be asked for what is left out.
+    #[schemars(extend("x-from-site" = true))]
     pub interactive: Option<Interactive>,
     /// The account of the site's operator.
     #[schemars(extend("x-merge" = "replace"))]
@@ -101,31 +103,32 @@ impl ConsoleSettings {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Site {
     /// Identifier of this host; `$random` makes one.
-    #[schemars(extend("format" = "host-id"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-id"))]
     pub name: Option<String>,
     /// Host name; by default the identifier.
-    #[schemars(extend("format" = "host-name-of-kernel"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel"))]
     pub host_name: Option<String>,
     /// Stands in front of an identifier that the machine gives; default `edge`.
-    #[schemars(extend("format" = "host-id-prefix"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-id-prefix"))]
     pub prefix: Option<String>,
     /// Files that hold an identifier of the machine; the first that gives one is taken.
     #[schemars(extend("x-merge" = "replace"))]
     #[serde(rename = "deviceUIDPaths")]
     pub device_uid_paths: Vec<DeviceUidPath>,
+    #[schemars(extend("x-from-site" = true))]
     pub network: SiteNetwork,
-    #[schemars(extend("x-item-format" = "host-or-ip", "x-merge" = "replace"))]
+    #[schemars(extend("x-from-site" = true, "x-item-format" = "host-or-ip", "x-merge" = "replace"))]
     pub ntp_servers: Vec<String>,
-    #[schemars(extend("format" = "time-zone"))]
+    #[schemars(extend("x-from-site" = true, "format" = "time-zone"))]
     pub time_zone: Option<String>,
     /// Layout of the keyboard at the console: `us`, `gb`, `de`, `ch`, `fr` and others. The installer guesses it from the time
     /// zone.
-    #[schemars(extend("format" = "keyboard-layout"))]
+    #[schemars(extend("x-from-site" = true, "format" = "keyboard-layout"))]
     pub keyboard: Option<String>,
     /// Certificates to trust: PEM, or base64 of PEM.
     #[schemars(extend("x-item-format" = "certificate"))]
     pub ca_certs: Vec<String>,
-    #[schemars(extend("x-not-yet" = true))]
+    #[schemars(extend("x-from-site" = true, "x-not-yet" = true))]
     pub tags: BTreeMap<String, String>,
     #[schemars(extend("x-not-yet" = true))]
     pub tags_from_file: Option<TagsFromFile>,
@@ -133,15 +136,15 @@ pub struct Site {
     pub tags_from_script: Option<TagsFromScript>,
     #[schemars(extend("x-not-yet" = true, "format" = "host-or-ip"))]
     pub palette_endpoint: Option<String>,
-    #[schemars(extend("x-not-yet" = true))]
+    #[schemars(extend("x-from-site" = true, "x-not-yet" = true))]
     pub edge_host_token: Option<Secret>,
     #[schemars(extend("x-not-yet" = true))]
     pub auto_register: Option<bool>,
     #[schemars(extend("x-not-yet" = true))]
     pub disable_auto_register: Option<bool>,
-    #[schemars(extend("x-not-yet" = true))]
+    #[schemars(extend("x-from-site" = true, "x-not-yet" = true))]
     pub project_name: Option<String>,
-    #[schemars(extend("x-not-yet" = true))]
+    #[schemars(extend("x-from-site" = true, "x-not-yet" = true))]
     pub project_uid: Option<String>,
     #[serde(rename = "registrationURL")]
     #[schemars(extend("x-not-yet" = true))]

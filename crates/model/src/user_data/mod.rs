@@ -38,16 +38,18 @@ pub fn has_header(text: &str) -> bool {
 pub struct UserData {
     /// Name of the file in messages, instead of its path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-from-site" = true))]
     pub name: Option<String>,
     /// Settings of this system. Palette's `stylus` is the same section.
     #[schemars(extend("x-other-names" = ["stylus"]))]
     pub edge: EdgeSection,
     /// How the medium installs.
+    #[schemars(extend("x-from-site" = true))]
     pub install: Install,
     /// Steps of boot and life stages, by stage.
     pub stages: BTreeMap<String, Vec<Step>>,
     /// Host name; `edge.site.hostName` comes first.
-    #[schemars(extend("format" = "host-name-of-kernel"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel"))]
     pub hostname: Option<String>,
     /// Accounts, made before the service manager starts.
     pub users: Vec<SystemUser>,
@@ -59,7 +61,7 @@ pub struct UserData {
     /// Commands of the stage `boot`: a text for the shell, or a list of words.
     pub runcmd: Vec<RunCommand>,
     /// Name, always followed by the domain.
-    #[schemars(extend("x-not-yet" = true))]
+    #[schemars(extend("x-from-site" = true, "x-not-yet" = true))]
     pub fqdn: Option<String>,
     #[schemars(extend("x-not-yet" = true))]
     pub growpart: Option<Value>,

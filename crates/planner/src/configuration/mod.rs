@@ -10,7 +10,7 @@ mod values;
 
 pub(crate) use values::addresses;
 
-use edge_model::document::{self, Document, Node, Place, Problem, Severity};
+use edge_model::document::{self, Document, Node, Part, Place, Problem, Severity};
 use edge_model::forge::Forge;
 use edge_model::unattended::Unattended;
 use edge_model::user_data::{self, UserData};
@@ -208,19 +208,8 @@ fn read(source: &Source, problems: &mut Vec<Problem>) -> Node {
     node
 }
 
-/// What a source outside the verified image must not say on a host with Secure Boot, unless it is signed.
-const CODE_AND_KEYS: [&[&str]; 9] = [
-    &["stages"],
-    &["users"],
-    &["ssh_authorized_keys"],
-    &["write_files"],
-    &["runcmd"],
-    &["edge", "operator"],
-    &["edge", "health"],
-    &["edge", "upgrade"],
-    &["edge", "site", "caCerts"],
-];
-
+/// Leaves of an unsigned source from outside the verified image what it may say on a host with Secure Boot: what is marked in the
+/// types ([`Part::may_come_from_site`]), and what nothing acts on yet.
 fn restrict(node: &mut Node, kind: Kind, problems: &mut Vec<Problem>) {
     if kind == Kind::KernelCommandLine {
         for entry in node.entries() {
@@ -230,27 +219,35 @@ fn restrict(node: &mut Node, kind: Kind, problems: &mut Vec<Problem>) {
         *node = Node::empty(node.place.clone());
         return;
     }
-    for path in CODE_AND_KEYS {
-        if let Some(entry) = remove(node, path) {
-            problems.push(Problem::error(entry, &path.join("."), NEEDS_A_SIGNATURE));
+    keep_what_a_site_may_say(node, UserData::schema().root(), "", problems);
+}
+
+fn keep_what_a_site_may_say(node: &mut Node, part: Part<'_>, path: &str, problems: &mut Vec<Problem>) {
+    let document::tree::Value::Map(entries) = &mut node.value else { return };
+    entries.retain_mut(|entry| {
+        let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+        let property = part.property(&entry.key);
+        if property.is_some_and(|property| property.may_come_from_site() || property.is_not_yet()) {
+            return true;
         }
-    }
+        if let Some(section) = property.filter(holds_something_for_sites)
+            && matches!(entry.value.value, document::tree::Value::Map(_))
+        {
+            keep_what_a_site_may_say(&mut entry.value, section, &path, problems);
+            return true;
+        }
+        problems.push(Problem::error(entry.key_place.clone(), &path, NEEDS_A_SIGNATURE));
+        false
+    });
+}
+
+fn holds_something_for_sites(part: &Part<'_>) -> bool {
+    part.properties().any(|(_, below)| below.may_come_from_site() || holds_something_for_sites(&below))
 }
 
 /// A site's user data as a host with Secure Boot may use it: without code, accounts and keys.
 pub fn without_code(node: &mut Node, problems: &mut Vec<Problem>) {
     restrict(node, Kind::Site, problems);
-}
-
-/// Removes a value; returns where it stood.
-fn remove(node: &mut Node, path: &[&str]) -> Option<Place> {
-    let (first, rest) = path.split_first()?;
-    if rest.is_empty() {
-        return node.take(first).map(|entry| entry.key_place);
-    }
-    let document::tree::Value::Map(entries) = &mut node.value else { return None };
-    let entry = entries.iter_mut().find(|entry| entry.key == *first)?;
-    remove(&mut entry.value, rest)
 }
 
 /// Everything that can be said about one document by itself, for `validate`.
