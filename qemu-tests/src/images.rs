@@ -159,8 +159,24 @@ pub fn build_in(
     push: Option<&str>,
     no_cache: bool,
 ) -> Result<Built> {
+    build_by(&lab.edgeforge(), lab, folder, recipe, site, push, no_cache)
+}
+
+/// Like [`build_in`], by a given builder.
+///
+/// # Errors
+/// When it fails.
+pub fn build_by(
+    builder: &Path,
+    lab: &Lab,
+    folder: &Path,
+    recipe: &Recipe,
+    site: &Site,
+    push: Option<&str>,
+    no_cache: bool,
+) -> Result<Built> {
     write_project(lab, folder, recipe, site)?;
-    let mut command = Child::new(lab.edgeforge())
+    let mut command = Child::new(builder)
         .with_whole_environment()
         .arg("build")
         .arg(folder)

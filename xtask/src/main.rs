@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod generate;
 mod kubernetes;
+mod older;
 mod openapi;
 mod packages;
 mod test;

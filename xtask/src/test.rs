@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use edge_host::child::Child;
 use edge_model::{Error, Result};
-use qemu_tests::bench_ground::KUBERNETES;
+use qemu_tests::bench_ground::{KUBERNETES, OLDER_BUILDER};
 use qemu_tests::tally::Tally;
 
 use crate::build::{build, cargo, program};
-use crate::{check, kubernetes, packages, root};
+use crate::{check, kubernetes, older, packages, root};
 
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 /// A machine that has needed so long for everything before would compile Kubernetes for longer than people wait for a test.
@@ -78,8 +78,9 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
     }
     let too_slow = !long && scenarios.is_empty() && started.elapsed() > COMPILE_AFTER_AT_MOST;
     let component = if tally.failed == 0 { component(&mut tally, too_slow) } else { None };
+    let older = if long && tally.failed == 0 { older_builder(&mut tally) } else { None };
     if tally.failed == 0 {
-        tally.add(virtual_machines(scenarios, long, component.as_deref())?);
+        tally.add(virtual_machines(scenarios, long, component.as_deref(), older.as_deref())?);
     } else {
         println!("SKIPPED virtual machines: an earlier stage failed");
         tally.skipped += 1;
@@ -117,13 +118,35 @@ fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
     found
 }
 
-fn virtual_machines(scenarios: &[String], long: bool, component: Option<&Path>) -> Result<Tally> {
+/// What makes images with an older agent. Where it cannot be made, the scenario is skipped, and says so.
+fn older_builder(tally: &mut Tally) -> Option<PathBuf> {
+    if let Some(why) = older::missing() {
+        println!("SKIPPED older state: {why}");
+        return None;
+    }
+    let mut found = None;
+    timed("older state", |name| {
+        let made = older::prepare().map(|builder| found = Some(builder));
+        add_stage(tally, name, made);
+    });
+    found
+}
+
+fn virtual_machines(
+    scenarios: &[String],
+    long: bool,
+    component: Option<&Path>,
+    older: Option<&Path>,
+) -> Result<Tally> {
     let mut runner = Child::new(program("qemu-tests", false)).with_whole_environment().args(scenarios);
     if std::env::var_os(CACHE_LIMIT).is_none() {
         runner = runner.env(CACHE_LIMIT, CACHE_OF_SCENARIOS);
     }
     if let Some(component) = component {
         runner = runner.env(KUBERNETES, component);
+    }
+    if let Some(older) = older {
+        runner = runner.env(OLDER_BUILDER, older);
     }
     if long {
         runner = runner.arg("--long");

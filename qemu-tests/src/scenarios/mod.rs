@@ -18,7 +18,7 @@ mod upgrades;
 mod ways_back;
 
 use edge_model::{Error, Result};
-use qemu_tests::bench_ground::{Ground, KUBERNETES};
+use qemu_tests::bench_ground::{Ground, KUBERNETES, OLDER_BUILDER};
 use qemu_tests::namespaces;
 
 /// One story with an end.
@@ -122,6 +122,7 @@ pub(crate) const ALL: &[Scenario] = &[
     long("by-hand-upgrade-and-recovery", by_hand::upgrade_and_recovery),
     long("slow-trial-is-kept", upgrades::slow_and_kept),
     long("kairos-base-runs", bases::kairos_base_runs),
+    long_with("from-an-older-agent-and-back", upgrades::from_an_older_agent, OLDER_BUILDER),
     long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),
     long("boots-over-http", netboot::boots_over_http),
     long("large-content-on-the-medium", outputs::large_content),

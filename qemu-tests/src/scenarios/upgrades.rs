@@ -1,8 +1,11 @@
 //! Upgrades that go well.
 
+use std::path::PathBuf;
+
 use edge_model::Result;
-use qemu_tests::bench_ground::Ground;
-use qemu_tests::images::Recipe;
+use qemu_tests::bench_ground::{DISK_GIB, Ground, OLDER_BUILDER};
+use qemu_tests::images::{self, Recipe};
+use qemu_tests::machine::{Bus, Machine, Medium};
 use qemu_tests::records::{self, Said};
 
 use super::ensure;
@@ -33,6 +36,42 @@ pub(super) fn slow_and_kept(ground: &Ground) -> Result<()> {
     ensure(status.contains("slow to start") && !status.contains("edge-trial-deadline"), || {
         format!("nobody says why, or a deadline is left: {status}")
     })
+}
+
+/// A host with an older agent takes this one, comes back, and takes it again: what each keeps is read by the other, and nothing of
+/// it is lost.
+pub(super) fn from_an_older_agent(ground: &Ground) -> Result<()> {
+    let name = "from-an-older-agent-and-back";
+    let builder = std::env::var_os(OLDER_BUILDER).map(PathBuf::from).unwrap_or_default();
+    let folder = ground.lab.work().join("projects").join(name);
+    // It does not know of a time to soak.
+    let recipe = Recipe { soak_seconds: None, ..Recipe::version("0.9.0") };
+    let older = images::build_by(&builder, &ground.lab, &folder, &recipe, &ground.site(), None, false)?;
+    let newer = ground.publish(&format!("{name}-newer"), &Recipe::version("2.5.0"))?;
+    let machine =
+        Machine::new(&ground.lab, name, DISK_GIB, Bus::Virtio)?.with_medium(Medium::Cd(older.iso()));
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    ground.expect_healthy(&mut powered, "a", &older)?;
+    let ssh = ground.ssh(&machine);
+    let identity = "cat /etc/machine-id; cat /run/edge/host-id; sudo sha256sum /oem/90_custom.yaml";
+    let before = ssh.run(identity, ground.patience(60))?;
+    ssh.outcome(&format!("{} --reboot", ground.upgrade_command("2.5.0")), ground.patience(180))?;
+    ground.expect_healthy(&mut powered, "b", &newer)?;
+    let looked =
+        "sudo edge-agent status; sudo edge-agent history; sudo edge-agent fsck; sudo edge-agent verify";
+    let seen = ssh.run(looked, ground.patience(240))?;
+    ensure(seen.contains("2.5.0") && !seen.contains("damaged"), || format!("the newer agent says: {seen}"))?;
+    ssh.outcome("sudo edge-agent rollback", ground.patience(90))?;
+    ground.expect_healthy(&mut powered, "a", &older)?;
+    let seen = ssh.run("sudo edge-agent status; sudo edge-agent history", ground.patience(60))?;
+    ensure(seen.contains("0.9.0") && !seen.contains("damaged"), || format!("the older agent says: {seen}"))?;
+    ssh.outcome("sudo edge-agent rollback", ground.patience(90))?;
+    ground.expect_healthy(&mut powered, "b", &newer)?;
+    let after = ssh.run(identity, ground.patience(60))?;
+    ensure(before == after, || format!("identity or data changed: {before} → {after}"))?;
+    let history = ssh.run("sudo edge-agent history", ground.patience(60))?;
+    let both = history.contains("0.9.0") && history.contains("2.5.0");
+    ensure(both, || format!("what the older agent did is forgotten: {history}"))
 }
 
 /// Version 2 into slot b, version 3 back into slot a; the same version again is already installed; data,
