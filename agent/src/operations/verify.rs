@@ -3,19 +3,27 @@
 use edge_host::slot::ImageReader;
 use edge_model::ids::{RootHash, Slot};
 use edge_model::layout::Role;
+use edge_model::ledger::{PendingUpgrade, UpgradeStage};
 use edge_model::{Class, Error, Result};
 
 use super::Outcome;
 use crate::facts::Host;
 use crate::report::Report;
 
-/// Checks the booted image, the other slot and recovery, as far as they hold images.
+/// Checks the booted image, the other slot and recovery, as far as they hold images, also one that was not started yet.
 ///
 /// # Errors
 /// [`edge_model::Class::Integrity`] naming every image that is damaged.
 pub(super) fn run(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
     let ledger = host.ledger().load();
-    let slot = |slot: Slot| Some((Role::of_slot(slot), ledger.slot(slot)?));
+    // What waits for its trial is whole too, and somebody may want to know before the restart.
+    let waits =
+        |pending: &&PendingUpgrade| matches!(pending.stage, UpgradeStage::Armed | UpgradeStage::Interrupted);
+    let waiting = ledger.pending.as_ref().filter(waits);
+    let slot = |slot: Slot| {
+        let waiting = waiting.filter(|pending| pending.slot == slot).map(|pending| &pending.image);
+        Some((Role::of_slot(slot), waiting.or(ledger.slot(slot))?))
+    };
     let recovery = ledger.recovery.as_ref().map(|image| (Role::Recovery, image));
     let images = [slot(Slot::A), slot(Slot::B), recovery];
     let (mut good, mut damaged) = (Vec::new(), Vec::new());
