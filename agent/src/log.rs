@@ -18,17 +18,24 @@ static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// For the daemon: to the journal where there is one, where each field can be searched for (`EDGE_OPERATION=7`).
 pub(crate) fn of_the_daemon() {
-    let journal = tracing_journald::layer().map(|layer| {
-        layer.with_syslog_identifier("edge-agent".to_owned()).with_field_prefix(Some("EDGE".to_owned()))
-    });
-    match journal {
-        Ok(layer) => begin(layer),
-        Err(_) => of_a_command(),
+    match journal() {
+        Some(layer) => begin(layer),
+        None => of_a_command(),
     }
 }
 
-/// For commands and early boot: lines on standard error.
+fn journal() -> Option<tracing_journald::Layer> {
+    let layer = tracing_journald::layer().ok()?;
+    Some(layer.with_syslog_identifier("edge-agent".to_owned()).with_field_prefix(Some("EDGE".to_owned())))
+}
+
+/// For commands and early boot: lines on standard error; for those that the service manager started, as the daemon.
 pub(crate) fn of_a_command() {
+    if std::env::var_os("JOURNAL_STREAM").is_some()
+        && let Some(layer) = journal()
+    {
+        return begin(layer);
+    }
     begin(tracing_subscriber::fmt::layer().event_format(Lines).with_ansi(false).with_writer(std::io::stderr));
 }
 
@@ -43,9 +50,10 @@ fn begin(layer: impl Layer<Filtered> + Send + Sync) {
     }
 }
 
-/// Our own words at a level; of the libraries below only what is wrong.
+/// Our own words at a level; of the libraries below what is wrong, and a little more where somebody looks for something.
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(LevelFilter::WARN.min(level)).with_target("edge_", level)
+    let others = if level == LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::WARN.min(level) };
+    Targets::new().with_default(others).with_target("edge_", level)
 }
 
 /// Says more, or less, from now on until the agent starts again.
@@ -97,7 +105,9 @@ mod tests {
     fn our_words_follow_the_level_and_others_are_heard_when_something_is_wrong() {
         let debug = targets(LevelFilter::DEBUG);
         assert!(debug.would_enable("edge_agent::daemon", &Level::DEBUG));
-        assert!(!debug.would_enable("hyper::proto", &Level::INFO));
+        assert!(debug.would_enable("kube_client", &Level::INFO));
+        assert!(!debug.would_enable("hyper::proto", &Level::DEBUG));
+        assert!(!targets(LevelFilter::INFO).would_enable("kube_client", &Level::INFO));
         assert!(debug.would_enable("kube_client", &Level::WARN));
         let quiet = targets(LevelFilter::ERROR);
         assert!(!quiet.would_enable("kube_client", &Level::WARN));

@@ -233,6 +233,7 @@ async fn keep_answer(door: &Door, key: (String, String), request: [u8; 32], resp
 /// Writes a changing call down, whether it was obeyed or refused.
 async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: Response) -> Response {
     let status = response.status();
+    tracing::debug!(actor = %caller.actor(), status = status.as_u16(), "{} {}", route.method.name(), route.path);
     let detail = response.extensions_mut().remove::<AuditDetail>().unwrap_or_default();
     if !route.changes() {
         return response;

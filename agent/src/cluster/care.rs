@@ -227,7 +227,7 @@ impl Care {
             Progress::Failed(step, error) => {
                 let said = format!("{}: {error}", step.name());
                 if self.said != said {
-                    tracing::info!("cluster: {said}");
+                    tracing::warn!("cluster: {said}");
                     self.said = said;
                 }
                 // Somebody may mend what is wrong meanwhile; programs that were cut are begun again from the start.

@@ -12,6 +12,7 @@ mod shared;
 mod snapshot;
 mod support;
 mod trial;
+mod work;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -2,15 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use edge_host::{kernel, mount, power, settle, volumes};
-use edge_model::api::audit::{self, AuditRecord};
-use edge_model::api::black_box::Ending;
-use edge_model::api::{
-    Actor, BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind, OperationRequest,
-    OperationState, OperationStatus,
-};
+use edge_host::{kernel, mount, settle, system_info, volumes};
+use edge_model::api::{BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind};
 use edge_model::cmdline::Mode;
 use edge_model::ids::Digest;
 use edge_model::stage_log::StageRecord;
@@ -21,21 +16,17 @@ use edge_planner::login::FirstPassword;
 
 use super::events::EventLog;
 use super::notices::{self, Notices, Said};
-use super::register::{Admission, Register, Stop, StopSign};
-use super::{local_configuration, snapshot, support};
+use super::register::Register;
+use super::snapshot;
 use crate::access::audit::AuditLog;
 use crate::access::sessions;
+use crate::cluster;
 use crate::configuration::{Settings, VOLUMES, site};
 use crate::facts::Host;
 use crate::host_key::HostKey;
-use crate::operations::{self, ASKED_FOR_RECOVERY, Afterwards, Outcome};
-use crate::report::{Report, cancelled};
+use crate::operations::ASKED_FOR_RECOVERY;
 use crate::stages::{self, Moment, plug_ins};
 use crate::state_file::StateFile;
-use crate::{black_box, clock, cluster, facts};
-
-/// Progress is told at most so often.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Locks are taken in this order, and each is let go as soon as its value is read: `looking`; one of `settings`, `network`,
 /// `health`, `boot_state`, those of `notices` and of `cluster`; `status`; that of `operations`. Nobody holds one while waiting for
@@ -50,7 +41,7 @@ pub(crate) struct Shared {
     host_key: Option<Digest>,
     settings: Mutex<Arc<Settings>>,
     /// What was last seen of the host: answers come from here, and not from the disk.
-    status: Mutex<Arc<HostStatus>>,
+    pub(super) status: Mutex<Arc<HostStatus>>,
     looking: Mutex<()>,
     /// How the loader stood towards the booted image when it could last be told.
     boot_state: Mutex<Option<BootState>>,
@@ -62,7 +53,7 @@ pub(crate) struct Shared {
     health: Mutex<Health>,
     notices: Notices,
     /// An operation has asked for a restart.
-    restarting: AtomicBool,
+    pub(super) restarting: AtomicBool,
     /// When somebody who is logged in last asked for something, or an operation ended. Seconds from power-on.
     last_work: AtomicU64,
     /// The host was not claimed when this boot began.
@@ -72,7 +63,7 @@ pub(crate) struct Shared {
 }
 
 /// A value is still whole after another thread's panic: each is replaced as one.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -95,11 +86,10 @@ impl Shared {
             Register::default()
         };
         let events = if has_oem {
-            EventLog::kept_in(StateFile::new(&host.machine.path(paths::OEM_EDGE)))
+            EventLog::kept_in(StateFile::new(&host.machine.path(paths::OEM_EDGE)), system_info::boot_id())
         } else {
             EventLog::new()
         };
-        events.emit(EventKind::Started { boot_id: kernel::boot_id() });
         let key = (has_oem && host.record.mode == Mode::Main)
             .then(|| HostKey::prepare(&host.machine.path(paths::OEM_HOST_KEY)));
         if let Some(Err(error)) = &key {
@@ -191,7 +181,7 @@ impl Shared {
         *lock(&self.network)
     }
 
-    fn admission_facts(&self) -> HostFacts {
+    pub(super) fn admission_facts(&self) -> HostFacts {
         snapshot::admission_facts(self, self.booted_state(), &self.host.ledger().load())
     }
 
@@ -356,8 +346,11 @@ impl Shared {
                 *lock(&self.boot_state) = Some(state);
                 Some(state)
             }
-            // Somebody writes a kernel: nobody who only looks waits for that.
-            Ok(None) => *lock(&self.boot_state),
+            // Somebody writes a kernel: nobody who only looks waits for that, once there was a look.
+            Ok(None) => {
+                let known = *lock(&self.boot_state);
+                known.or_else(|| self.host.booted().ok().map(|booted| booted.state()))
+            }
             Err(error) => {
                 let said = Said::failed("the boot loader's state cannot be read", &error);
                 self.notice_while("boot loader", vec![said]);
@@ -366,148 +359,9 @@ impl Shared {
         }
     }
 
-    /// Starts an operation in a thread of its own.
-    ///
-    /// # Errors
-    /// [`edge_model::Class::Rejected`] while another one runs that does not give way.
-    pub(crate) fn start(self: &Arc<Self>, request: OperationRequest, by: Actor) -> Result<OperationStatus> {
-        let facts = self.admission_facts();
-        let wish = match request {
-            OperationRequest::Reboot { recovery: true } => Wish::RebootIntoRecovery,
-            _ => Wish::Operation(request.kind()),
-        };
-        let admission = self
-            .operations
-            .admit(request.kind(), by, |running| admission::may_begin(&facts, wish, running))?;
-        let status = admission.status.clone();
-        tracing::info!(
-            operation = status.id,
-            actor = %status.by,
-            surface = ?status.by.surface,
-            "{} {} was asked for by {}",
-            status.operation,
-            status.id,
-            status.by
-        );
-        self.tell(Some(status.clone()));
-        let shared = self.clone();
-        std::thread::spawn(move || shared.run(&request, &admission));
-        Ok(status)
-    }
-
-    fn run(self: &Arc<Self>, request: &OperationRequest, admission: &Admission) {
-        let id = admission.status.id;
-        let mut reporter = Reporter { shared: self, id, stop: admission.stop.clone(), told: Instant::now() };
-        let waited = admission.before.map_or(Ok(()), |before| {
-            reporter.step("waiting for another operation to stop", 0);
-            self.operations.wait_for(before)
-        });
-        // It may have been stopped while it waited.
-        let result = waited
-            .and_then(|()| reporter.progress(0))
-            .and_then(|()| self.perform(request, admission, &mut reporter));
-        let afterwards = result.as_ref().map_or(Afterwards::Stay, |outcome| outcome.afterwards);
-        self.restarting.store(afterwards == Afterwards::Restart, Ordering::Release);
-        let state = match result {
-            Ok(outcome) => OperationState::Done { message: outcome.message },
-            Err(error) => {
-                tracing::error!(operation = id, "{} failed: {error}", request.kind());
-                OperationState::Failed { error }
-            }
-        };
-        let ended = self.operations.update(id, |status| status.state = state);
-        self.somebody_works();
-        if let Some(status) = &ended {
-            self.write_down(status);
-        }
-        self.tell(ended);
-        self.refresh();
-        self.leave(afterwards, request.kind(), &admission.status.by.subject);
-    }
-
-    fn perform(
-        self: &Arc<Self>,
-        request: &OperationRequest,
-        admission: &Admission,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<Outcome> {
-        match request {
-            OperationRequest::Configure(document) => {
-                local_configuration::take(self, document, reporter, &admission.stop).map(Outcome::stay)
-            }
-            OperationRequest::SupportBundle { stick } => {
-                support::make(self, *stick, reporter).map(Outcome::stay)
-            }
-            other => operations::run(other, &self.host, &self.settings(), reporter),
-        }
-    }
-
-    /// How an operation ended belongs to who began it.
-    fn write_down(&self, status: &OperationStatus) {
-        let (message, outcome) = match &status.state {
-            OperationState::Running => return,
-            OperationState::Done { message } => (message.clone(), audit::Outcome::Accepted { status: 200 }),
-            OperationState::Failed { error } => {
-                let (status, reason) = (error.class.http_status(), error.to_string());
-                (String::new(), audit::Outcome::Refused { status, reason })
-            }
-        };
-        let record = AuditRecord {
-            sequence: 0,
-            at: facts::now(),
-            clock_is_set: clock::is_set(),
-            edge_host_id: facts::host_id(),
-            actor: status.by.subject.clone(),
-            surface: status.by.surface,
-            order: status.by.order.clone(),
-            actor_type: String::new(),
-            from: "the agent".into(),
-            action: "end of operation".into(),
-            resource_kind: "operations".into(),
-            resource_id: status.id.to_string(),
-            resource_name: status.operation.to_string(),
-            content_msg: message,
-            before: None,
-            after: None,
-            outcome,
-        };
-        if let Err(error) = self.audit.append(record) {
-            self.notice(Said::failed("an audit record was not written", &error));
-        }
-    }
-
-    /// Restarts or switches off, with the reason in the black box.
-    fn leave(&self, afterwards: Afterwards, kind: OperationKind, by: &str) {
-        let reason = format!("{kind}, asked for by {by}");
-        let (ending, leave): (_, fn() -> Result<()>) = match afterwards {
-            Afterwards::Stay => return,
-            Afterwards::Restart => (Ending::Restarted { reason }, power::restart),
-            Afterwards::SwitchOff => (Ending::SwitchedOff { reason }, power::switch_off),
-        };
-        if self.host.record.mode != Mode::Live
-            && let Err(error) = black_box::intend(ending)
-        {
-            self.notice(Said::failed("the reason of the restart was not recorded", &error));
-        }
-        if let Err(error) = leave() {
-            self.notice(Said::failed("", &error));
-        }
-    }
-
     /// Whether the last operation ended with a restart of the machine.
     pub(super) fn is_restarting(&self) -> bool {
         self.restarting.load(Ordering::Acquire)
-    }
-
-    /// News of an operation, which is part of the status too.
-    fn tell(&self, status: Option<OperationStatus>) {
-        let Some(status) = status else { return };
-        let mut present = lock(&self.status);
-        let mut changed = (**present).clone();
-        changed.operation = self.operations.last();
-        *present = Arc::new(changed);
-        drop(present);
-        self.events.emit(EventKind::Operation(status));
     }
 
     /// Whether administrators may open a shell on the console.
@@ -522,31 +376,6 @@ fn complaints(record: &StageRecord) -> Vec<String> {
     of_files
         .chain(record.failed_steps().map(|step| format!("stage {}: {step} failed", record.stage)))
         .collect()
-}
-
-struct Reporter<'a> {
-    shared: &'a Shared,
-    id: u64,
-    stop: StopSign,
-    told: Instant,
-}
-
-impl Report for Reporter<'_> {
-    fn step(&mut self, title: &str, total: u64) {
-        tracing::info!(operation = self.id, "{title}");
-        self.shared.tell(self.shared.operations.step(self.id, title, total));
-    }
-
-    fn progress(&mut self, done: u64) -> Result<()> {
-        if self.stop.read() != Stop::Not {
-            return Err(cancelled());
-        }
-        if self.told.elapsed() >= PROGRESS_INTERVAL {
-            self.told = Instant::now();
-            self.shared.tell(self.shared.operations.update(self.id, |status| status.done = done));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

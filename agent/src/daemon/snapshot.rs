@@ -1,6 +1,6 @@
 //! One look at the host: everything that its status says.
 
-use edge_host::{kernel, network};
+use edge_host::{kernel, network, system_info};
 use edge_model::api::{BootState, ConsoleRules, Health, HostStatus, Management, NetworkState};
 use edge_model::ledger::Ledger;
 use edge_planner::admission::{self, HostFacts};
@@ -15,7 +15,7 @@ use crate::{cluster, network_trial};
 pub(super) fn blank(host: &Host) -> HostStatus {
     HostStatus {
         agent_version: env!("CARGO_PKG_VERSION").into(),
-        boot_id: kernel::boot_id(),
+        boot_id: system_info::boot_id(),
         host_name: String::new(),
         host_id: String::new(),
         network: NetworkState::default(),

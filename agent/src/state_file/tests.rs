@@ -114,7 +114,9 @@ fn every_released_form_is_read() {
     assert!(operations.len() == 2 && !operations[0].is_running() && operations[1].is_running());
     let events = StateFile::<KeptEvents>::new(folder.path()).read().unwrap();
     assert!(
-        events.runs == 3 && events.events[0].kind.is_kept() && events.events[2].sequence == 12_884_901_889
+        events.newest == 12_884_901_889
+            && events.events[0].kind.is_kept()
+            && events.events[2].sequence == 12_884_901_889
     );
 }
 

@@ -20,11 +20,6 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// The name of this boot, which no other boot has; empty where the kernel does not tell.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
 /// Time since power-on.
 pub fn up_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

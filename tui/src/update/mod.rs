@@ -105,7 +105,7 @@ fn take_news(state: &mut State, news: EventKind, actions: &mut Vec<Action>) {
                 status.health = health;
             }
         }
-        // The runner reads the status again when news were missed, and they are when the agent has begun anew.
+        // The runner reads the status again when news were missed, and when it has come back to an agent.
         EventKind::Started { .. } | EventKind::Missed | EventKind::Unknown => {}
     }
 }

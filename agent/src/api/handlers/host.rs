@@ -33,7 +33,7 @@ const MOST_LINES: u32 = 1000;
 const LATEST: u64 = 4_102_444_800;
 
 pub(super) async fn ping() -> Answer {
-    ok(Pong { msg: "pong".into(), boot_id: kernel::boot_id() })
+    ok(Pong { msg: "pong".into(), boot_id: system_info::boot_id() })
 }
 
 pub(super) async fn status(State(door): State<Arc<Door>>) -> Answer {

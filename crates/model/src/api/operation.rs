@@ -273,8 +273,8 @@ impl EventKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeptEvents {
-    /// Runs of the agent so far: numbers of events begin anew with each, above those of all before.
-    pub runs: u64,
+    /// Number of the newest event when this was written: those of the next run are above.
+    pub newest: u64,
     /// Oldest first.
     pub events: Vec<Event>,
 }
