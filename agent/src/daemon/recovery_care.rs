@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use edge_host::{console, power};
+use edge_host::{console, kernel, power};
 use edge_model::Result;
 use edge_model::api::black_box::Ending;
 use edge_planner::boot::recovery;
@@ -46,9 +46,11 @@ pub(super) fn return_when_quiet(shared: &Arc<Shared>, recoveries: u8) {
     shared.notice(Said::info(format!(
         "the normal system is tried again when nobody has worked here for {minutes} minutes"
     )));
+    let mut keys = Keys::seen_now(console::mark_of_keys());
     loop {
         sleep(BETWEEN_LOOKS);
-        if recovery::tries_again(recoveries, quiet(shared)) {
+        keys.look(console::mark_of_keys(), kernel::up_time());
+        if recovery::tries_again(recoveries, quiet(shared, &keys)) {
             break;
         }
     }
@@ -70,9 +72,47 @@ fn restart(shared: &Shared, reason: &str) {
 }
 
 /// How long nothing has been typed, at the console or over the network, nobody has asked for anything, and no operation has run.
-fn quiet(shared: &Shared) -> Duration {
+fn quiet(shared: &Shared, keys: &Keys) -> Duration {
     if shared.operations.running().is_some() {
         return Duration::ZERO;
     }
-    console::since_last_key().unwrap_or(Duration::MAX).min(shared.since_last_work())
+    kernel::up_time().saturating_sub(keys.changed).min(shared.since_last_work())
+}
+
+/// When somebody last typed, by the clock that never jumps: a host that learns the time in recovery must not take that for hours
+/// of silence.
+struct Keys {
+    mark: Option<SystemTime>,
+    changed: Duration,
+}
+
+impl Keys {
+    fn seen_now(mark: Option<SystemTime>) -> Self {
+        Self { mark, changed: kernel::up_time() }
+    }
+
+    fn look(&mut self, mark: Option<SystemTime>, now: Duration) {
+        if mark != self.mark {
+            *self = Self { mark, changed: now };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_is_no_silence_and_a_key_is_none_either() {
+        let mark = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let mut keys = Keys { mark: mark(100), changed: Duration::from_secs(10) };
+        // The wall clock is 56 years further, and nobody has typed.
+        keys.look(mark(100), Duration::from_secs(40));
+        assert_eq!(keys.changed, Duration::from_secs(10));
+        keys.look(mark(1_795_000_000), Duration::from_secs(60));
+        assert_eq!(keys.changed, Duration::from_secs(60));
+        // Whoever logs out was there until now.
+        keys.look(mark(100), Duration::from_secs(80));
+        assert_eq!(keys.changed, Duration::from_secs(80));
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::SystemTime;
 
 /// Holds a folder for each terminal that shows the operator's console: the service manager makes it with the program, and
 /// removes it with it.
@@ -74,14 +74,15 @@ pub fn without_kernel_words<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How long ago somebody last typed: at the console, or at a terminal over the network. The kernel notes it as the time of a
-/// terminal's last reading, in steps of some seconds (`tty_update_time` of Linux).
-pub fn since_last_key() -> Option<Duration> {
+/// A mark that changes when somebody types: at the console, or at a terminal over the network. The kernel notes it as the time of
+/// a terminal's last reading, in steps of some seconds (`tty_update_time` of Linux). By the wall clock, which may jump: the mark
+/// says that something was typed, and not when.
+pub fn mark_of_keys() -> Option<SystemTime> {
     let network = std::fs::read_dir("/dev/pts").into_iter().flatten().flatten().map(|entry| entry.path());
     let terminals = std::iter::once(PathBuf::from("/dev/tty1")).chain(network);
-    let read_at = |path: PathBuf| std::fs::metadata(path).ok()?.accessed().ok();
-    terminals.filter_map(read_at).filter_map(|at| at.elapsed().ok()).min()
+    terminals.filter_map(|path| std::fs::metadata(path).ok()?.accessed().ok()).max()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
