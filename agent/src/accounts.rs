@@ -231,7 +231,7 @@ fn looks_like_key(text: &str) -> bool {
 }
 
 fn key_file(name: &str) -> std::path::PathBuf {
-    Path::new("/etc/ssh/authorized_keys.d").join(name)
+    Path::new(paths::AUTHORIZED_KEYS).join(name)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Time: one clock that never jumps, and what is known about the one on the wall.
 
+use edge_model::paths;
 use std::path::Path;
 
 /// Seconds of the machine's run time. Never jumps, and counts while the machine sleeps.
@@ -9,5 +10,5 @@ pub(crate) fn seconds() -> u64 {
 
 /// Whether the wall clock was set from a time server in this boot.
 pub(crate) fn is_set() -> bool {
-    Path::new("/run/systemd/timesync/synchronized").exists()
+    Path::new(paths::CLOCK_IS_SYNCHRONIZED).exists()
 }

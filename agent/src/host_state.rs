@@ -101,7 +101,7 @@ pub(crate) fn write_identity(machine_id: &str, identity: &Identity) -> Result<()
 /// # Errors
 /// When `/etc` cannot be written.
 pub(crate) fn write_machine_id(machine_id: &str) -> Result<()> {
-    fs::write("/etc/machine-id", format!("{machine_id}\n")).context("cannot write /etc/machine-id")
+    fs::write(paths::ETC_MACHINE_ID, format!("{machine_id}\n")).context("cannot write /etc/machine-id")
 }
 
 /// # Errors
@@ -168,7 +168,7 @@ pub(crate) fn set_time_zone(zone: &str) -> Result<()> {
     let link = Path::new("/etc/localtime");
     let _ = fs::remove_file(link);
     std::os::unix::fs::symlink(&file, link).context("cannot set the time zone")?;
-    fs::write("/etc/timezone", format!("{zone}\n")).context("cannot write /etc/timezone")
+    fs::write(paths::ETC_TIMEZONE, format!("{zone}\n")).context("cannot write /etc/timezone")
 }
 
 /// Adds the site's certificates to those that the system trusts.
@@ -203,7 +203,7 @@ pub(crate) fn create_operator(operator: &Operator) -> Result<()> {
         ..Account::default()
     };
     ensure_account(&account, true)?;
-    let folder = Path::new("/etc/ssh/authorized_keys.d");
+    let folder = Path::new(paths::AUTHORIZED_KEYS);
     fs::create_dir_all(folder).context("cannot create a folder for SSH keys")?;
     let path = folder.join(&operator.name);
     fs::write(&path, operator.ssh_keys.join("\n") + "\n")

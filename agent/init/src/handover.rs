@@ -14,7 +14,7 @@ use edge_model::{Context, Result, paths};
 use crate::root::Root;
 
 const NEW_ROOT: &str = "/sysroot";
-const NEXT: &str = "/usr/bin/edge-agent";
+const NEXT: &str = paths::AGENT_PROGRAM;
 
 /// Opens the root through dm-verity, makes it `/` and becomes `edge-agent early`.
 pub(crate) fn to_agent(command_line: &CommandLine, root: &Root, is_fallback: bool) -> Result<Infallible> {

@@ -17,8 +17,6 @@ use crate::stages::{self, Moment};
 
 /// Under this name the program is called.
 pub(super) const NAME: &str = "kairos-agent";
-/// Plug-ins of the verified image; those of other folders were never proved.
-const PROVIDERS: &str = "/system/providers";
 const PROVIDER_PREFIX: &str = "agent-provider-";
 const PROVIDER_DEADLINE: Duration = Duration::from_secs(600);
 const PROVIDER_OUTPUT: u64 = 4 << 20;
@@ -133,7 +131,7 @@ fn print(json: &Json, key: &str) -> Result<()> {
 /// <https://github.com/mudler/go-pluggable>: the event's name as argument, a document on standard input, and one as
 /// the answer.
 fn notify(event: &str) -> Result<()> {
-    let Ok(entries) = std::fs::read_dir(PROVIDERS) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(paths::IMAGE_PROVIDERS) else { return Ok(()) };
     let tree = Settings::load(Host::observe()?.record.mode).configuration.tree;
     let configuration = edge_model::document::print::to_yaml(&tree);
     let mut providers: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();

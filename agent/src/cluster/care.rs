@@ -38,8 +38,6 @@ const RARELY: Duration = Duration::from_secs(60);
 const IMPATIENT: Duration = Duration::from_secs(20);
 /// A network that has not come by then is not waited for: a host without one has a cluster, too.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(60);
-/// What systemd-resolved found out about name servers.
-const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.conf";
 
 /// Looks after the cluster of the normal system, until the agent ends.
 pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
@@ -451,7 +449,7 @@ fn node_name(member: &Member, definition: &ClusterDefinition) -> Result<String> 
 }
 
 fn name_servers() -> Vec<IpAddr> {
-    let text = files::read_text(Path::new(RESOLV_CONF)).unwrap_or_default();
+    let text = files::read_text(Path::new(paths::RESOLV_CONF)).unwrap_or_default();
     let mut servers: Vec<IpAddr> = Vec::new();
     for line in text.lines() {
         let server =

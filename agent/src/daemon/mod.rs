@@ -69,7 +69,7 @@ pub(crate) fn begin(runtime: &Handle) -> Result<Arc<Shared>> {
 fn observe(shared: &Shared) {
     loop {
         let on_trial = shared.status().boot_state == BootState::Trial;
-        for (about, folder) in [("/oem", paths::OEM), ("the data partition", paths::PERSISTENT)] {
+        for (about, folder) in [(paths::OEM, paths::OEM), ("the data partition", paths::PERSISTENT)] {
             shared.notice_while(about, full(about, folder).into_iter().collect());
         }
         sleep(if on_trial { BETWEEN_LOOKS_ON_TRIAL } else { BETWEEN_LOOKS });

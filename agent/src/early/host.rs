@@ -1,6 +1,7 @@
 //! Applying the configuration before the service manager starts. A part that cannot be applied is a reason to show,
 //! not a reason to stay down.
 
+use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
@@ -44,7 +45,7 @@ pub(super) fn apply(settings: &Settings, reasons: &mut Vec<String>) -> Result<()
 
 /// Before the service manager has looked at its units.
 fn mask_console() -> Result<()> {
-    let folder = Path::new("/run/systemd/system");
+    let folder = Path::new(paths::RUN_UNITS);
     fs::create_dir_all(folder).context("cannot create a folder for units")?;
     std::os::unix::fs::symlink("/dev/null", folder.join("edge-tui@tty1.service"))
         .context("cannot mask the console's unit")

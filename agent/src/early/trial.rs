@@ -1,6 +1,7 @@
 //! A boot on trial gets its deadline before the service manager starts: no failure of the new image can keep the
 //! old one from coming back.
 
+use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use edge_model::{Context, Result};
 use crate::configuration::Settings;
 use crate::facts::Host;
 
-const UNITS: &str = "/run/systemd/system";
+const UNITS: &str = paths::RUN_UNITS;
 const TIMER: &str = "edge-trial-deadline.timer";
 /// The agent returns by itself at the deadline, with its reason recorded; the timer is for when it cannot.
 const AFTER_THE_AGENT: u64 = 60;

@@ -418,7 +418,7 @@ fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Resu
     let device = disk.device(Role::Oem)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let mount = ScopedMount::new(&device.to_string_lossy(), Path::new(TARGET), "ext4", flags, "")?;
-    let below = |path: &str| mount.path().join(path.trim_start_matches("/oem/"));
+    let below = |path: &str| mount.path().join(paths::below_oem(path));
     let edge = mount.path().join("edge");
     fs::create_dir_all(&edge).context("cannot create a folder on the configuration partition")?;
     for (source, target) in [

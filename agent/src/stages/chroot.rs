@@ -2,6 +2,7 @@
 //!
 //! The image itself is read-only and verified; `/oem`, `/usr/local` and what is below `/run` and `/tmp` can be written.
 
+use edge_model::paths;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -56,12 +57,12 @@ pub(crate) fn run_in_image(stage: &str, parts: &Parts<'_>) -> Result<StageRecord
     // Conditions of stages ask how the host was started.
     if mount::is_mounted(Path::new("/run")) {
         fs::create_dir_all(root.join("run/cos")).context("cannot create a folder")?;
-        for entry in fs::read_dir("/run/cos").into_iter().flatten().flatten() {
+        for entry in fs::read_dir(paths::COS_DIR).into_iter().flatten().flatten() {
             let _ = fs::copy(entry.path(), root.join("run/cos").join(entry.file_name()));
         }
     }
     let output = Child::new("chroot")
-        .args([ROOT, "/usr/bin/edge-agent", "--json", "stage", "run", "--in-image", stage])
+        .args([ROOT, paths::AGENT_PROGRAM, "--json", "stage", "run", "--in-image", stage])
         .deadline(DEADLINE)
         .run();
     while let Some(mount) = inner.pop() {

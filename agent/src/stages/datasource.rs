@@ -1,5 +1,6 @@
 //! User data from where clouds and hypervisors put it, as steps with `datasource` ask for it.
 
+use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use edge_model::{Context, Error, Result};
 use super::shell;
 use crate::configuration::{site, trust};
 
-const TARGET: &str = "/oem/95_userdata";
+const TARGET: &str = paths::OEM_DATASOURCE;
 const SENTINEL: &str = "/run/.userdata_load";
 const SCRIPT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(600);
 

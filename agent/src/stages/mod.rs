@@ -31,8 +31,6 @@ use crate::configuration::{self, Settings, documents};
 pub(crate) use chroot::run_in_image;
 pub(crate) use log::{append, read_kept, read_present};
 
-/// What user data from Kairos' data sources becomes.
-const DATASOURCE_FOLDER: &str = "/oem/95_userdata";
 /// A step of a running system may take so long.
 const STEP_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
@@ -95,7 +93,7 @@ fn folders(mode: Mode) -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(paths::IMAGE_OEM)];
     match mode {
         Mode::Main => {
-            folders.extend([paths::OEM, DATASOURCE_FOLDER].map(PathBuf::from));
+            folders.extend([paths::OEM, paths::OEM_DATASOURCE].map(PathBuf::from));
             if mount::is_mounted(Path::new(paths::PERSISTENT)) {
                 folders.push(paths::PLUG_IN_CONFIG.into());
             }
@@ -196,7 +194,7 @@ struct Runner<'a> {
 impl<'a> Runner<'a> {
     fn new(moment: &'a Moment, begun: Instant, files: &[StageFile]) -> Self {
         let random = gpt::random_bytes::<16>().map(|bytes| to_hex(&bytes)).unwrap_or_default();
-        let machine_id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
+        let machine_id = std::fs::read_to_string(paths::ETC_MACHINE_ID).unwrap_or_default().trim().to_owned();
         let protected = edge_slot_image::sha256(format!("yip{machine_id}").as_bytes()).to_string();
         let protected = protected.trim_start_matches("sha256:");
         let environment = files

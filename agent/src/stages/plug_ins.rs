@@ -2,6 +2,7 @@
 //!
 //! <https://github.com/mudler/go-pluggable>
 
+use edge_model::paths;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::Settings;
 
-const FOLDERS: [&str; 3] = ["/system/providers", "/usr/local/system/providers", "/usr/bin"];
+const FOLDERS: [&str; 3] = [paths::IMAGE_PROVIDERS, "/usr/local/system/providers", "/usr/bin"];
 const PREFIX: &str = "agent-provider-";
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Longer data goes through a file.

@@ -1,5 +1,6 @@
 //! The account files in `/etc`: changed under their lock, and each replaced as a whole.
 
+use edge_model::paths;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -8,8 +9,6 @@ use edge_model::{Context, Result};
 
 use crate::files;
 
-/// Where sshd looks for keys besides home folders.
-const AUTHORIZED_KEYS: &str = "/etc/ssh/authorized_keys.d";
 const LOCK: &str = "/etc/.pwd.lock";
 /// Path, and the mode that a new file gets.
 const FILES: [(&str, u32); 4] =
@@ -91,7 +90,7 @@ pub fn own(path: &Path, uid: u32, gid: u32) -> Result<()> {
 /// # Errors
 /// When the folder cannot be written.
 pub fn authorize(name: &str, keys: &[String]) -> Result<()> {
-    let folder = Path::new(AUTHORIZED_KEYS);
+    let folder = Path::new(paths::AUTHORIZED_KEYS);
     fs::create_dir_all(folder).context("cannot create a folder for SSH keys")?;
     let path = folder.join(name);
     let mut text = files::read_text_if_there(&path)?.unwrap_or_default();

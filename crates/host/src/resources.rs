@@ -1,5 +1,6 @@
 //! How busy and how full this machine is. Cheap: nothing is started for it.
 
+use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use edge_model::api::diagnostics::{FileSystemUse, Metrics};
 use crate::{clock, kernel, mount, sensors};
 
 /// Exists once the clock has been set from a time server in this boot.
-const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+const SYNCHRONIZED: &str = paths::CLOCK_IS_SYNCHRONIZED;
 
 /// What is true now, with the use of the file systems that are mounted on these paths.
 pub fn metrics(mount_points: &[&str]) -> Metrics {

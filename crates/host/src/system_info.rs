@@ -1,5 +1,6 @@
 //! What templates and conditions may ask about a machine, by the names that Kairos files use.
 
+use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
@@ -56,8 +57,8 @@ pub fn values(random: &str, protected_id: &str) -> Json {
         "ProtectedID": protected_id,
         "node": {
             "hostname": host_name(),
-            "machineid": text("/etc/machine-id"),
-            "timezone": text("/etc/timezone"),
+            "machineid": text(paths::ETC_MACHINE_ID),
+            "timezone": text(paths::ETC_TIMEZONE),
             "hypervisor": dmi("sys_vendor"),
         },
         "os": {

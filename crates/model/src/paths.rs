@@ -132,3 +132,29 @@ pub const IMAGE_SYSTEMD_BOOT: &str = "/usr/lib/edge/systemd-bootx64.efi";
 pub const CLUSTER_MARKER: &str = "edge: cluster ready";
 /// What a healthy host prints on its consoles, followed by `slot=… root=…`.
 pub const HEALTHY_MARKER: &str = "edge: healthy";
+
+/// Where the service manager looks first, and only in this boot.
+pub const RUN_UNITS: &str = "/run/systemd/system";
+/// Exists once a time server has set the clock.
+pub const CLOCK_IS_SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+/// What systemd-resolved found, instead of its own address, which pods cannot reach.
+pub const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.conf";
+/// Where programs look for the host's identifier; what is kept is [`MACHINE_ID`].
+pub const ETC_MACHINE_ID: &str = "/etc/machine-id";
+pub const ETC_TIMEZONE: &str = "/etc/timezone";
+/// Where sshd looks for keys besides home folders: a file for each account.
+pub const AUTHORIZED_KEYS: &str = "/etc/ssh/authorized_keys.d";
+/// What a cloud's server of user data said.
+pub const OEM_DATASOURCE: &str = "/oem/95_userdata";
+/// Plug-ins of the verified image; those of other folders were never proved.
+pub const IMAGE_PROVIDERS: &str = "/system/providers";
+pub const AGENT_PROGRAM: &str = "/usr/bin/edge-agent";
+/// What kubeadm makes.
+pub const KUBERNETES: &str = "/etc/kubernetes";
+pub const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+pub const ETCD_DATA: &str = "/var/lib/etcd";
+
+/// A path of a file of `/oem` inside its partition.
+pub fn below_oem(path: &str) -> &str {
+    path.strip_prefix(OEM).unwrap_or(path).trim_start_matches('/')
+}

@@ -4,6 +4,7 @@
 //! Names follow Kairos' `cos-layout.env`.
 
 use edge_model::cmdline::Mode;
+use edge_model::paths;
 use edge_model::{Error, Result};
 
 /// What `cos-layout.env` says.
@@ -124,7 +125,7 @@ impl StateLayout {
 }
 
 /// Writable, in memory, where there is no persistent partition.
-const WITHOUT_PERSISTENT: [&str; 7] = ["/etc", "/home", "/opt", "/root", "/srv", "/usr/local", "/var"];
+const WITHOUT_PERSISTENT: [&str; 7] = ["/etc", "/home", "/opt", "/root", "/srv", paths::PERSISTENT, "/var"];
 
 fn overlay_size(value: &str) -> Result<String> {
     let size = value.strip_prefix("tmpfs:").unwrap_or_default();

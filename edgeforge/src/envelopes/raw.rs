@@ -73,18 +73,18 @@ fn partition_image(parts: &Parts<'_>, label: &str, length: u64) -> Result<Option
         fat(parts, Role::EfiRecovery, length, recovery_esp_files(parts)?)?.write(parts.tools, &image)?;
     } else if is(Role::Oem) {
         let content = parts.scratch.join("oem");
-        let user_data = paths::OEM_USER_DATA.trim_start_matches("/oem/");
+        let user_data = paths::below_oem(paths::OEM_USER_DATA);
         let text = for_the_host(parts, Form::UserData, "user-data", &parts.project.user_data)?;
         put(&content.join(user_data), &text)?;
-        let answers = content.join(paths::OEM_UNATTENDED.trim_start_matches("/oem/"));
+        let answers = content.join(paths::below_oem(paths::OEM_UNATTENDED));
         let text = for_the_host(parts, Form::Unattended, "unattended.yaml", &parts.project.unattended)?;
         put(&answers, &text)?;
         let signed = parts.image.signature.is_some();
         let ledger = installed::ledger(&parts.image.manifest, signed, parts.created());
         let (name, bytes) = installed::ledger_file(&ledger).context("cannot write the ledger")?;
-        put(&content.join(paths::OEM_EDGE.trim_start_matches("/oem/")).join(name), &bytes)?;
+        put(&content.join(paths::below_oem(paths::OEM_EDGE)).join(name), &bytes)?;
         if let Some(source) = parts.content.source_of(paths::MEDIUM_CLUSTER) {
-            let path = content.join(paths::OEM_CLUSTER.trim_start_matches("/oem/"));
+            let path = content.join(paths::below_oem(paths::OEM_CLUSTER));
             put(&path, &edge_host::files::read_text(source)?)?;
         }
         ext4(parts, Role::Oem, length, Some(&content), &image)?;

@@ -2,6 +2,7 @@
 
 mod source;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,9 +38,13 @@ pub(crate) fn tidy() -> Result<()> {
     for manifest in manifests()? {
         check_manifest(&manifest, &mut violations)?;
     }
+    let mut agreed: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     for source in sources()? {
-        check_source(&source, &mut violations)?;
+        for path in check_source(&source, &mut violations)? {
+            agreed.entry(path).or_default().insert(source.clone());
+        }
     }
+    violations.extend(twice(&agreed));
     if violations.is_empty() {
         return Ok(());
     }
@@ -87,12 +92,25 @@ fn check_manifest(path: &Path, violations: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn check_source(path: &Path, violations: &mut Vec<String>) -> Result<()> {
+/// Paths that several files write out: one of them will be changed without the others.
+fn twice(agreed: &BTreeMap<String, BTreeSet<PathBuf>>) -> Vec<String> {
+    let several = agreed.iter().filter(|(_, files)| files.len() > 1);
+    let names = |files: &BTreeSet<PathBuf>| {
+        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    several
+        .map(|(path, files)| format!("{path:?} stands in {}; its place is edge_model::paths", names(files)))
+        .collect()
+}
+
+/// Returns the agreed paths that the file writes out.
+fn check_source(path: &Path, violations: &mut Vec<String>) -> Result<Vec<String>> {
     let text = read(path)?;
     let lines = text.lines().count();
     if lines > MOST_LINES {
         violations.push(format!("{}: {lines} lines, at most {MOST_LINES}", path.display()));
     }
-    violations.extend(source::violations(path, &text));
-    Ok(())
+    let looked = source::look(path, &text);
+    violations.extend(looked.violations);
+    Ok(looked.agreed)
 }

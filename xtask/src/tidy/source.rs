@@ -25,11 +25,27 @@ const EFFECT_MACROS: [&str; 5] = ["println", "eprintln", "print", "eprint", "dbg
 const MAY_BE_UNSAFE: [&str; 2] = ["crates/host", "agent/init"];
 /// Code of the product that runs on hosts and is not one of the crates for the machine.
 const ABOVE_THE_MACHINE: [&str; 2] = ["agent/src", "tui/src"];
+/// Everything that is shipped.
+const OF_THE_PRODUCT: [&str; 4] = ["agent", "crates", "edgeforge", "tui"];
 const OF_THE_MACHINE: [&str; 3] = ["/dev/", "/proc/", "/sys/"];
 /// Names that mean no device.
 const HARMLESS: [(&str, &str); 2] = [
     ("/dev/null", "turns a unit off"),
     ("/proc/sys/kernel/hostname", "the console depends on nothing but the client"),
+];
+/// Beginnings of paths that several parts of the project, or it and a service, agree on: each stands once.
+const AGREED: [&str; 11] = [
+    "/etc/kubernetes",
+    "/etc/machine-id",
+    "/etc/ssh",
+    "/etc/timezone",
+    "/oem",
+    "/run/",
+    "/system/",
+    "/usr/bin/edge-",
+    "/usr/lib/edge",
+    "/usr/local",
+    "/var/lib/",
 ];
 const LONGEST_FUNCTION: usize = 60;
 const LONGEST_MAIN: usize = 40;
@@ -42,11 +58,22 @@ const LONG: [(&str, &str, &str); 5] = [
     ("edgeforge/src/build.rs", "run", "the order of a build, step by step"),
 ];
 
-/// A rule that is broken, and where.
-pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
+/// What a file says that matters to others.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// Rules that are broken, and where.
+    pub(super) violations: Vec<String>,
+    /// Agreed paths that it writes out.
+    pub(super) agreed: Vec<String>,
+}
+
+pub(super) fn look(path: &Path, text: &str) -> Looked {
     let file = match syn::parse_file(text) {
         Ok(file) => file,
-        Err(error) => return vec![format!("{}: {error}", path.display())],
+        Err(error) => {
+            let violations = vec![format!("{}: {error}", path.display())];
+            return Looked { violations, ..Looked::default() };
+        }
     };
     let within = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
     let is_test =
@@ -56,10 +83,13 @@ pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
         is_pure: within(&PURE) && !is_test,
         may_be_unsafe: within(&MAY_BE_UNSAFE),
         is_above: within(&ABOVE_THE_MACHINE) && !is_test,
+        is_product: within(&OF_THE_PRODUCT) && !is_test,
+        agreed: Vec::new(),
         found: Vec::new(),
     };
     look.visit_file(&file);
-    look.found.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())).collect()
+    let say = |(line, what)| format!("{}:{line}: {what}", path.display());
+    Looked { violations: look.found.into_iter().map(say).collect(), agreed: look.agreed }
 }
 
 struct Look<'p> {
@@ -67,6 +97,8 @@ struct Look<'p> {
     is_pure: bool,
     may_be_unsafe: bool,
     is_above: bool,
+    is_product: bool,
+    agreed: Vec<String>,
     found: Vec<(usize, String)>,
 }
 
@@ -125,6 +157,9 @@ impl Look<'_> {
     }
 
     fn text(&mut self, text: &str, at: Span) {
+        if self.is_product && AGREED.iter().any(|beginning| text.starts_with(beginning)) {
+            self.agreed.push(text.to_owned());
+        }
         let is_harmless = HARMLESS.iter().any(|(name, _)| text == *name);
         if self.is_above && !is_harmless && OF_THE_MACHINE.iter().any(|beginning| text.starts_with(beginning))
         {
@@ -219,7 +254,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        violations(Path::new(path), text)
+        look(Path::new(path), text).violations
     }
 
     #[test]
@@ -251,6 +286,15 @@ mod tests {
         let text = "const A: &str = \"/proc/mounts\"; const B: &str = \"/dev/null\";";
         assert_eq!(found("agent/src/a.rs", text).len(), 1);
         assert!(found("crates/host/src/a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn agreed_paths_are_collected_and_those_of_tests_are_not() {
+        let text = "const A: &str = \"/run/edge/x\"; fn a() { say!(\"/oem/y\"); b(\"/bin/sh\"); }\n\
+                    #[cfg(test)]\nmod tests { const B: &str = \"/run/z\"; }";
+        let agreed = look(Path::new("agent/src/a.rs"), text).agreed;
+        assert_eq!(agreed, ["/run/edge/x", "/oem/y"]);
+        assert!(look(Path::new("qemu-tests/src/a.rs"), text).agreed.is_empty());
     }
 
     #[test]

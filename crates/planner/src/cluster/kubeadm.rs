@@ -3,6 +3,7 @@
 //!
 //! <https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/>
 
+use edge_model::paths;
 use edge_model::paths::CLUSTER_RUN;
 use serde_json::{Value, json};
 
@@ -187,7 +188,7 @@ fn keys(opened: bool) -> Step {
             run(&["init", "phase", "kubeconfig", "all", &folder], None),
             // This command takes the life of what it makes from its own option alone.
             run(&["kubeconfig", "user", "--client-name=system:kube-proxy", &life], Some(&of_proxy)),
-            Action::MoveDurably { from: STAGED, to: "/etc/kubernetes", names: &STAGED_NAMES },
+            Action::MoveDurably { from: STAGED, to: paths::KUBERNETES, names: &STAGED_NAMES },
         ],
     }
 }
@@ -287,7 +288,7 @@ fn cluster_configuration(placement: &Placement, keys: &str) -> Value {
             ],
         },
         "scheduler": { "extraArgs": alone },
-        "etcd": { "local": { "imageTag": tag(&images.etcd), "dataDir": "/var/lib/etcd" } },
+        "etcd": { "local": { "imageTag": tag(&images.etcd), "dataDir": paths::ETCD_DATA } },
         // Both are ours: see `name_service` and `node::proxy_pod`.
         "dns": { "disabled": true },
         "proxy": { "disabled": true },

@@ -1,5 +1,6 @@
 //! The node's own programs: kubelet and kube-proxy.
 
+use edge_model::paths;
 use edge_model::paths::CLUSTER_RUN;
 use serde_json::{Value, json};
 
@@ -8,12 +9,9 @@ use super::{Placement, RenderedFile};
 
 pub(super) const KUBELET_CONFIGURATION: &str = "/run/edge/cluster/kubelet.json";
 pub(super) const PROXY_KUBECONFIG: &str = "/etc/kubernetes/kube-proxy.conf";
-pub(super) const MANIFESTS: &str = "/etc/kubernetes/manifests";
+pub(super) const MANIFESTS: &str = paths::STATIC_PODS;
 /// The image's `/usr` is read-only: plug-ins of volumes live where things can be written.
 pub(super) const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volume-plugins";
-/// What systemd-resolved found, instead of its own address, which pods cannot reach.
-const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.conf";
-
 /// Settings that the agent makes itself, so that a definition must not.
 pub(super) const OWN_KUBELET_SETTINGS: [&str; 14] = [
     "apiVersion",
@@ -62,7 +60,7 @@ pub(super) fn kubelet(placement: &Placement) -> Value {
         "clusterDomain": placement.dns_domain,
         "containerRuntimeEndpoint": SOCKET,
         "healthzBindAddress": "127.0.0.1",
-        "resolvConf": RESOLV_CONF,
+        "resolvConf": paths::RESOLV_CONF,
         "rotateCertificates": true,
         "staticPodPath": MANIFESTS,
         "volumePluginDir": VOLUME_PLUGINS,

@@ -1,5 +1,7 @@
 //! The end of a cluster, ordered by a person. Every step can be done again, so a cut is made good at the next boot.
 
+use edge_model::paths;
+
 /// One step of the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removal {
@@ -29,14 +31,14 @@ pub fn steps() -> Vec<Removal> {
     let mounts = [
         Removal::UnmountInside("/var/lib/kubelet"),
         Removal::Unmount("/run/containerd"),
-        Removal::Unmount("/etc/kubernetes/manifests"),
+        Removal::Unmount(paths::STATIC_PODS),
     ];
     let devices = ["cni0", super::kubeadm::DEVICE].map(Removal::RemoveDevice);
     let data = [
-        "/var/lib/etcd",
+        paths::ETCD_DATA,
         "/var/lib/kubelet",
         "/var/lib/containerd",
-        "/etc/kubernetes",
+        paths::KUBERNETES,
         "/var/log/pods",
         "/var/log/containers",
         super::runtime::POD_ADDRESSES,
