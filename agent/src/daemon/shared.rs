@@ -29,8 +29,8 @@ use crate::stages::{self, Moment, plug_ins};
 use crate::state_file::StateFile;
 
 /// Locks are taken in this order, and each is let go as soon as its value is read: `looking`; one of `settings`, `network`,
-/// `health`, `boot_state`, those of `notices` and of `cluster`; `status`; that of `operations`. Nobody holds one while waiting for
-/// a disk, but for `looking`, which only those who look wait for.
+/// `health`, `boot_state`, those of `notices` and of `cluster`; `status`; that of `operations`; that of `events`. Nobody holds one
+/// while waiting for the disk, but for `looking`, which only those who look wait for.
 pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) operations: Register,

@@ -15,7 +15,7 @@ pub enum Surface {
     CommandLine,
     /// A service of the host.
     Service,
-    /// The host by itself: a medium that installs, a trial that returns.
+    /// The host by itself: a medium that installs without being asked.
     Host,
     /// From an older agent, which did not say, or from a newer one.
     #[default]

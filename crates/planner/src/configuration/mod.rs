@@ -209,7 +209,7 @@ fn read(source: &Source, problems: &mut Vec<Problem>) -> Node {
 }
 
 /// Leaves of an unsigned source from outside the verified image what it may say on a host with Secure Boot: what is marked in the
-/// types ([`Part::may_come_from_site`]), and what nothing acts on yet.
+/// types ([`Part::may_come_from_site`]). Not what nothing of ours acts on yet: plug-ins are given all of it.
 fn restrict(node: &mut Node, kind: Kind, problems: &mut Vec<Problem>) {
     if kind == Kind::KernelCommandLine {
         for entry in node.entries() {
@@ -227,7 +227,7 @@ fn keep_what_a_site_may_say(node: &mut Node, part: Part<'_>, path: &str, problem
     entries.retain_mut(|entry| {
         let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
         let property = part.property(&entry.key);
-        if property.is_some_and(|property| property.may_come_from_site() || property.is_not_yet()) {
+        if property.is_some_and(|property| property.may_come_from_site()) {
             return true;
         }
         if let Some(section) = property.filter(holds_something_for_sites)
@@ -236,7 +236,10 @@ fn keep_what_a_site_may_say(node: &mut Node, part: Part<'_>, path: &str, problem
             keep_what_a_site_may_say(&mut entry.value, section, &path, problems);
             return true;
         }
-        problems.push(Problem::error(entry.key_place.clone(), &path, NEEDS_A_SIGNATURE));
+        // What would change little here stops no installation.
+        let matters_little = property.is_some_and(|property| property.is_not_yet());
+        let problem = if matters_little { Problem::warning } else { Problem::error };
+        problems.push(problem(entry.key_place.clone(), &path, NEEDS_A_SIGNATURE));
         false
     });
 }
