@@ -23,6 +23,18 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Removes what earlier runs pushed: every image is pushed by the scenario that pulls it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget(lab: &Lab) -> Result<()> {
+        let folder = lab.work().join("registry");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// When it does not start.
     pub fn start(lab: &Lab) -> Result<Self> {

@@ -44,6 +44,11 @@ pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
     {
         ensure(report.contains(expected), || format!("status lacks {expected:?}: {report}"))?;
     }
+    // Otherwise each scenario that goes on from here looks at all devices once more.
+    ssh.run(
+        "sudo systemctl stop edge-other-devices.timer && sudo systemctl start edge-other-devices.service",
+        ground.patience(120),
+    )?;
     ground.keep_running(&machine, &powered)?;
     ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
     powered.wait_until_off(ground.patience(60))?;
