@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod fuzz;
 mod generate;
 mod kubernetes;
 mod older;
@@ -57,6 +58,14 @@ enum Command {
     TestLong,
     /// Make the Kubernetes of tests and demo from Go modules, or from what KUBE_COMPONENT names
     Kubernetes,
+    /// Random bytes for everything that reads bytes of others
+    Fuzz {
+        /// Only these targets
+        targets: Vec<String>,
+        /// For each of them
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Ask a real host anew for what the pictures of the console are made from
     Record,
     /// Write what follows from the types: schemas and reference pages
@@ -82,6 +91,7 @@ fn main() -> ExitCode {
         Command::Test { scenarios } => test::test(&scenarios, false),
         Command::TestLong => test::test(&[], true),
         Command::Kubernetes => build::build(false).and_then(|()| kubernetes::command()),
+        Command::Fuzz { targets, seconds } => fuzz::command(targets, seconds),
         Command::Record => test::record(),
         Command::Generate => generate::generate(),
         Command::Bench { part } => bench::bench(part),

@@ -9,7 +9,7 @@ use qemu_tests::bench_ground::{KUBERNETES, OLDER_BUILDER};
 use qemu_tests::tally::Tally;
 
 use crate::build::{build, cargo, program};
-use crate::{check, kubernetes, older, packages, root};
+use crate::{check, fuzz, kubernetes, older, packages, root};
 
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 /// A machine that has needed so long for everything before would compile Kubernetes for longer than people wait for a test.
@@ -78,6 +78,9 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
     }
     let too_slow = !long && scenarios.is_empty() && started.elapsed() > COMPILE_AFTER_AT_MOST;
     let component = if tally.failed == 0 { component(&mut tally, too_slow) } else { None };
+    if long && scenarios.is_empty() {
+        fuzz_all(&mut tally);
+    }
     let older = if long && tally.failed == 0 { older_builder(&mut tally) } else { None };
     if tally.failed == 0 {
         tally.add(virtual_machines(scenarios, long, component.as_deref(), older.as_deref())?);
@@ -116,6 +119,21 @@ fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
         add_stage(tally, name, made);
     });
     found
+}
+
+/// For each parser of foreign bytes.
+const FUZZ_SECONDS: u64 = 600;
+
+fn fuzz_all(tally: &mut Tally) {
+    if let Some(why) = fuzz::missing() {
+        println!("SKIPPED fuzzing: {why}");
+        tally.skipped += 1;
+        return;
+    }
+    timed("fuzz targets", |name| add_stage(tally, name, fuzz::build()));
+    for target in fuzz::targets().unwrap_or_default() {
+        add_stage(tally, &format!("fuzz {target}"), fuzz::run(&target, FUZZ_SECONDS));
+    }
 }
 
 /// What makes images with an older agent. Where it cannot be made, the scenario is skipped, and says so.
