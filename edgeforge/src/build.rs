@@ -310,7 +310,7 @@ impl Builder<'_> {
             kernel_release: &kernel.release,
             root: &root,
             ukis: &ukis.path,
-            key: self.project.signing_key.as_ref(),
+            signer: self.project.signer.as_deref(),
             kubernetes: made.kubernetes,
         })?;
         let mut ours = sbom::OurPaths::of(self.project, &self.recipe, &KairosTable::load()?);

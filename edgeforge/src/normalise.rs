@@ -265,7 +265,7 @@ fn identify(tree: &mut Tree, inputs: &Inputs<'_>, created: u64) -> Result<()> {
     if !inputs.kairos {
         tree.put_file(&paths::KAIROS_RELEASE[1..], 0o644, lines);
     }
-    let signed = project.signing_key.is_some();
+    let signed = project.signer.is_some();
     let identity = serde_json::json!({ "name": forge.name, "version": forge.version, "created": created, "signed": signed });
     tree.put_file(&paths::IMAGE_DESCRIPTION[1..], 0o644, format!("{identity}\n"));
     Ok(())

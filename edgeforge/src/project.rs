@@ -7,7 +7,7 @@ use edge_host::files;
 use edge_model::forge::Forge;
 use edge_model::{Context, Error, Result};
 use edge_planner::configuration::Form;
-use edge_slot_image::signing::{SigningKey, TrustedKey};
+use edge_slot_image::signing::{Signer, SigningKey, TrustedKey};
 
 use crate::{documents, recipe};
 
@@ -29,7 +29,7 @@ pub(crate) struct Project {
     pub(crate) overlay: Vec<(String, PathBuf)>,
     /// Files added to the root of the medium.
     pub(crate) medium_overlay: Vec<(String, PathBuf)>,
-    pub(crate) signing_key: Option<SigningKey>,
+    pub(crate) signer: Option<Box<dyn Signer>>,
     /// Where the build puts its results.
     pub(crate) output: PathBuf,
     /// Holds files of the overlay that the folder itself does not have.
@@ -70,7 +70,7 @@ impl Project {
     ) -> Result<Self> {
         documents::check(Form::UserData, "user-data", &user_data)?;
         documents::check(Form::Unattended, "unattended.yaml", &unattended)?;
-        let signing_key = forge.keys.as_ref().map(|keys| load_key(&directory.join(keys))).transpose()?;
+        let keys = forge.keys.as_ref().map(|keys| load_key(&directory.join(keys))).transpose()?;
         Ok(Self {
             overlay: files_below(&directory.join("overlay/files"))?,
             medium_overlay: files_below(&directory.join("overlay/files-iso"))?,
@@ -80,7 +80,7 @@ impl Project {
             forge,
             user_data,
             unattended,
-            signing_key,
+            signer: keys.map(|key| Box::new(key) as Box<dyn Signer>),
         })
     }
 
@@ -94,7 +94,7 @@ impl Project {
     }
 
     pub(crate) fn trusted_key(&self) -> Option<TrustedKey> {
-        self.signing_key.as_ref().map(SigningKey::public)
+        self.signer.as_ref().map(|signer| signer.public())
     }
 
     pub(crate) fn output(&self) -> PathBuf {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(scaffold(&directory).unwrap(), "any-name");
         let project = Project::load(&directory).unwrap();
         assert_eq!(project.forge.name, "any-name");
-        assert!(project.signing_key.is_none());
+        assert!(project.signer.is_none());
         assert!(scaffold(&directory).is_err());
         fs::write(directory.join("unattended.yaml"), "instal: {}\n").unwrap();
         let error = Project::load(&directory).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use edge_model::manifest::{Blob, FORMAT, ImageManifest, Ukis};
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
 use edge_slot_image::sha256;
-use edge_slot_image::signing::SigningKey;
+use edge_slot_image::signing::Signer;
 
 use crate::root_image::BuiltRoot;
 use crate::tree::{Content, Tree};
@@ -35,7 +35,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) root: &'a BuiltRoot,
     /// Folder with the three UKIs.
     pub(crate) ukis: &'a Path,
-    pub(crate) key: Option<&'a SigningKey>,
+    pub(crate) signer: Option<&'a dyn Signer>,
     pub(crate) kubernetes: Option<KubernetesVersions>,
 }
 
@@ -66,8 +66,10 @@ impl Image {
             critical: Vec::new(),
         };
         let manifest_bytes = serde_json::to_vec_pretty(&manifest).context("cannot write the manifest")?;
-        let sign = |key: &SigningKey| serde_json::to_vec(&key.sign(&manifest_bytes));
-        let signature = parts.key.map(sign).transpose().context("cannot write the signature")?;
+        let sign = |signer: &dyn Signer| -> Result<Vec<u8>> {
+            serde_json::to_vec(&signer.sign(&manifest_bytes)?).context("cannot write the signature")
+        };
+        let signature = parts.signer.map(sign).transpose()?;
         Ok(Self {
             manifest,
             manifest_bytes,

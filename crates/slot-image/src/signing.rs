@@ -16,6 +16,16 @@ const PUBLIC_PREFIX: &str = "ed25519-public:";
 #[derive(Debug)]
 pub struct SigningKey(Ed25519KeyPair);
 
+/// Whoever signs manifests: a key in a file, or a program or a device that keeps one.
+pub trait Signer: std::fmt::Debug {
+    /// The key that hosts have to trust.
+    fn public(&self) -> TrustedKey;
+
+    /// # Errors
+    /// When whoever keeps the key refuses.
+    fn sign(&self, manifest: &[u8]) -> Result<Signature>;
+}
+
 /// A public key that a host trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedKey(Vec<u8>);
@@ -42,17 +52,19 @@ impl SigningKey {
             Error::invalid("this is not a private signing key").help("make one with edgeforge keys generate")
         })
     }
+}
 
-    pub fn public(&self) -> TrustedKey {
+impl Signer for SigningKey {
+    fn public(&self) -> TrustedKey {
         TrustedKey(self.0.public_key().as_ref().to_vec())
     }
 
-    pub fn sign(&self, manifest: &[u8]) -> Signature {
-        Signature {
+    fn sign(&self, manifest: &[u8]) -> Result<Signature> {
+        Ok(Signature {
             algorithm: Algorithm::Ed25519,
             key: self.public().id(),
             signature: to_hex(self.0.sign(manifest).as_ref()),
-        }
+        })
     }
 }
 
@@ -189,7 +201,7 @@ mod tests {
     fn only_the_right_key_over_the_right_bytes_verifies() {
         let (key, text) = SigningKey::generate().unwrap();
         let (other, _) = SigningKey::generate().unwrap();
-        let signature = SigningKey::parse(&text).unwrap().sign(b"manifest");
+        let signature = SigningKey::parse(&text).unwrap().sign(b"manifest").unwrap();
         let trusted = [other.public(), TrustedKey::parse(&key.public().to_text()).unwrap()];
         let check = |bytes: &[u8], signature: Option<&Signature>, keys: &[TrustedKey]| {
             check_signature(bytes, signature.cloned().map(Signatures::One).as_ref(), keys)
@@ -209,12 +221,12 @@ mod tests {
         let check = |signatures: Vec<Signature>| {
             check_signature(b"manifest", Some(&Signatures::Several { signatures }), &[ours.public()])
         };
-        let (good, foreign) = (ours.sign(b"manifest"), other.sign(b"manifest"));
+        let (good, foreign) = (ours.sign(b"manifest").unwrap(), other.sign(b"manifest").unwrap());
         assert!(
             matches!(check(vec![foreign.clone(), good.clone()]), Ok(Provenance::Signed(key)) if key == good.key)
         );
         assert!(check(vec![foreign.clone()]).is_err() && check(Vec::new()).is_err());
-        assert!(check(vec![ours.sign(b"another"), good.clone()]).is_err(), "one of ours is wrong");
+        assert!(check(vec![ours.sign(b"another").unwrap(), good.clone()]).is_err(), "one of ours is wrong");
         let newer = Signature { algorithm: Algorithm::Unknown, ..good.clone() };
         assert!(check(vec![newer.clone()]).is_err() && check(vec![newer, good.clone()]).is_ok());
         let text = format!(

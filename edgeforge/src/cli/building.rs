@@ -33,7 +33,7 @@ pub(super) fn run(
         places.apply(project, pushed)?;
     }
     let Some((first, _)) = jobs.first() else { return Ok(()) };
-    if first.signing_key.is_none() {
+    if first.signer.is_none() {
         eprintln!(
             "warning: this project has no keys: the image will be UNSIGNED, and hosts refuse it by default"
         );

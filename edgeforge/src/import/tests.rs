@@ -191,7 +191,7 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
             };
             files.iter().map(|(name, path)| (name.clone(), content(path), program(path))).collect()
         };
-        assert!(project.signing_key.is_some());
+        assert!(project.signer.is_some());
         let reserved = |(name, _): &(String, PathBuf)| name != "user-data";
         let medium: Vec<_> = project.medium_overlay.iter().filter(|file| reserved(file)).cloned().collect();
         let documents = (project.forge.clone(), project.user_data.clone(), project.unattended.clone());

@@ -384,7 +384,7 @@ pub(crate) fn project_file(name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use edge_slot_image::signing::SigningKey;
+    use edge_slot_image::signing::{Signer, SigningKey};
 
     use super::*;
     use crate::provider_image::{Image, Parts, pack_layout};
@@ -419,7 +419,7 @@ mod tests {
             kernel_release: "6.12",
             root: &root,
             ukis: &ukis,
-            key: Some(&key),
+            signer: Some(&key),
             kubernetes: None,
         };
         let output = folder.join("project/build");

@@ -9,7 +9,7 @@ use edge_model::manifest::Blob;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
 use edge_slot_image::sha256;
-use edge_slot_image::signing::SigningKey;
+use edge_slot_image::signing::{Signer, SigningKey};
 use qemu_tests::bench_ground::Ground;
 use qemu_tests::images::{Built, Recipe};
 use qemu_tests::registry::Registry;
@@ -60,7 +60,7 @@ fn refuse_other_architecture(ground: &Ground, ssh: &Ssh<'_>, image: &Built) -> R
     let key =
         fs::read_to_string(ground.lab.work().join("keys/image-signing.key")).context("cannot read a key")?;
     let signature =
-        serde_json::to_vec(&SigningKey::parse(&key)?.sign(&manifest)).context("cannot write a signature")?;
+        serde_json::to_vec(&SigningKey::parse(&key)?.sign(&manifest)?).context("cannot write a signature")?;
     let mut blobs = Vec::new();
     let mut layer = |media_type: &str, bytes: Vec<u8>| {
         let blob = Blob { digest: sha256(&bytes), size: bytes.len() as u64 };
