@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // a test; helpers outside of #[test] count as code for the lint
 
+use edge_model::cluster::ClusterDefinition;
 use edge_model::document::schema::Part;
 use edge_model::document::tree::{Entry, Node, Place, Value};
-use edge_model::document::{self, Document, print};
+use edge_model::document::{self, Document, format, print};
+use edge_model::forge::Forge;
 use edge_model::secret::HIDDEN;
 use edge_model::unattended::Unattended;
 use edge_model::user_data::UserData;
@@ -170,7 +172,7 @@ fn every_password_and_token_is_a_secret() {
         "passwordExpiry",
     ];
     let mut found = 0;
-    for schema in [UserData::schema(), Unattended::schema()] {
+    for schema in [UserData::schema(), Unattended::schema(), Forge::schema(), ClusterDefinition::schema()] {
         walk(schema.root(), "", 0, &mut |path, part| {
             let name = path.rsplit('.').next().unwrap_or_default();
             let lower = name.to_lowercase();
@@ -245,6 +247,12 @@ fn schemas_use_only_keywords_that_are_checked() {
         for (key, value) in object {
             if is_schema && !KNOWN.contains(&key.as_str()) {
                 unknown.push(key.clone());
+            }
+            // A name that is misspelt in a type would leave what it is about unchecked.
+            if let ("format" | "x-item-format", Some(name)) = (key.as_str(), value.as_str())
+                && format::check(name, "").is_err_and(|why| why.starts_with(format::NOT_KNOWN))
+            {
+                unknown.push(format!("{key}: {name}"));
             }
             let of_names = is_schema && matches!(key.as_str(), "properties" | "$defs");
             if matches!(key.as_str(), "default" | "enum") && is_schema {
