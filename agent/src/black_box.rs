@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use edge_host::child::Child;
-use edge_host::efivars::{EfiVars, Variable};
+use edge_host::efivars::Variable;
+use edge_host::machine::Machine;
 use edge_host::pstore::Crashes;
 use edge_host::watchdog;
-use edge_host::{console, files, kernel, mount, resources, system_info};
+use edge_host::{console, files, kernel, resources, system_info};
 use edge_model::api::BootRecord;
 use edge_model::api::black_box::{BlackBox, Boot, Ending};
 use edge_model::{Context, Result, paths};
@@ -17,32 +17,33 @@ use crate::facts::{self, Host};
 use crate::state_file::StateFile;
 
 /// What the host remembers; nothing when it cannot be read.
-pub(crate) fn load() -> BlackBox {
-    store().load()
+pub(crate) fn load(machine: &Machine) -> BlackBox {
+    store(machine).load()
 }
 
-fn store() -> StateFile<BlackBox> {
-    StateFile::new(Path::new(paths::OEM_EDGE))
+fn store(machine: &Machine) -> StateFile<BlackBox> {
+    StateFile::new(&machine.path(paths::OEM_EDGE))
 }
 
-fn can_be_kept() -> bool {
-    mount::is_mounted(Path::new(paths::OEM))
+/// Not on a medium, which belongs to nobody.
+fn can_be_kept(machine: &Machine) -> bool {
+    machine.is_mounted(paths::OEM)
 }
 
 /// Begins the record of this boot and settles the one before: what crashed kernels and the watchdog say is found now. What
 /// fails is a reason to show.
-pub(crate) fn begin(record: &mut BootRecord) {
-    if let Err(error) = try_begin(record) {
+pub(crate) fn begin(machine: &Machine, record: &mut BootRecord) {
+    if let Err(error) = try_begin(machine, record) {
         record.reasons.push(format!("the black box does not work: {error}"));
     }
 }
 
-fn try_begin(record: &mut BootRecord) -> Result<()> {
-    if !can_be_kept() {
+fn try_begin(machine: &Machine, record: &mut BootRecord) -> Result<()> {
+    if !can_be_kept(machine) {
         return Ok(());
     }
-    let mut boot = this_boot(record);
-    if let Err(error) = store().read() {
+    let mut boot = this_boot(machine, record);
+    if let Err(error) = store(machine).read() {
         boot.doubts.push(format!("earlier boots are forgotten: {error}"));
     }
     let crashes = Crashes::read();
@@ -51,7 +52,7 @@ fn try_begin(record: &mut BootRecord) -> Result<()> {
         Evidence { crashes: black_box::order_records(records), watchdog: watchdog::has_reset_the_machine() };
     record.found.crash = evidence.crash();
     record.found.watchdog = evidence.watchdog;
-    store().change_or_begin(|ring| {
+    store(machine).change_or_begin(|ring| {
         *ring = black_box::begin(std::mem::take(ring), boot, &evidence);
         Ok(())
     })?;
@@ -59,25 +60,25 @@ fn try_begin(record: &mut BootRecord) -> Result<()> {
     crashes.and_then(Crashes::remove)
 }
 
-fn this_boot(record: &BootRecord) -> Boot {
+fn this_boot(machine: &Machine, record: &BootRecord) -> Boot {
     let image_made = files::read_text(Path::new(paths::CLOCK_EPOCH)).ok();
     let image_made = image_made.and_then(|text| text.trim().parse().ok());
     Boot {
         id: system_info::boot_id(),
         mode: record.mode,
         slot: record.slot,
-        version: Host::observe().map(|host| host.image.version).unwrap_or_default(),
+        version: Host::observe_on(machine.clone()).map(|host| host.image.version).unwrap_or_default(),
         root_hash: record.root_hash,
         began: black_box::beginning(facts::now(), image_made),
         ending: Ending::StillRunning,
         console: Vec::new(),
-        doubts: unfinished_boots().into_iter().collect(),
+        doubts: unfinished_boots(machine).into_iter().collect(),
     }
 }
 
 /// A boot that ended before it came here has no entry. The firmware has counted it.
-fn unfinished_boots() -> Option<String> {
-    let count = EfiVars::of_machine()?.get(Variable::BootCount).ok().flatten()?;
+fn unfinished_boots(machine: &Machine) -> Option<String> {
+    let count = machine.variables()?.get(Variable::BootCount).ok().flatten()?;
     // This boot is counted too.
     let before = Counters::from_bytes(&count).points > 1;
     before.then(|| {
@@ -89,16 +90,16 @@ fn unfinished_boots() -> Option<String> {
 ///
 /// # Errors
 /// When `/oem` cannot be written.
-pub(crate) fn intend(ending: Ending) -> Result<()> {
-    change(|ring, id| black_box::intend(ring, id, ending))
+pub(crate) fn intend(machine: &Machine, ending: Ending) -> Result<()> {
+    change(machine, |ring, id| black_box::intend(ring, id, ending))
 }
 
 /// Writes down that this boot ends now, for restarts that ask nobody.
 ///
 /// # Errors
 /// As [`intend`].
-pub(crate) fn end_now(ending: Ending) -> Result<()> {
-    change(|ring, id| black_box::end(ring, id, ending))
+pub(crate) fn end_now(machine: &Machine, ending: Ending) -> Result<()> {
+    change(machine, |ring, id| black_box::end(ring, id, ending))
 }
 
 /// Writes down how the service manager ends this boot. Does nothing when it does not.
@@ -106,14 +107,16 @@ pub(crate) fn end_now(ending: Ending) -> Result<()> {
 /// # Errors
 /// When the service manager cannot be asked, or `/oem` cannot be written.
 pub(crate) fn ended() -> Result<()> {
-    let jobs = Child::new("systemctl")
+    let machine = Machine::real();
+    let jobs = machine
+        .program("systemctl")
         .args(["list-jobs", "--plain", "--no-legend", "--no-pager"])
         .run()
         .context("cannot ask the service manager how this boot ends")?;
     match black_box::ending_of_jobs(&String::from_utf8_lossy(&jobs)) {
         Some(ending) => {
             tell(&ending);
-            end_now(ending)
+            end_now(&machine, ending)
         }
         None => Ok(()),
     }
@@ -130,12 +133,12 @@ fn tell(ending: &Ending) {
     }
 }
 
-fn change(change: impl FnOnce(BlackBox, &str) -> BlackBox) -> Result<()> {
-    if !can_be_kept() {
+fn change(machine: &Machine, change: impl FnOnce(BlackBox, &str) -> BlackBox) -> Result<()> {
+    if !can_be_kept(machine) {
         return Ok(());
     }
     let id = system_info::boot_id();
-    store().change(|ring| {
+    store(machine).change(|ring| {
         if resources::time_is_synchronized() {
             let began = facts::now().saturating_sub(kernel::up_time().as_secs());
             *ring = black_box::prove_beginning(std::mem::take(ring), &id, began);

@@ -43,11 +43,11 @@ pub(crate) fn perform(host: &Host, steps: &[BootStep]) -> Result<()> {
     Ok(())
 }
 
-/// Starts `entry` once, at the next boot.
+/// Starts `entry` once, at the next boot; `meanwhile` is what is fallen back to until it is committed.
 ///
 /// # Errors
 /// When the firmware refuses.
-pub(crate) fn try_next(host: &Host, entry: Entry) -> Result<()> {
+pub(crate) fn try_next(host: &Host, entry: Entry, meanwhile: Entry) -> Result<()> {
     // Neither what an earlier trial left nor what earlier boots count belongs to this one.
     match fs::remove_file(host.machine.path(paths::OEM_TRIAL_VERDICT)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -56,7 +56,7 @@ pub(crate) fn try_next(host: &Host, entry: Entry) -> Result<()> {
         _ => {}
     }
     set_counters(host, Counters::default())?;
-    perform(host, &steps::try_once(entry, host.record.root_hash.entry()))
+    perform(host, &steps::try_once(entry, meanwhile))
 }
 
 /// Makes the booted image the default. From here on there is no way back by itself.

@@ -17,11 +17,11 @@ use edge_model::api::{
     OperationStatus, UpgradeRequest,
 };
 use edge_model::calendar::day_and_time;
-use edge_model::cmdline::Mode;
 use edge_model::ids::RootHash;
 use edge_model::ledger::HistoryEntry;
 use edge_model::unattended::{DiskChoice, WipePolicy};
 use edge_model::{Context, Error, Result};
+use edge_planner::host_kind::HostKind;
 use edge_planner::install::InstallDecision;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -249,7 +249,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Install { disk, id, serial, min_size_gib, max_size_gib, model, wipe, dry_run } => {
             let told =
                 DiskChoice { path: disk, id, serial, model, rotational: None, min_size_gib, max_size_gib };
-            let configured = daemon::installer::request(&Settings::load(Mode::Live));
+            let configured = daemon::installer::request(&Settings::load(HostKind::Installer));
             let disk = if told == DiskChoice::default() { configured.disk.clone() } else { told };
             let wipe = if wipe { WipePolicy::Everything } else { configured.wipe };
             run_install(&InstallRequest { disk, wipe, ..configured }, dry_run, reader)

@@ -9,7 +9,6 @@ use edge_host::esp::Esp;
 use edge_host::files;
 use edge_host::machine::Machine;
 use edge_model::api::{BootRecord, ImageIdentity};
-use edge_model::cmdline::Mode;
 use edge_model::ids::Entry;
 use edge_model::layout::Role;
 use edge_model::ledger::{ImageRecord, Ledger};
@@ -17,6 +16,7 @@ use edge_model::{Context, Error, Result, paths};
 use edge_planner::boot::BootedImage;
 use edge_planner::boot::outcome::was_ordered;
 use edge_planner::boot::recovery::Counters;
+use edge_planner::host_kind::HostKind;
 use edge_slot_image::signing::TrustedKey;
 use serde::Deserialize;
 
@@ -25,6 +25,7 @@ use crate::state_file::StateFile;
 /// The boot that is running.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
+    pub(crate) kind: HostKind,
     pub(crate) machine: Machine,
     pub(crate) record: BootRecord,
     pub(crate) image: ImageIdentity,
@@ -67,7 +68,12 @@ impl Host {
         };
         let image = ImageIdentity { name: file.name, version: file.version, root_hash: record.root_hash };
         let variables = machine.variables();
-        Ok(Self { machine, record, image, image_record, variables })
+        Ok(Self { kind: HostKind::of(record.mode), machine, record, image, image_record, variables })
+    }
+
+    /// Whether what is remembered outlives this boot.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.kind.has_memory() && self.machine.is_mounted(paths::OEM)
     }
 
     /// The disk of this installation.
@@ -97,8 +103,8 @@ impl Host {
     /// # Errors
     /// When neither variables nor the ESP can be read.
     pub(crate) fn booted(&self) -> Result<BootedImage> {
-        let default_entry = match self.record.mode {
-            Mode::Main => self.default_entry(|disk| Esp::open(disk, Role::Efi).map(Some))?.flatten(),
+        let default_entry = match self.kind {
+            HostKind::Appliance => self.default_entry(|disk| Esp::open(disk, Role::Efi).map(Some))?.flatten(),
             _ => None,
         };
         self.booted_with(default_entry)
@@ -109,11 +115,19 @@ impl Host {
     /// # Errors
     /// As [`Host::booted`].
     pub(crate) fn booted_now(&self) -> Result<Option<BootedImage>> {
-        if self.record.mode != Mode::Main {
+        if self.kind != HostKind::Appliance {
             return self.booted_with(None).map(Some);
         }
         let default_entry = self.default_entry(|disk| Esp::open_now(disk, Role::Efi))?;
         default_entry.map(|entry| self.booted_with(entry)).transpose()
+    }
+
+    /// What starts when nothing else is said, whatever runs now.
+    ///
+    /// # Errors
+    /// As [`Host::booted`].
+    pub(crate) fn default_entry_of_disk(&self) -> Result<Option<Entry>> {
+        Ok(self.default_entry(|disk| Esp::open(disk, Role::Efi).map(Some))?.flatten())
     }
 
     fn booted_with(&self, default_entry: Option<Entry>) -> Result<BootedImage> {
@@ -158,8 +172,8 @@ impl Host {
 ///
 /// # Errors
 /// When a key file is damaged.
-pub(crate) fn trusted_keys() -> Result<Vec<TrustedKey>> {
-    let Ok(entries) = fs::read_dir(paths::IMAGE_KEYS) else { return Ok(Vec::new()) };
+pub(crate) fn trusted_keys(machine: &Machine) -> Result<Vec<TrustedKey>> {
+    let Ok(entries) = fs::read_dir(machine.path(paths::IMAGE_KEYS)) else { return Ok(Vec::new()) };
     let mut keys = Vec::new();
     for entry in entries {
         let path = entry.context("cannot list the trusted keys")?.path();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use edge_host::child::Child;
+use edge_host::machine::Machine;
 use edge_model::Result;
 use edge_model::user_data::edge::HealthSettings;
 use edge_planner::boot::trial::Look;
@@ -18,20 +18,20 @@ pub(crate) fn longest_look(settings: &HealthSettings) -> u64 {
 }
 
 /// Looks once.
-pub(crate) fn look(settings: &HealthSettings) -> Look {
-    match system_state() {
+pub(crate) fn look(machine: &Machine, settings: &HealthSettings) -> Look {
+    match system_state(machine) {
         Ok(state) if state == "running" || state == "degraded" => {}
         Ok(_) => return Look::StillStarting,
         Err(error) => return Look::Unhealthy(vec![error.to_string()]),
     }
     let mut reasons = Vec::new();
-    match failed_units() {
+    match failed_units(machine) {
         Ok(units) => reasons.extend(units.into_iter().map(|unit| format!("{unit} has failed"))),
         Err(error) => reasons.push(error.to_string()),
     }
     for command in &settings.commands {
-        if let Err(error) = Child::new("sh").args(["-c", command]).deadline_by_the_clock(CHECK_DEADLINE).run()
-        {
+        let check = machine.program("sh").args(["-c", command]).deadline_by_the_clock(CHECK_DEADLINE);
+        if let Err(error) = check.run() {
             // Everybody on the host reads the reason; a command may hold more than its author thought of.
             reasons.push(format!("health check failed: {}", redact(&error.to_string())));
         }
@@ -41,17 +41,18 @@ pub(crate) fn look(settings: &HealthSettings) -> Look {
 
 /// Waits until the service manager has finished the boot, or for `patience`. To ask it again and again would take from a
 /// slow machine what its boot needs.
-pub(crate) fn wait_for_start(patience: Duration) {
+pub(crate) fn wait_for_start(machine: &Machine, patience: Duration) {
     // What became of the boot is looked at afterwards.
-    let _ = Child::new("systemctl").args(["is-system-running", "--wait"]).deadline(patience).outcome();
+    let _ = machine.program("systemctl").args(["is-system-running", "--wait"]).deadline(patience).outcome();
 }
 
 /// The units that a boot which has not finished waits for.
 ///
 /// # Errors
 /// When the service manager does not answer.
-pub(crate) fn waits_for() -> Result<Vec<String>> {
-    let list = Child::new("systemctl").args(["list-jobs", "--plain", "--no-legend", "--no-pager"]).run()?;
+pub(crate) fn waits_for(machine: &Machine) -> Result<Vec<String>> {
+    let list =
+        machine.program("systemctl").args(["list-jobs", "--plain", "--no-legend", "--no-pager"]).run()?;
     Ok(running_jobs(&String::from_utf8_lossy(&list)))
 }
 
@@ -64,14 +65,15 @@ fn running_jobs(list: &str) -> Vec<String> {
     list.lines().filter_map(unit).collect()
 }
 
-fn system_state() -> Result<String> {
+fn system_state(machine: &Machine) -> Result<String> {
     // The exit status repeats the word; the word is what counts.
-    let outcome = Child::new("systemctl").arg("is-system-running").outcome()?;
+    let outcome = machine.program("systemctl").arg("is-system-running").outcome()?;
     Ok(String::from_utf8_lossy(&outcome.stdout).trim().to_owned())
 }
 
-fn failed_units() -> Result<Vec<String>> {
-    let list = Child::new("systemctl")
+fn failed_units(machine: &Machine) -> Result<Vec<String>> {
+    let list = machine
+        .program("systemctl")
         .args(["list-units", "--failed", "--plain", "--no-legend", "--no-pager"])
         .run()?;
     let text = String::from_utf8_lossy(&list).into_owned();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_host::keyboard::Keymap;
+use edge_host::machine::Machine;
 use edge_host::{accounts, files, gpt, kernel};
 use edge_model::document::format::pem_of;
 use edge_model::ids::to_hex;
@@ -118,8 +119,8 @@ pub(crate) fn write_host_name(name: &str) -> Result<()> {
 ///
 /// # Errors
 /// When `/run` cannot be written.
-pub(crate) fn write_run_files(site: &Site) -> Result<()> {
-    let run = Path::new("/run");
+pub(crate) fn write_run_files(machine: &Machine, site: &Site) -> Result<()> {
+    let run = machine.path("/run");
     let units = run.join("systemd/network");
     for entry in fs::read_dir(&units).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().contains("-edge-") {
@@ -136,7 +137,7 @@ pub(crate) fn write_run_files(site: &Site) -> Result<()> {
     }
     for (path, text) in network::files(site) {
         let path = run.join(path);
-        let folder = path.parent().unwrap_or(run);
+        let folder = path.parent().unwrap_or(&run);
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -1,10 +1,9 @@
 //! Putting a network to use, and watching over one that is on trial.
 
-use std::path::Path;
 use std::time::Duration;
 
-use edge_host::child::Child;
 use edge_host::files;
+use edge_host::machine::Machine;
 use edge_model::api::NetworkState;
 use edge_model::user_data::UserData;
 use edge_model::user_data::edge::Site;
@@ -23,21 +22,21 @@ pub(crate) fn wanted(data: &UserData) -> Reach {
     }
 }
 
-fn store() -> StateFile<Memory> {
-    StateFile::new(Path::new(paths::OEM_EDGE))
+fn store(machine: &Machine) -> StateFile<Memory> {
+    StateFile::new(&machine.path(paths::OEM_EDGE))
 }
 
 /// What the host remembers; nothing when it cannot be read, which makes the next network the first one.
-pub(crate) fn memory() -> Memory {
-    store().load()
+pub(crate) fn memory(machine: &Machine) -> Memory {
+    store(machine).load()
 }
 
 /// Changes what the host remembers.
 ///
 /// # Errors
 /// When `/oem` cannot be written.
-pub(crate) fn remember(change: impl FnOnce(&mut Memory)) -> Result<()> {
-    store().change_or_begin(|memory| {
+pub(crate) fn remember(machine: &Machine, change: impl FnOnce(&mut Memory)) -> Result<()> {
+    store(machine).change_or_begin(|memory| {
         change(memory);
         Ok(())
     })
@@ -48,39 +47,35 @@ pub(crate) fn remember(change: impl FnOnce(&mut Memory)) -> Result<()> {
 ///
 /// # Errors
 /// When units or memory cannot be written.
-pub(crate) fn apply(data: &UserData) -> Result<Choice> {
-    let before = memory();
+pub(crate) fn apply(machine: &Machine, data: &UserData) -> Result<Choice> {
+    let before = memory(machine);
     let (mut choice, after) = choose(&before, wanted(data));
     // A host whose `/oem` cannot be written still gets its network, where there is nothing to remember.
     if after != before {
-        choice = store().change_or_begin(|memory| {
+        choice = store(machine).change_or_begin(|memory| {
             let (choice, after) = choose(memory, wanted(data));
             *memory = after;
             Ok(choice)
         })?;
     }
-    write_units(&data.edge.site, choice.reach())?;
-    write_state(&choice)?;
+    write_units(machine, &data.edge.site, choice.reach())?;
+    // For the agent, which starts after the network.
+    record_state(machine, state_of(&choice))?;
     Ok(choice)
 }
 
-fn write_units(site: &Site, reach: &Reach) -> Result<()> {
+fn write_units(machine: &Machine, site: &Site, reach: &Reach) -> Result<()> {
     let site = Site { network: reach.network.clone(), ..site.clone() };
-    host_state::write_run_files(&site)
-}
-
-/// Leaves the state for the agent, which starts after the network.
-fn write_state(choice: &Choice) -> Result<()> {
-    record_state(state_of(choice))
+    host_state::write_run_files(machine, &site)
 }
 
 /// Leaves a state for an agent that is started again.
 ///
 /// # Errors
 /// When `/run` cannot be written.
-pub(crate) fn record_state(state: NetworkState) -> Result<()> {
+pub(crate) fn record_state(machine: &Machine, state: NetworkState) -> Result<()> {
     let bytes = serde_json::to_vec(&state).context("cannot write the network's state")?;
-    files::write_durably(Path::new(paths::NETWORK_STATE), &bytes, 0o644)
+    files::write_durably(&machine.path(paths::NETWORK_STATE), &bytes, 0o644)
 }
 
 pub(crate) fn state_of(choice: &Choice) -> NetworkState {
@@ -96,8 +91,8 @@ pub(crate) fn confirm_seconds(reach: &Reach) -> u64 {
 }
 
 /// Has services use what was written. Each is tried, whatever became of the one before; returns what failed.
-pub(crate) fn reload() -> Vec<String> {
-    let run = |program: &str, arguments: &[&str]| Child::new(program).args(arguments).run();
+pub(crate) fn reload(machine: &Machine) -> Vec<String> {
+    let run = |program: &str, arguments: &[&str]| machine.program(program).args(arguments).run();
     let mut failures = Vec::new();
     let mut attempt = |result: Result<Vec<u8>>| match result {
         Ok(output) => String::from_utf8_lossy(&output).into_owned(),
@@ -113,34 +108,34 @@ pub(crate) fn reload() -> Vec<String> {
     for name in links.lines().filter_map(|line| line.split_whitespace().nth(1)).filter(|name| *name != "lo") {
         attempt(run("networkctl", &["reconfigure", name]));
     }
-    failures.extend(reload_services());
+    failures.extend(reload_services(machine));
     failures
 }
 
 /// Has the services of names and time read their settings again; returns what failed.
-pub(crate) fn reload_services() -> Vec<String> {
+pub(crate) fn reload_services(machine: &Machine) -> Vec<String> {
     let services = ["systemd-resolved.service", "systemd-timesyncd.service"];
     let reload =
-        |service: &&str| Child::new("systemctl").args(["try-reload-or-restart", service]).run().err();
+        |service: &&str| machine.program("systemctl").args(["try-reload-or-restart", service]).run().err();
     services.iter().filter_map(reload).map(|error| error.to_string()).collect()
 }
 
 /// Whether everything that must answer does.
-pub(crate) fn reaches_its_peers(reach: &Reach) -> bool {
+pub(crate) fn reaches_its_peers(machine: &Machine, reach: &Reach) -> bool {
     let mut peers = network::peers(&reach.network);
     if peers.is_empty() {
-        peers = default_gateways();
+        peers = default_gateways(machine);
     }
-    !peers.is_empty() && peers.iter().all(|peer| answers(peer))
+    !peers.is_empty() && peers.iter().all(|peer| answers(machine, peer))
 }
 
-fn answers(peer: &str) -> bool {
-    let ping = Child::new("ping").args(["-n", "-q", "-c", "1", "-W", "2", peer]);
+fn answers(machine: &Machine, peer: &str) -> bool {
+    let ping = machine.program("ping").args(["-n", "-q", "-c", "1", "-W", "2", peer]);
     ping.deadline(Duration::from_secs(10)).run().is_ok()
 }
 
-fn default_gateways() -> Vec<String> {
-    let routes = Child::new("ip").args(["-o", "route", "show", "default"]).run().unwrap_or_default();
+fn default_gateways(machine: &Machine) -> Vec<String> {
+    let routes = machine.program("ip").args(["-o", "route", "show", "default"]).run().unwrap_or_default();
     let routes = String::from_utf8_lossy(&routes).into_owned();
     let via =
         |line: &str| line.split_whitespace().skip_while(|word| *word != "via").nth(1).map(str::to_owned);

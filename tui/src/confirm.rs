@@ -26,6 +26,11 @@ pub enum Destructive {
         /// What the site has told is forgotten too.
         oem: bool,
     },
+    /// Restarts with other settings; data stays.
+    RestoreConfiguration {
+        /// Forget what came from outside, instead of going back to what worked.
+        without_site: bool,
+    },
 }
 
 impl Destructive {
@@ -39,6 +44,7 @@ impl Destructive {
             Destructive::Install { erases: false, .. }
             | Destructive::Rollback
             | Destructive::Restart
+            | Destructive::RestoreConfiguration { .. }
             | Destructive::UpgradeAndRestart(_) => None,
         }
     }

@@ -4,8 +4,8 @@ use edge_model::api::access::CONSOLE_UID;
 use edge_model::api::access::Role;
 use edge_model::api::routes::{Access, Route};
 use edge_model::api::{Actor, Surface};
-use edge_model::cmdline::Mode;
 use edge_model::{Class, Error, Result};
+use edge_planner::host_kind::HostKind;
 
 use crate::access::sessions::Session;
 use crate::accounts::PEOPLE;
@@ -32,7 +32,7 @@ pub(crate) struct Caller {
 /// What decides about a caller besides itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct House {
-    pub(crate) mode: Mode,
+    pub(crate) kind: HostKind,
     pub(crate) view_without_login: bool,
     pub(crate) somebody_can_log_in: bool,
 }
@@ -49,9 +49,9 @@ pub(crate) fn role_of(peer: Peer, session: Option<&Session>, house: House) -> Op
         Some(session) => Some(session.role),
         None if peer.uid == 0 => Some(Role::Admin),
         // Whoever is in front of a machine that boots from a medium can do anything with it.
-        None if peer.uid == CONSOLE_UID && house.mode == Mode::Live => Some(Role::Admin),
+        None if peer.uid == CONSOLE_UID && house.kind == HostKind::Installer => Some(Role::Admin),
         // A host that has lost its accounts can still be looked into, restarted and switched off by hand.
-        None if peer.uid == CONSOLE_UID && house.mode == Mode::Recovery && !house.somebody_can_log_in => {
+        None if peer.uid == CONSOLE_UID && house.kind == HostKind::Recovery && !house.somebody_can_log_in => {
             Some(Role::Operator)
         }
         None => house.view_without_login.then_some(Role::Viewer),
@@ -123,7 +123,8 @@ mod tests {
     use super::*;
     use edge_model::api::routes::ROUTES;
 
-    const HOUSE: House = House { mode: Mode::Main, view_without_login: true, somebody_can_log_in: true };
+    const HOUSE: House =
+        House { kind: HostKind::Appliance, view_without_login: true, somebody_can_log_in: true };
 
     fn caller(uid: u32, session: Option<Role>, house: House) -> Caller {
         let session = session.map(Session::of_test);
@@ -166,10 +167,10 @@ mod tests {
         assert_eq!(caller(CONSOLE_UID, None, closed).role, None);
         assert_eq!(caller(1000, None, closed).role, None);
         assert_eq!(caller(0, None, closed).role, Some(Role::Admin));
-        let live = House { mode: Mode::Live, ..HOUSE };
+        let live = House { kind: HostKind::Installer, ..HOUSE };
         assert_eq!(caller(CONSOLE_UID, None, live).role, Some(Role::Admin));
         assert_eq!(caller(1000, None, live).role, Some(Role::Viewer));
-        let recovery = House { mode: Mode::Recovery, ..HOUSE };
+        let recovery = House { kind: HostKind::Recovery, ..HOUSE };
         assert_eq!(caller(CONSOLE_UID, None, recovery).role, Some(Role::Viewer));
         let without_accounts = House { somebody_can_log_in: false, ..recovery };
         assert_eq!(caller(CONSOLE_UID, None, without_accounts).role, Some(Role::Operator));

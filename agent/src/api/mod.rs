@@ -65,7 +65,7 @@ impl Door {
 
     fn house(&self) -> House {
         House {
-            mode: self.shared.host.record.mode,
+            kind: self.shared.host.kind,
             somebody_can_log_in: self.shared.status().console.somebody_can_log_in,
             view_without_login: self.shared.settings().edge().console.view_without_login(),
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use edge_client::Client;
 use edge_model::api::EventKind;
 use edge_model::api::routes::{Method, ROUTES};
-use edge_model::cmdline::Mode;
 use edge_model::{Class, Error};
+use edge_planner::host_kind::HostKind;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,10 +22,10 @@ struct Server {
     _folder: tempfile::TempDir,
 }
 
-fn serve_in_background(mode: Mode) -> Server {
+fn serve_in_background(kind: HostKind) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent.sock");
-    let shared = Shared::of_test(mode, &folder.path().join("audit.jsonl"));
+    let shared = Shared::of_test(kind, &folder.path().join("audit.jsonl"));
     let door = Arc::new(Door::new(shared.clone()));
     let (ready, wait) = std::sync::mpsc::channel();
     let path = socket.clone();
@@ -77,7 +77,7 @@ fn with_bodies() -> Vec<&'static edge_model::api::routes::Route> {
 
 #[test]
 fn two_hundred_readers_hear_the_news_while_some_sleep_and_some_leave() {
-    let server = serve_in_background(Mode::Live);
+    let server = serve_in_background(HostKind::Installer);
     let ask = b"GET /v1/events HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut readers: Vec<UnixStream> = (0..200).map(|_| connect(&server.socket)).collect();
     for reader in &mut readers {
@@ -108,7 +108,7 @@ fn two_hundred_readers_hear_the_news_while_some_sleep_and_some_leave() {
 
 #[test]
 fn a_reader_resumes_and_is_told_what_it_missed() {
-    let server = serve_in_background(Mode::Live);
+    let server = serve_in_background(HostKind::Installer);
     let client = Client::at(&server.socket).unwrap();
     server.shared.events.emit(EventKind::Unknown);
     let mut events = client.events(None).unwrap();
@@ -123,7 +123,7 @@ fn a_reader_resumes_and_is_told_what_it_missed() {
 
 #[test]
 fn what_is_wrong_is_said_in_one_form() {
-    let server = serve_in_background(Mode::Main);
+    let server = serve_in_background(HostKind::Appliance);
     let socket = &server.socket;
     let cases: [(&str, &str, &str, u16); 8] = [
         ("GET", "/v2/status", "", 404),
@@ -155,7 +155,7 @@ fn what_is_wrong_is_said_in_one_form() {
 
 #[test]
 fn the_same_key_gives_the_same_answer() {
-    let server = serve_in_background(Mode::Main);
+    let server = serve_in_background(HostKind::Appliance);
     let call = |body: &str| {
         let text = format!(
             "POST /v1/configuration/check HTTP/1.1\r\nhost: a\r\nconnection: close\r\nidempotency-key: k\r\ncontent-length: {}\r\n\r\n{body}",
@@ -172,7 +172,7 @@ fn the_same_key_gives_the_same_answer() {
 
 #[test]
 fn changing_calls_are_written_down_also_when_they_are_refused() {
-    let server = serve_in_background(Mode::Main);
+    let server = serve_in_background(HostKind::Appliance);
     let client = Client::at(&server.socket).unwrap();
     let refused = client.restore_network().unwrap_err();
     assert_eq!(refused.class, Class::Rejected, "{refused}");
@@ -189,7 +189,7 @@ proptest! {
     fn no_body_breaks_the_agent(body in ".{0,200}", route in 0..100usize) {
         use std::sync::OnceLock;
         static SERVER: OnceLock<Server> = OnceLock::new();
-        let server = SERVER.get_or_init(|| serve_in_background(Mode::Main));
+        let server = SERVER.get_or_init(|| serve_in_background(HostKind::Appliance));
         let routes = with_bodies();
         let route = routes[route % routes.len()];
         let path = route.path.replace("{name}", "eth9").replace("{id}", "1");

@@ -9,7 +9,8 @@ use edge_model::paths;
 
 use super::*;
 use crate::operations::slot_switch;
-use crate::stand::{NEW, OLD, Stand, stand, with_every_fault};
+use crate::stand::{NEW, OLD, Stand, stand};
+use edge_testkit::every_fault::with_every_fault;
 
 fn an_image_boots(stand: &Stand, what: &str) {
     let next = stand.boots_next();
@@ -35,7 +36,7 @@ fn a_commit_is_done_or_not_done() {
 fn a_trial_is_armed_or_not() {
     with_every_fault(
         || stand(OLD, OLD),
-        |stand| try_next(&stand.host, NEW.entry()),
+        |stand| try_next(&stand.host, NEW.entry(), OLD.entry()),
         |stand, what| {
             an_image_boots(stand, what);
             assert!(!stand.booted().is_fallback);

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use edge_cli::Reader;
 use edge_client::Client;
 use edge_host::files;
+use edge_host::machine::Machine;
 use edge_model::api::{ConfigurationRequest, OperationRequest};
 use edge_model::document::{Node, Problem, Severity, print};
 use edge_model::{Error, Result, paths};
@@ -36,6 +37,12 @@ pub(super) enum Config {
     },
     /// Keep the network that is on trial
     Confirm,
+    /// Put the configuration of the last healthy boot in the place of the present one, and restart
+    Restore {
+        /// Forget what volumes and operators have brought, instead
+        #[arg(long)]
+        without_site: bool,
+    },
     /// Let the next boot read site user data from outside again
     Unclaim,
 }
@@ -48,8 +55,11 @@ impl Config {
             }
             Config::Apply { file, dry_run } => apply(&file, dry_run, reader),
             Config::Confirm => say(reader, &Client::new()?.confirm_network()?.message),
+            Config::Restore { without_site } => {
+                operate(reader, &OperationRequest::RestoreConfiguration { without_site })
+            }
             Config::Unclaim => {
-                site::unclaim()?;
+                site::unclaim(&Machine::real())?;
                 say(reader, "the next boot reads what lies beside this machine")
             }
         }
@@ -58,7 +68,7 @@ impl Config {
 
 fn show(with_origin: bool, below: &str, reader: Reader) -> Result<()> {
     may_read()?;
-    let settings = Settings::load(Host::observe()?.record.mode);
+    let settings = Settings::load(Host::observe()?.kind);
     let tree = &settings.configuration.tree;
     let values = origin::list(tree, below);
     if values.is_empty() && !below.is_empty() {

@@ -9,6 +9,7 @@ use edge_host::child::Child;
 use edge_host::{files, mount};
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::origin;
+use edge_planner::host_kind::HostKind;
 use serde_json::{Value as Json, json};
 
 use crate::configuration::Settings;
@@ -60,14 +61,15 @@ enum Get {
 pub(super) fn run() -> Result<()> {
     match Arguments::parse().verb {
         Verb::RunStage { stage, strict: _ } => {
-            let record = stages::run(&stage, &Moment::of_running_system(Host::observe()?.record.mode));
+            let host = Host::observe()?;
+            let record = stages::run(&stage, &Moment::of_running_system(&host.machine, host.kind));
             record.problems.iter().for_each(|problem| eprintln!("{problem}"));
             Ok(())
         }
         Verb::Notify { event } => notify(&event),
         Verb::State { get: Get::Get { key } } => print(&state()?, key.as_deref().unwrap_or_default()),
         Verb::Config { get: Get::Get { key } } => {
-            let mut tree = Settings::load(Host::observe()?.record.mode).configuration.tree;
+            let mut tree = Settings::load(Host::observe()?.kind).configuration.tree;
             origin::redact(&mut tree);
             let key = key.as_deref().unwrap_or_default().trim_start_matches('.');
             let value = if key.is_empty() { Some(&tree) } else { tree.find(key) };
@@ -84,10 +86,10 @@ pub(super) fn run() -> Result<()> {
 /// In Kairos' words.
 fn state() -> Result<Json> {
     let host = Host::observe()?;
-    let boot = match host.record.mode {
-        edge_model::cmdline::Mode::Main => "active_boot",
-        edge_model::cmdline::Mode::Recovery => "recovery_boot",
-        edge_model::cmdline::Mode::Live => "livecd_boot",
+    let boot = match host.kind {
+        HostKind::Appliance => "active_boot",
+        HostKind::Recovery => "recovery_boot",
+        HostKind::Installer => "livecd_boot",
     };
     let release = files::read_text_if_there(Path::new(paths::KAIROS_RELEASE))?.unwrap_or_default();
     let mounts = mount::table()?;
@@ -132,7 +134,7 @@ fn print(json: &Json, key: &str) -> Result<()> {
 /// the answer.
 fn notify(event: &str) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(paths::IMAGE_PROVIDERS) else { return Ok(()) };
-    let tree = Settings::load(Host::observe()?.record.mode).configuration.tree;
+    let tree = Settings::load(Host::observe()?.kind).configuration.tree;
     let configuration = edge_model::document::print::to_yaml(&tree);
     let mut providers: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     providers.sort();

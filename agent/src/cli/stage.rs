@@ -2,8 +2,10 @@
 
 use clap::Subcommand;
 use edge_cli::Reader;
+use edge_host::machine::Machine;
 use edge_model::Result;
 use edge_model::stage_log::{StageRecord, StepOutcome};
+use edge_planner::host_kind::HostKind;
 
 use super::red;
 use crate::facts::Host;
@@ -37,12 +39,13 @@ impl Stage {
     pub(super) fn run(self, reader: Reader) -> Result<()> {
         match self {
             Stage::Run { name, dry_run, wait_online, in_image } => {
-                let mode =
-                    if in_image { edge_model::cmdline::Mode::Main } else { Host::observe()?.record.mode };
-                if let Some(seconds) = wait_online.filter(|_| stages::has_steps(&name, mode)) {
+                let machine = Machine::real();
+                let kind = if in_image { HostKind::Appliance } else { Host::observe()?.kind };
+                if let Some(seconds) = wait_online.filter(|_| stages::has_steps(&machine, &name, kind)) {
                     stages::wait_online(seconds);
                 }
-                let record = stages::run(&name, &Moment { dry_run, ..Moment::of_running_system(mode) });
+                let record =
+                    stages::run(&name, &Moment { dry_run, ..Moment::of_running_system(&machine, kind) });
                 reader.tell(&record, print)
             }
             Stage::Log { all } => {

@@ -24,6 +24,7 @@ use super::sight::LastSight;
 use super::store::{self, Told};
 use super::{content, registry, removal};
 use crate::daemon::Shared;
+use crate::daemon::care::{Caretaker, Then};
 use crate::daemon::notices::Said;
 use crate::facts;
 
@@ -39,9 +40,9 @@ const IMPATIENT: Duration = Duration::from_secs(20);
 /// A network that has not come by then is not waited for: a host without one has a cluster, too.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks after the cluster of the normal system, until the agent ends.
-pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
-    let mut care = Care {
+/// Looks after the cluster of the normal system.
+pub(crate) fn caretaker(shared: &Arc<Shared>, runtime: &Handle) -> impl Caretaker {
+    Care {
         shared: shared.clone(),
         runtime: runtime.clone(),
         api: None,
@@ -52,14 +53,48 @@ pub(crate) fn watch(shared: &Arc<Shared>, runtime: &Handle) {
         begun: Instant::now(),
         sight: LastSight::default(),
         said: String::new(),
-    };
-    loop {
-        let pause = care.attend().unwrap_or_else(|error| {
-            let pause = care.stopped(error.message.clone());
+    }
+}
+
+/// What is remembered about a cluster, and what was told about one.
+struct Known {
+    member: Member,
+    remembered: Option<ClusterDefinition>,
+    told: Option<Told>,
+}
+
+impl Caretaker for Care {
+    type Facts = Known;
+    type Step = (Duty, Known);
+
+    fn look(&mut self, shared: &Arc<Shared>) -> Known {
+        let member = store::member().load();
+        let told = store::configured(&shared.settings()).unwrap_or_else(|error| {
+            // What runs goes on running; what is wrong is said.
+            shared.notice(Said::failed("the cluster definition is not used", &error));
+            None
+        });
+        // What a person has ordered since it was told is not undone by it.
+        let told = told.filter(|told| member.told.as_deref() != Some(&told.digest()));
+        Known { remembered: store::remembered(&member), member, told }
+    }
+
+    fn decide(&mut self, known: Known) -> (Duty, Known) {
+        let told = known.told.as_ref().map(|told| &told.definition);
+        (duty(&known.member, known.remembered.clone(), told), known)
+    }
+
+    fn act(&mut self, _: &Arc<Shared>, (duty, known): (Duty, Known)) -> Then {
+        let pause = self.fulfil(duty, known).unwrap_or_else(|error| {
+            let pause = self.stopped(error.message.clone());
             tracing::error!("cluster: {error}");
             pause
         });
-        shared.cluster.wait(pause);
+        pause.map_or(Then::AwaitNews, Then::LookAgain)
+    }
+
+    fn wait(&self, shared: &Shared, longest: Option<Duration>) {
+        shared.cluster.wait(longest);
     }
 }
 
@@ -94,29 +129,17 @@ struct Wait {
 }
 
 impl Care {
-    /// One round: does what can be done now, and says how long nothing has to be looked at. `None`: until there is news.
-    fn attend(&mut self) -> Result<Option<Duration>> {
-        let member = store::member().load();
-        let told = match store::configured(&self.shared.settings()) {
-            Ok(told) => told,
-            Err(error) => {
-                // What runs goes on running; what is wrong is said.
-                self.shared.notice(Said::failed("the cluster definition is not used", &error));
-                None
-            }
-        };
-        let remembered = store::remembered(&member);
-        // What a person has ordered since it was told is not undone by it.
-        let told = told.filter(|told| member.told.as_deref() != Some(&told.digest()));
-        match duty(&member, remembered.clone(), told.as_ref().map(|told| &told.definition)) {
+    /// Does what can be done now, and says how long nothing has to be looked at. `None`: until there is news.
+    fn fulfil(&mut self, duty: Duty, known: Known) -> Result<Option<Duration>> {
+        match duty {
             Duty::Nothing => {
                 self.forget();
                 self.show(None, Vec::new());
                 Ok(None)
             }
             Duty::Stay(reason) => Ok(self.stopped(reason)),
-            Duty::Remove => self.remove(&member, remembered.as_ref()),
-            Duty::Run { definition, is_new } => self.run(member, remembered, told, &definition, is_new),
+            Duty::Remove => self.remove(&known.member, known.remembered.as_ref()),
+            Duty::Run { definition, is_new } => self.run(known, &definition, is_new),
         }
     }
 
@@ -127,14 +150,8 @@ impl Care {
         self.told_ready = false;
     }
 
-    fn run(
-        &mut self,
-        mut member: Member,
-        remembered: Option<ClusterDefinition>,
-        told: Option<Told>,
-        wanted: &ClusterDefinition,
-        is_new: bool,
-    ) -> Result<Option<Duration>> {
+    fn run(&mut self, known: Known, wanted: &ClusterDefinition, is_new: bool) -> Result<Option<Duration>> {
+        let Known { mut member, remembered, told } = known;
         let image = store::image()?;
         let mut definition = wanted.clone();
         if let Some(present) = remembered.filter(|present| !is_new && present != wanted) {

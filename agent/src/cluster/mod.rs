@@ -16,5 +16,5 @@ mod sight;
 mod store;
 
 pub(crate) use board::Board;
-pub(crate) use care::watch;
+pub(crate) use care::caretaker;
 pub(crate) use store::{facts, missing_on_trial, opened_versions, order_end, order_start};

@@ -1,6 +1,7 @@
 //! The configuration of this host: every source that may speak, merged, with the origin of each value.
 
 pub(crate) mod console_answers;
+pub(crate) mod good;
 pub(crate) mod remote;
 pub(crate) mod site;
 mod sources;
@@ -8,11 +9,11 @@ pub(crate) mod tried;
 
 use edge_host::efivars::{EfiVars, SecureBoot};
 use edge_model::Result;
-use edge_model::cmdline::Mode;
 use edge_model::document::{Problem, Severity};
 use edge_model::user_data::UserData;
 use edge_model::user_data::edge::EdgeSection;
 use edge_planner::configuration::{self, Configuration, Source, Trust};
+use edge_planner::host_kind::HostKind;
 
 pub(crate) use sources::{VOLUMES, documents, of_host, of_medium};
 
@@ -25,10 +26,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The configuration of a boot. A wrong document never stops a host; it is left out and shown.
-    pub(crate) fn load(mode: Mode) -> Self {
-        let (sources, problems) = match mode {
-            Mode::Main | Mode::Recovery => of_host(),
-            Mode::Live => of_medium(),
+    pub(crate) fn load(kind: HostKind) -> Self {
+        let (sources, problems) = match kind {
+            HostKind::Appliance | HostKind::Recovery => of_host(),
+            HostKind::Installer => of_medium(),
         };
         Self::from(&sources, problems)
     }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use edge_host::disk::PartitionedDisk;
+use edge_host::machine::Machine;
 use edge_host::{files, settle};
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{Kind, Source, for_the_host};
@@ -20,26 +21,26 @@ const KINDS: [(Kind, &str); 4] = [
     (Kind::Unattended, "unattended"),
 ];
 
-pub(crate) fn is_claimed() -> bool {
-    Path::new(paths::OEM_CLAIMED).exists()
+pub(crate) fn is_claimed(machine: &Machine) -> bool {
+    machine.path(paths::OEM_CLAIMED).exists()
 }
 
 /// From now on nothing outside is read.
 ///
 /// # Errors
 /// When `/oem` cannot be written.
-pub(crate) fn claim() -> Result<()> {
-    files::write_durably(Path::new(paths::OEM_CLAIMED), b"", 0o644)
+pub(crate) fn claim(machine: &Machine) -> Result<()> {
+    files::write_durably(&machine.path(paths::OEM_CLAIMED), b"", 0o644)
 }
 
 /// The next boot looks outside again.
 ///
 /// # Errors
 /// When `/oem` cannot be written.
-pub(crate) fn unclaim() -> Result<()> {
+pub(crate) fn unclaim(machine: &Machine) -> Result<()> {
     // Counted anew.
-    let _ = fs::remove_file(paths::OEM_OPEN_BOOTS);
-    match fs::remove_file(paths::OEM_CLAIMED) {
+    let _ = fs::remove_file(machine.path(paths::OEM_OPEN_BOOTS));
+    match fs::remove_file(machine.path(paths::OEM_CLAIMED)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).context("cannot open the host again")
         }
@@ -166,8 +167,11 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// User data of the site, for its stages.
-pub(crate) fn stage_files() -> Vec<PathBuf> {
-    let found = documents().into_iter().filter(|(kind, _)| *kind == Kind::Site).map(|(_, path)| path);
+pub(crate) fn stage_files(machine: &Machine) -> Vec<PathBuf> {
+    let found = documents_in(&machine.path(paths::OEM_SITE))
+        .into_iter()
+        .filter(|(kind, _)| *kind == Kind::Site)
+        .map(|(_, path)| path);
     found.filter(|path| sources::form_of(path) == edge_planner::configuration::Form::UserData).collect()
 }
 

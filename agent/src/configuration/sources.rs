@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use edge_host::disk::PartitionedDisk;
 use edge_host::volumes::VolumeFile;
 use edge_host::{files, system_info, volumes};
-use edge_model::cmdline::Mode;
 use edge_model::document::{Place, Problem};
 use edge_model::layout::Role;
 use edge_model::{Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
+use edge_planner::host_kind::HostKind;
 
 use super::tried;
 
@@ -50,9 +50,9 @@ pub(crate) fn of_host() -> Found {
 }
 
 /// The files that a boot reads.
-pub(super) fn paths_of(mode: Mode) -> Vec<PathBuf> {
+pub(super) fn paths_of(kind: HostKind) -> Vec<PathBuf> {
     let own = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-    if mode == Mode::Live {
+    if kind == HostKind::Installer {
         let medium = Path::new(paths::MEDIUM_MOUNT);
         return [paths::MEDIUM_USER_DATA, paths::MEDIUM_UNATTENDED].map(|name| medium.join(name)).into();
     }
@@ -112,7 +112,7 @@ pub(super) fn foreign() -> Result<Vec<Source>> {
 /// # Errors
 /// When it cannot be mounted or read.
 pub(super) fn of_boot_partition(disk: &PartitionedDisk) -> Result<Vec<Source>> {
-    let files = volumes::read_volume(&disk.device(Role::Efi)?, "ESP", &VOLUME_FILES)?;
+    let files = volumes::read_volume(disk.volume(Role::Efi)?.content(), "ESP", &VOLUME_FILES)?;
     Ok(files.into_iter().map(of_volume).collect())
 }
 

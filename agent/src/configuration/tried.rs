@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use edge_host::child::{Child, Limits};
+use edge_host::machine::Machine;
 use edge_host::{console, files};
-use edge_model::cmdline::Mode;
 use edge_model::document::{self, Place, Problem};
 use edge_model::user_data::UserData;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::configuration::{Form, Kind, Source};
+use edge_planner::host_kind::HostKind;
 
 use super::{Settings, sources};
 use crate::stages;
@@ -52,9 +53,9 @@ pub(crate) fn refusal(path: &Path, text: &str) -> Option<Problem> {
 
 /// Reads everything that is not of the verified image, as this boot will, and remembers what it must not read. To be done again
 /// when more has come into sight; what was tried already is not tried twice.
-pub(crate) fn before_boot(mode: Mode, tried: &mut Tried, reasons: &mut Vec<String>) {
-    let mut found = sources::paths_of(mode);
-    found.extend(stages::paths_of(mode));
+pub(crate) fn before_boot(kind: HostKind, tried: &mut Tried, reasons: &mut Vec<String>) {
+    let mut found = sources::paths_of(kind);
+    found.extend(stages::paths_of(&Machine::real(), kind));
     found.retain(|path| !path.starts_with(paths::IMAGE_OEM));
     found.sort();
     found.dedup();

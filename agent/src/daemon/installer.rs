@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use edge_host::machine::Machine;
 use edge_host::{console, power};
 use edge_model::api::{Actor, InstallRequest, OperationRequest, OperationState, OperationStatus};
 use edge_model::unattended::{AfterInstall, Interactive, WipePolicy};
@@ -78,7 +79,7 @@ fn follow(shared: &Arc<Shared>, id: u64, after: AfterInstall) -> Result<()> {
     let message = wait_for(shared, id)?;
     console::say(&format!("edge: {message}"));
     // The disk that this medium has installed before is booted, whatever a new installation would end with.
-    if shared.is_restarting() { Ok(()) } else { finish(after) }
+    if shared.operations.leads_to_restart() { Ok(()) } else { finish(&shared.host.machine, after) }
 }
 
 /// What the answers and Kairos' section `install` ask for; the answers come first.
@@ -115,15 +116,15 @@ fn wait_for(shared: &Arc<Shared>, id: u64) -> Result<String> {
     }
 }
 
-fn finish(after: AfterInstall) -> Result<()> {
+fn finish(machine: &Machine, after: AfterInstall) -> Result<()> {
     match after {
         AfterInstall::Reboot => {
             console::say("edge: restarting.");
-            power::restart()
+            power::restart(machine)
         }
         AfterInstall::PowerOff => {
             console::say("edge: switching off.");
-            power::switch_off()
+            power::switch_off(machine)
         }
         AfterInstall::Nothing => Ok(()),
     }

@@ -1,6 +1,8 @@
 //! The daemon: one operation at a time, and the care for the boot that is running. What its surfaces share is in [`Shared`].
 
+mod board;
 mod boot_care;
+pub(crate) mod care;
 pub(crate) mod events;
 pub(crate) mod installer;
 mod local_configuration;
@@ -11,7 +13,6 @@ pub(crate) mod register;
 mod shared;
 mod snapshot;
 mod support;
-mod trial;
 mod work;
 
 use std::path::Path;
@@ -19,18 +20,19 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use edge_model::cmdline::Mode;
 use edge_model::{Result, paths};
+use edge_planner::host_kind::HostKind;
 
 use tokio::runtime::Handle;
 
-use edge_host::{mount, resources};
+use edge_host::resources;
 use edge_model::api::BootState;
 
 use crate::access::audit::AuditLog;
 use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
+use network_care::NetworkCaretaker;
 use notices::Said;
 pub(crate) use shared::Shared;
 
@@ -44,21 +46,19 @@ const BETWEEN_LOOKS_ON_TRIAL: Duration = Duration::from_secs(1);
 /// When this is not an edge host.
 pub(crate) fn begin(runtime: &Handle) -> Result<Arc<Shared>> {
     let host = Host::observe()?;
-    let mode = host.record.mode;
-    let has_oem = mode != Mode::Live && mount::is_mounted(Path::new(paths::OEM));
-    let audit = AuditLog::open(Path::new(if has_oem { paths::OEM_AUDIT } else { paths::RUN_AUDIT }));
-    let shared = Arc::new(Shared::new(host, Settings::load(mode), audit));
+    let kind = host.kind;
+    let audit =
+        AuditLog::open(Path::new(if host.keeps_state() { paths::OEM_AUDIT } else { paths::RUN_AUDIT }));
+    let shared = Arc::new(Shared::new(host, Settings::load(kind), audit));
     let caretaker = shared.clone();
-    std::thread::spawn(move || match mode {
-        Mode::Main => boot_care::watch_main(&caretaker),
-        Mode::Recovery => boot_care::watch_recovery(&caretaker),
-        Mode::Live => installer::watch(&caretaker),
+    std::thread::spawn(move || match kind {
+        HostKind::Appliance => boot_care::watch_main(&caretaker),
+        HostKind::Recovery => boot_care::watch_recovery(&caretaker),
+        HostKind::Installer => installer::watch(&caretaker),
     });
-    if mode == Mode::Main {
-        let caretaker = shared.clone();
-        std::thread::spawn(move || network_care::watch(&caretaker));
-        let (caretaker, handle) = (shared.clone(), runtime.clone());
-        std::thread::spawn(move || cluster::watch(&caretaker, &handle));
+    if kind == HostKind::Appliance {
+        care::begin(&shared, NetworkCaretaker::Begins);
+        care::begin(&shared, cluster::caretaker(&shared, runtime));
     }
     let observer = shared.clone();
     std::thread::spawn(move || observe(&observer));

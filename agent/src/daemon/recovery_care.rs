@@ -11,6 +11,7 @@ use edge_planner::boot::recovery;
 
 use super::Shared;
 use super::boot_care::attempt;
+use super::care::{Caretaker, Then};
 use super::notices::Said;
 use crate::black_box;
 use crate::operations::reset;
@@ -40,28 +41,51 @@ impl Report for Quiet {
     }
 }
 
-/// Restarts into the normal system when nobody has been at work for long enough. `recoveries` counts this one.
-pub(super) fn return_when_quiet(shared: &Arc<Shared>, recoveries: u8) {
-    let minutes = recovery::stays(recoveries).as_secs() / 60;
-    shared.notice(Said::info(format!(
-        "the normal system is tried again when nobody has worked here for {minutes} minutes"
-    )));
-    let mut keys = Keys::seen_now(console::mark_of_keys());
-    loop {
-        sleep(BETWEEN_LOOKS);
-        keys.look(console::mark_of_keys(), kernel::up_time());
-        if recovery::tries_again(recoveries, quiet(shared, &keys)) {
-            break;
-        }
+/// Restarts into the normal system when nobody has been at work for long enough.
+pub(super) struct RecoveryCaretaker {
+    /// With this one.
+    recoveries: u8,
+    keys: Keys,
+}
+
+impl RecoveryCaretaker {
+    pub(super) fn new(shared: &Shared, recoveries: u8) -> Self {
+        let minutes = recovery::stays(recoveries).as_secs() / 60;
+        shared.notice(Said::info(format!(
+            "the normal system is tried again when nobody has worked here for {minutes} minutes"
+        )));
+        Self { recoveries, keys: Keys::seen_now(console::mark_of_keys()) }
     }
-    console::say("edge: nobody is at work here: trying the normal system again.");
-    restart(shared, "recovery tries the normal system again");
+}
+
+impl Caretaker for RecoveryCaretaker {
+    /// How long nobody has been at work.
+    type Facts = Duration;
+    /// Whether the normal system is tried.
+    type Step = bool;
+
+    fn look(&mut self, shared: &Arc<Shared>) -> Duration {
+        self.keys.look(console::mark_of_keys(), kernel::up_time());
+        quiet(shared, &self.keys)
+    }
+
+    fn decide(&mut self, quiet: Duration) -> bool {
+        recovery::tries_again(self.recoveries, quiet)
+    }
+
+    fn act(&mut self, shared: &Arc<Shared>, tries_again: bool) -> Then {
+        if tries_again {
+            console::say("edge: nobody is at work here: trying the normal system again.");
+            restart(shared, "recovery tries the normal system again");
+        }
+        Then::LookAgain(BETWEEN_LOOKS)
+    }
 }
 
 fn restart(shared: &Shared, reason: &str) {
     let ending = Ending::Restarted { reason: reason.to_owned() };
-    attempt(shared, "the restart was not recorded", black_box::intend(ending));
-    while let Err(error) = power::restart() {
+    attempt(shared, "the restart was not recorded", black_box::intend(&shared.host.machine, ending));
+    while let Err(error) = power::restart(&shared.host.machine) {
         shared.notice(Said::failed("the host does not restart", &error));
         sleep(BETWEEN_LOOKS);
     }

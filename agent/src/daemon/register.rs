@@ -2,7 +2,7 @@
 //! restarts: whoever asked for one learns what became of it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -59,6 +59,8 @@ pub(crate) struct Register {
     entries: Mutex<VecDeque<Entry>>,
     /// None where nothing can be kept: in the installer.
     file: Option<StateFile<KeptOperations>>,
+    /// The last one ended with a restart of the machine.
+    leads_to_restart: AtomicBool,
 }
 
 /// What a new operation has to do first.
@@ -81,7 +83,7 @@ impl Register {
             }
             Entry { status, stop: StopSign::default(), begun: Instant::now() }
         });
-        Self { entries: Mutex::new(entries.collect()), file: Some(file) }
+        Self { entries: Mutex::new(entries.collect()), file: Some(file), ..Self::default() }
     }
 
     /// Writes the operations down: at their beginning and their end, and not for every step.
@@ -195,6 +197,14 @@ impl Register {
 
     pub(crate) fn all(&self) -> Vec<OperationStatus> {
         self.entries().iter().map(|entry| entry.status.clone()).collect()
+    }
+
+    pub(crate) fn leads_to_restart(&self) -> bool {
+        self.leads_to_restart.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_leads_to_restart(&self, leads: bool) {
+        self.leads_to_restart.store(leads, Ordering::Release);
     }
 
     /// The last one of a kind.

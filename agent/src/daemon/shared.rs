@@ -1,20 +1,21 @@
 //! What the daemon knows, shared by its threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use edge_host::{kernel, mount, settle, system_info, volumes};
+use edge_host::{kernel, settle, system_info, volumes};
 use edge_model::api::{BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind};
-use edge_model::cmdline::Mode;
 use edge_model::ids::Digest;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::edge::Unsigned;
 use edge_model::{Result, paths};
 use edge_planner::admission::{self, HostFacts, Wish};
+use edge_planner::host_kind::HostKind;
 use edge_planner::login::FirstPassword;
 
+use super::board::{Attendance, Board};
 use super::events::EventLog;
+use super::network_care::NetworkWishes;
 use super::notices::{self, Notices, Said};
 use super::register::Register;
 use super::snapshot;
@@ -28,9 +29,11 @@ use crate::operations::ASKED_FOR_RECOVERY;
 use crate::stages::{self, Moment, plug_ins};
 use crate::state_file::StateFile;
 
-/// Locks are taken in this order, and each is let go as soon as its value is read: `looking`; one of `settings`, `network`,
-/// `health`, `boot_state`, those of `notices` and of `cluster`; `status`; that of `operations`; that of `events`. Nobody holds one
-/// while waiting for the disk, but for `looking`, which only those who look wait for.
+/// Its parts, each with locks of its own, and what one of them means for another.
+///
+/// Locks are taken in this order, and each is let go as soon as its value is read: `looking` of the board; one of `settings`, the
+/// board's other values, those of `notices` and of `cluster`; the board's `status`; that of `operations`; that of `events`. Nobody
+/// holds one while waiting for the disk, but for `looking`, which only those who look wait for.
 pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) operations: Register,
@@ -39,27 +42,14 @@ pub(crate) struct Shared {
     pub(crate) cluster: cluster::Board,
     /// What others know this host by.
     host_key: Option<Digest>,
-    settings: Mutex<Arc<Settings>>,
-    /// What was last seen of the host: answers come from here, and not from the disk.
-    pub(super) status: Mutex<Arc<HostStatus>>,
-    looking: Mutex<()>,
-    /// How the loader stood towards the booted image when it could last be told.
-    boot_state: Mutex<Option<BootState>>,
-    network: Mutex<NetworkState>,
-    /// An operator has confirmed the network on trial.
-    confirmed: AtomicBool,
-    /// An operator wants the last network back.
-    surrendered: AtomicBool,
-    health: Mutex<Health>,
+    /// What people want of a network on trial.
+    pub(super) network_wishes: NetworkWishes,
+    pub(super) board: Board,
     notices: Notices,
-    /// An operation has asked for a restart.
-    pub(super) restarting: AtomicBool,
-    /// When somebody who is logged in last asked for something, or an operation ended. Seconds from power-on.
-    last_work: AtomicU64,
+    attendance: Attendance,
+    settings: Mutex<Arc<Settings>>,
     /// The host was not claimed when this boot began.
     is_first_boot: bool,
-    /// When the trial of this boot ends, in seconds from power-on; 0 without one.
-    trial_ends: AtomicU64,
 }
 
 /// A value is still whole after another thread's panic: each is replaced as one.
@@ -79,42 +69,32 @@ impl Shared {
             notices.add(Said::problem(complaint));
         }
         let status = snapshot::blank(&host);
-        let has_oem = host.record.mode != Mode::Live && mount::is_mounted(&host.machine.path(paths::OEM));
-        let operations = if has_oem {
-            Register::kept_in(StateFile::new(&host.machine.path(paths::OEM_EDGE)))
+        let keeps = host.keeps_state();
+        let folder = host.machine.path(paths::OEM_EDGE);
+        let (operations, events) = if keeps {
+            let events = EventLog::kept_in(StateFile::new(&folder), system_info::boot_id());
+            (Register::kept_in(StateFile::new(&folder)), events)
         } else {
-            Register::default()
+            (Register::default(), EventLog::new())
         };
-        let events = if has_oem {
-            EventLog::kept_in(StateFile::new(&host.machine.path(paths::OEM_EDGE)), system_info::boot_id())
-        } else {
-            EventLog::new()
-        };
-        let key = (has_oem && host.record.mode == Mode::Main)
+        let key = (keeps && host.kind == HostKind::Appliance)
             .then(|| HostKey::prepare(&host.machine.path(paths::OEM_HOST_KEY)));
         if let Some(Err(error)) = &key {
             notices.add(Said::failed("the host's own key cannot be used", error));
         }
         let shared = Self {
             host_key: key.and_then(|key| key.ok()).map(|key| key.fingerprint()),
+            is_first_boot: !site::is_claimed(&host.machine),
             host,
             operations,
             events: Arc::new(events),
             audit,
             cluster: cluster::Board::default(),
-            settings: Mutex::new(Arc::new(settings)),
-            status: Mutex::new(Arc::new(status)),
-            looking: Mutex::new(()),
-            boot_state: Mutex::new(None),
-            network: Mutex::new(NetworkState::default()),
-            confirmed: AtomicBool::new(false),
-            surrendered: AtomicBool::new(false),
-            health: Mutex::new(Health::Checking),
+            network_wishes: NetworkWishes::default(),
+            board: Board::new(status),
             notices,
-            restarting: AtomicBool::new(false),
-            last_work: AtomicU64::new(0),
-            is_first_boot: !site::is_claimed(),
-            trial_ends: AtomicU64::new(0),
+            attendance: Attendance::default(),
+            settings: Mutex::new(Arc::new(settings)),
         };
         shared.tell_of_settings();
         shared.refresh();
@@ -128,7 +108,7 @@ impl Shared {
 
     /// Reads the configuration again.
     pub(crate) fn reload_settings(&self) {
-        *lock(&self.settings) = Arc::new(Settings::load(self.host.record.mode));
+        *lock(&self.settings) = Arc::new(Settings::load(self.host.kind));
         self.tell_of_settings();
         // A definition may have come, or changed.
         self.cluster.tell();
@@ -153,7 +133,7 @@ impl Shared {
     pub(crate) fn first_password(&self) -> Option<String> {
         let settings = self.settings();
         FirstPassword {
-            mode: self.host.record.mode,
+            kind: self.host.kind,
             operator: settings.edge().operator.as_ref().map(|operator| operator.name.as_str()),
             is_first_boot: self.is_first_boot,
             up_time: kernel::up_time().as_secs(),
@@ -164,21 +144,13 @@ impl Shared {
         .map(str::to_owned)
     }
 
-    pub(super) fn set_trial_end(&self, seconds: u64) {
-        self.trial_ends.store(seconds, Ordering::Release);
-    }
-
-    pub(super) fn trial_ends(&self) -> u64 {
-        self.trial_ends.load(Ordering::Acquire)
-    }
-
     pub(super) fn set_network(&self, state: NetworkState) {
-        *lock(&self.network) = state;
+        self.board.set_network(state);
         self.refresh();
     }
 
     pub(crate) fn network(&self) -> NetworkState {
-        *lock(&self.network)
+        self.board.network()
     }
 
     pub(super) fn admission_facts(&self) -> HostFacts {
@@ -206,7 +178,7 @@ impl Shared {
     /// [`edge_model::Class::Rejected`] when no network is on trial.
     pub(crate) fn confirm_network(&self) -> Result<()> {
         self.may(Wish::ConfirmNetwork)?;
-        self.confirmed.store(true, Ordering::Release);
+        self.network_wishes.keep();
         Ok(())
     }
 
@@ -214,27 +186,22 @@ impl Shared {
     /// [`edge_model::Class::Rejected`] when no network is on trial.
     pub(crate) fn give_network_up(&self) -> Result<()> {
         self.may(Wish::RestoreNetwork)?;
-        self.surrendered.store(true, Ordering::Release);
+        self.network_wishes.give_up();
         Ok(())
-    }
-
-    pub(super) fn take_confirmation(&self) -> bool {
-        self.confirmed.swap(false, Ordering::AcqRel)
-    }
-
-    pub(super) fn take_surrender(&self) -> bool {
-        self.surrendered.swap(false, Ordering::AcqRel)
     }
 
     /// The first site boot has finished: nothing outside is read any more.
     pub(super) fn claim(self: &Arc<Self>) {
-        if site::is_claimed() {
+        if site::is_claimed(&self.host.machine) {
             let shared = self.clone();
             // Nobody waits for a stick that means nothing any more.
             std::thread::spawn(move || shared.tell_what_is_not_read());
             return;
         }
-        let record = stages::run("kairos-agent.bootstrap", &Moment::of_running_system(self.host.record.mode));
+        let record = stages::run(
+            "kairos-agent.bootstrap",
+            &Moment::of_running_system(&self.host.machine, self.host.kind),
+        );
         let settings = self.settings();
         let of_plug_ins = plug_ins::notify("agent.bootstrap", &settings);
         let failed = record.failed_steps().map(|step| format!("stage {}: {step} failed", record.stage));
@@ -243,7 +210,7 @@ impl Shared {
             let text = format!("this host is not claimed yet, and the next boot looks again: {why}");
             return self.notice(Said::warning(text));
         }
-        if let Err(error) = site::claim() {
+        if let Err(error) = site::claim(&self.host.machine) {
             let what = "the host could not be closed to further configuration from outside";
             self.notice(Said::failed(what, &error));
         }
@@ -263,17 +230,10 @@ impl Shared {
     }
 
     pub(super) fn set_health(&self, health: Health) {
-        let mut present = lock(&self.health);
-        if *present != health {
-            *present = health.clone();
-            drop(present);
+        if self.board.set_health(&health) {
             self.events.emit(EventKind::Health { health });
             self.refresh();
         }
-    }
-
-    pub(super) fn health(&self) -> Health {
-        lock(&self.health).clone()
     }
 
     /// Something that an operator should know, also in the log.
@@ -307,30 +267,22 @@ impl Shared {
 
     /// What was last seen of the host.
     pub(crate) fn status(&self) -> Arc<HostStatus> {
-        lock(&self.status).clone()
+        self.board.status()
     }
 
     /// Looks at the host again; those who follow it hear of what has changed.
     pub(crate) fn refresh(&self) {
-        // An older look must not take the place of a newer one.
-        let _one_at_a_time = lock(&self.looking);
-        let now = Arc::new(snapshot::look(self));
-        let mut present = lock(&self.status);
-        if **present != *now {
-            *present = now.clone();
-            drop(present);
+        if let Some(now) = self.board.look(|| snapshot::look(self)) {
             self.events.emit(EventKind::Status { status: Box::new((*now).clone()) });
         }
     }
 
     pub(crate) fn somebody_works(&self) {
-        self.last_work.store(kernel::up_time().as_secs(), Ordering::Relaxed);
+        self.attendance.note();
     }
 
-    /// How long nobody has: since power-on, if nobody has at all.
     pub(super) fn since_last_work(&self) -> Duration {
-        let last = Duration::from_secs(self.last_work.load(Ordering::Relaxed));
-        kernel::up_time().saturating_sub(last)
+        self.attendance.since()
     }
 
     pub(crate) fn host_key(&self) -> Option<Digest> {
@@ -343,12 +295,12 @@ impl Shared {
             Ok(Some(booted)) => {
                 self.notice_while("boot loader", Vec::new());
                 let state = booted.state();
-                *lock(&self.boot_state) = Some(state);
+                self.board.set_boot_state(state);
                 Some(state)
             }
             // Somebody writes a kernel: nobody who only looks waits for that, once there was a look.
             Ok(None) => {
-                let known = *lock(&self.boot_state);
+                let known = self.board.boot_state();
                 known.or_else(|| self.host.booted().ok().map(|booted| booted.state()))
             }
             Err(error) => {
@@ -359,14 +311,9 @@ impl Shared {
         }
     }
 
-    /// Whether the last operation ended with a restart of the machine.
-    pub(super) fn is_restarting(&self) -> bool {
-        self.restarting.load(Ordering::Acquire)
-    }
-
     /// Whether administrators may open a shell on the console.
     pub(super) fn shell_is_allowed(&self) -> bool {
-        self.host.record.mode == Mode::Main && std::path::Path::new(paths::IMAGE_CONSOLE_SHELL).exists()
+        self.host.kind == HostKind::Appliance && std::path::Path::new(paths::IMAGE_CONSOLE_SHELL).exists()
     }
 }
 
@@ -381,12 +328,18 @@ fn complaints(record: &StageRecord) -> Vec<String> {
 #[cfg(test)]
 impl Shared {
     /// Of a host that is not there.
-    pub(crate) fn of_test(mode: Mode, audit: &std::path::Path) -> Arc<Self> {
+    pub(crate) fn of_test(kind: HostKind, audit: &std::path::Path) -> Arc<Self> {
         use edge_host::machine::Machine;
         use edge_model::api::{BootRecord, Found, ImageIdentity};
+        use edge_model::cmdline::Mode;
         use edge_model::ids::RootHash;
         use edge_model::ledger::ImageRecord;
         let root_hash = RootHash([7; 32]);
+        let mode = match kind {
+            HostKind::Appliance => Mode::Main,
+            HostKind::Recovery => Mode::Recovery,
+            HostKind::Installer => Mode::Live,
+        };
         let record = BootRecord {
             mode,
             root_hash,
@@ -407,7 +360,13 @@ impl Shared {
             signed: true,
         };
         let machine = Machine::real();
-        let host = Host { machine, record, image, image_record, variables: None };
+        let host = Host { kind, machine, record, image, image_record, variables: None };
         Arc::new(Self::new(host, Settings::from(&[], Vec::new()), AuditLog::open(audit)))
+    }
+
+    /// Of a host in a folder.
+    pub(crate) fn of_host(host: Host, settings: Settings) -> Arc<Self> {
+        let audit = AuditLog::open(&host.machine.path(paths::OEM_AUDIT));
+        Arc::new(Self::new(host, settings, audit))
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
         host_id: facts::host_id(),
         network: shared.network(),
         boot_state,
-        health: shared.health(),
+        health: shared.board.health(),
         slot_a: ledger.slot_a.clone(),
         slot_b: ledger.slot_b.clone(),
         addresses: network::addresses(),
@@ -60,7 +60,7 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
         notices: shared.notices(),
         operation: shared.operations.last(),
         trial_seconds_left: trial_seconds_left(shared, &settings, boot_state),
-        claimed: site::is_claimed(),
+        claimed: site::is_claimed(&shared.host.machine),
         management: management(&settings),
         console: console(shared, &settings),
         possible: admission::possible(&admission_facts(shared, known, &ledger)),
@@ -72,7 +72,7 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
 
 fn trial_seconds_left(shared: &Shared, settings: &Settings, state: BootState) -> Option<u64> {
     // A trial that is slow has more time than was planned.
-    let ends = shared.trial_ends().max(settings.edge().health.deadline_seconds);
+    let ends = shared.board.trial_ends().max(settings.edge().health.deadline_seconds);
     (state == BootState::Trial).then(|| ends.saturating_sub(kernel::up_time().as_secs()))
 }
 
@@ -98,13 +98,17 @@ fn console(shared: &Shared, settings: &Settings) -> ConsoleRules {
 
 /// What decides about what may be asked of this host now.
 pub(super) fn admission_facts(shared: &Shared, boot_state: Option<BootState>, ledger: &Ledger) -> HostFacts {
-    let other = shared.host.record.slot.map(|slot| slot.other());
+    let has_other_image = match shared.host.record.slot {
+        Some(slot) => ledger.slot(slot.other()).is_some(),
+        // In recovery one of them is the default.
+        None => ledger.slot_a.is_some() && ledger.slot_b.is_some(),
+    };
     HostFacts {
-        mode: shared.host.record.mode,
+        kind: shared.host.kind,
         boot_state,
-        has_other_image: other.is_some_and(|slot| ledger.slot(slot).is_some()),
+        has_other_image,
         network: shared.network(),
-        network_is_proven: network_trial::memory().proven.is_some(),
+        network_is_proven: network_trial::memory(&shared.host.machine).proven.is_some(),
         cluster: cluster::facts(),
     }
 }

@@ -1,20 +1,19 @@
 //! Operations of the daemon: from what was asked for to the end of it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use edge_host::machine::Machine;
 use edge_host::power;
 use edge_model::Result;
 use edge_model::api::audit::{self, AuditRecord};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{Actor, EventKind, OperationKind, OperationRequest, OperationState, OperationStatus};
-use edge_model::cmdline::Mode;
 use edge_planner::admission::{self, Wish};
 
+use super::Shared;
 use super::notices::Said;
 use super::register::{Admission, Stop, StopSign};
-use super::shared::{Shared, lock};
 use super::{local_configuration, support};
 use crate::operations::{self, Afterwards, Outcome};
 use crate::report::{Report, cancelled};
@@ -65,7 +64,7 @@ impl Shared {
             .and_then(|()| reporter.progress(0))
             .and_then(|()| self.perform(request, admission, &mut reporter));
         let afterwards = result.as_ref().map_or(Afterwards::Stay, |outcome| outcome.afterwards);
-        self.restarting.store(afterwards == Afterwards::Restart, Ordering::Release);
+        self.operations.set_leads_to_restart(afterwards == Afterwards::Restart);
         let state = match result {
             Ok(outcome) => OperationState::Done { message: outcome.message },
             Err(error) => {
@@ -137,17 +136,15 @@ impl Shared {
     /// Restarts or switches off, with the reason in the black box.
     fn leave(&self, afterwards: Afterwards, kind: OperationKind, by: &str) {
         let reason = format!("{kind}, asked for by {by}");
-        let (ending, leave): (_, fn() -> Result<()>) = match afterwards {
+        let (ending, leave): (_, fn(&Machine) -> Result<()>) = match afterwards {
             Afterwards::Stay => return,
             Afterwards::Restart => (Ending::Restarted { reason }, power::restart),
             Afterwards::SwitchOff => (Ending::SwitchedOff { reason }, power::switch_off),
         };
-        if self.host.record.mode != Mode::Live
-            && let Err(error) = black_box::intend(ending)
-        {
+        if let Err(error) = black_box::intend(&self.host.machine, ending) {
             self.notice(Said::failed("the reason of the restart was not recorded", &error));
         }
-        if let Err(error) = leave() {
+        if let Err(error) = leave(&self.host.machine) {
             self.notice(Said::failed("", &error));
         }
     }
@@ -155,11 +152,7 @@ impl Shared {
     /// News of an operation, which is part of the status too.
     fn tell(&self, status: Option<OperationStatus>) {
         let Some(status) = status else { return };
-        let mut present = lock(&self.status);
-        let mut changed = (**present).clone();
-        changed.operation = self.operations.last();
-        *present = Arc::new(changed);
-        drop(present);
+        self.board.show_operation(self.operations.last());
         self.events.emit(EventKind::Operation(status));
     }
 }

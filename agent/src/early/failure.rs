@@ -4,11 +4,11 @@ use edge_host::efivars::Variable;
 use edge_host::{console, files, mount};
 use edge_model::api::BootRecord;
 use edge_model::boot_reason::BootReason;
-use edge_model::cmdline::Mode;
 use edge_model::{Context, Result, paths};
 use edge_planner::boot::is_trial;
 use edge_planner::boot::ladder::LadderFacts;
 use edge_planner::boot::recovery::Counters;
+use edge_planner::host_kind::HostKind;
 
 use crate::facts::Host;
 
@@ -28,7 +28,7 @@ pub(super) fn take_over(record: &mut BootRecord) {
 /// When the firmware does not take it.
 pub(super) fn record(error: &edge_model::Error) -> Result<()> {
     let host = Host::observe()?;
-    if host.record.mode != Mode::Main {
+    if host.kind != HostKind::Appliance {
         return Ok(());
     }
     let Some(variables) = &host.variables else { return Ok(()) };

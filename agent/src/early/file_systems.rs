@@ -17,7 +17,7 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(30 * 60);
 const ERRORS_LEFT: i32 = 4;
 
 pub(super) fn mount_oem(disk: &PartitionedDisk, reasons: &mut Vec<String>) -> Result<()> {
-    let device = disk.device(Role::Oem)?;
+    let device = disk.volume(Role::Oem)?.content().to_owned();
     check(&device, "the configuration partition (oem)", reasons)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
     mount::mount(&device.to_string_lossy(), Path::new(paths::OEM), "ext4", flags, "")
@@ -26,13 +26,14 @@ pub(super) fn mount_oem(disk: &PartitionedDisk, reasons: &mut Vec<String>) -> Re
 /// The partition grows before its file system is checked: after a cut the file system may be larger than what the table says,
 /// and no check would pass.
 pub(super) fn mount_persistent(disk: &PartitionedDisk, reasons: &mut Vec<String>) -> Result<()> {
-    let device = disk.device(Role::Persistent)?;
-    if let Err(error) = extend_partition(disk, &device) {
+    let volume = disk.volume(Role::Persistent)?;
+    let device = volume.content();
+    if let Err(error) = extend_partition(disk, volume.partition()) {
         reasons.push(format!("the data partition could not be extended: {error}"));
     }
-    check(&device, "the data partition (persistent)", reasons)?;
+    check(device, "the data partition (persistent)", reasons)?;
     mount::mount(&device.to_string_lossy(), Path::new(paths::PERSISTENT), "ext4", MountFlags::NOATIME, "")?;
-    if let Err(error) = fill_partition(&device) {
+    if let Err(error) = fill_partition(device) {
         reasons.push(format!("the data partition's file system could not be extended: {error}"));
     }
     Ok(())

@@ -1,12 +1,14 @@
 //! Applying the configuration before the service manager starts. A part that cannot be applied is a reason to show,
 //! not a reason to stay down.
 
-use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
-use edge_model::cmdline::Mode;
+use edge_host::machine::Machine;
+use edge_model::paths;
+
 use edge_model::{Context, Result, keyboard};
+use edge_planner::host_kind::HostKind;
 use edge_planner::identity::Identity;
 
 use crate::configuration::{Settings, console_answers};
@@ -31,7 +33,7 @@ pub(super) fn apply(settings: &Settings, reasons: &mut Vec<String>) -> Result<()
     if let Some(operator) = &settings.edge().operator {
         attempt("operator's account not made", host_state::create_operator(operator));
     }
-    attempt("network not configured", network_trial::apply(&settings.data).map(drop));
+    attempt("network not configured", network_trial::apply(&Machine::real(), &settings.data).map(drop));
     attempt("certificates not trusted", host_state::trust_certificates(&site.ca_certs));
     if let Some(zone) = &site.time_zone {
         attempt("time zone not set", host_state::set_time_zone(zone));
@@ -57,7 +59,7 @@ pub(super) fn apply_to_installer(reasons: &mut Vec<String>) -> Result<()> {
     let name = INSTALLER_NAME.to_owned();
     let identity = Identity { id: name.clone(), host_name: name };
     host_state::write_identity(&host_state::new_machine_id()?, &identity)?;
-    let settings = Settings::load(Mode::Live);
+    let settings = Settings::load(HostKind::Installer);
     if let Some(operator) = &settings.edge().operator
         && let Err(error) = host_state::create_operator(operator)
     {
@@ -75,5 +77,5 @@ pub(super) fn apply_to_installer(reasons: &mut Vec<String>) -> Result<()> {
     if let Err(error) = host_state::set_keyboard(&site) {
         reasons.push(format!("keyboard not set: {error}"));
     }
-    host_state::write_run_files(&settings.edge().site)
+    host_state::write_run_files(&Machine::real(), &settings.edge().site)
 }

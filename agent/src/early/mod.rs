@@ -19,13 +19,14 @@ use std::time::{Duration, Instant};
 
 use edge_host::disk::{self, PartitionedDisk};
 use edge_host::install_record::{InstallRecord, InstallState};
+use edge_host::machine::Machine;
 use edge_host::watchdog::Watchdog;
 use edge_host::{child, console, files, patience, power, settle};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{BootRecord, BootState};
-use edge_model::cmdline::Mode;
 use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, error, paths};
+use edge_planner::host_kind::HostKind;
 
 use crate::configuration::tried::{self, Tried};
 use crate::configuration::{Settings, site};
@@ -57,7 +58,8 @@ pub(crate) fn run() -> Result<Infallible> {
     if let Err(second) = failure::record(&error) {
         console::say(&format!("edge: warning: {second}"));
     }
-    if let Err(second) = black_box::end_now(Ending::Restarted { reason: error.to_string() }) {
+    if let Err(second) = black_box::end_now(&Machine::real(), Ending::Restarted { reason: error.to_string() })
+    {
         console::say(&format!("edge: the reason is not recorded: {second}"));
     }
     std::thread::sleep(READING_TIME);
@@ -70,11 +72,11 @@ fn start() -> Result<Infallible> {
     failure::take_over(&mut record);
     tell_what_starts();
     state::publish_layout()?;
-    write_sentinels(record.mode)?;
-    match record.mode {
-        Mode::Main => prepare_main(&mut record, &guard)?,
-        Mode::Recovery => prepare_recovery(&mut record, &guard)?,
-        Mode::Live => prepare_live(&mut record, &guard)?,
+    write_sentinels(HostKind::of(record.mode))?;
+    match HostKind::of(record.mode) {
+        HostKind::Appliance => prepare_main(&mut record, &guard)?,
+        HostKind::Recovery => prepare_recovery(&mut record, &guard)?,
+        HostKind::Installer => prepare_live(&mut record, &guard)?,
     }
     guard.feed();
     write_boot_record(&record)?;
@@ -87,41 +89,41 @@ fn tell_what_starts() {
     let Ok(host) = Host::observe() else { return };
     let what = format!("{} {}", host.image.name, host.image.version);
     let on_trial = || host.booted().is_ok_and(|booted| booted.state() == BootState::Trial);
-    match host.record.mode {
-        Mode::Main if on_trial() => console::say_alone(&format!(
+    match host.kind {
+        HostKind::Appliance if on_trial() => console::say_alone(&format!(
             "edge: trying {what}. The version before returns by itself if this one does not prove healthy."
         )),
-        Mode::Main if host.record.is_fallback => console::say_alone(&format!(
+        HostKind::Appliance if host.record.is_fallback => console::say_alone(&format!(
             "edge: starting {what}, because the version after it did not come up."
         )),
-        Mode::Main => console::say_alone(&format!("edge: starting {what}.")),
-        Mode::Recovery => console::say_alone(&format!("edge: starting recovery of {what}.")),
+        HostKind::Appliance => console::say_alone(&format!("edge: starting {what}.")),
+        HostKind::Recovery => console::say_alone(&format!("edge: starting recovery of {what}.")),
         // Init has said what comes.
-        Mode::Live => {}
+        HostKind::Installer => {}
     }
 }
 
 fn prepare_main(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     let disk = disk::at_path(&record.disk)?;
     guard.while_feeding(|| file_systems::mount_oem(&disk, &mut record.reasons))?;
-    black_box::begin(record);
+    black_box::begin(&Machine::real(), record);
     look_at_installation(&disk, &mut record.reasons);
     guard.while_feeding(|| adopt_site(&disk, &mut record.reasons));
     let mut tried = Tried::default();
-    guard.while_feeding(|| tried::before_boot(Mode::Main, &mut tried, &mut record.reasons));
-    guard.while_feeding(|| run_stage("rootfs", Mode::Main));
+    guard.while_feeding(|| tried::before_boot(HostKind::Appliance, &mut tried, &mut record.reasons));
+    guard.while_feeding(|| run_stage("rootfs", HostKind::Appliance));
     guard.while_feeding(|| file_systems::mount_persistent(&disk, &mut record.reasons))?;
     // What plug-ins have left there, and what the first stage has written.
-    guard.while_feeding(|| tried::before_boot(Mode::Main, &mut tried, &mut record.reasons));
-    let settings = Settings::load(Mode::Main);
+    guard.while_feeding(|| tried::before_boot(HostKind::Appliance, &mut tried, &mut record.reasons));
+    let settings = Settings::load(HostKind::Appliance);
     let layout = state::layout(&settings.data.install, &mut record.reasons)?;
-    state::apply(&layout, Mode::Main)?;
+    state::apply(&layout, HostKind::Appliance)?;
     if let Err(error) = trial::arm_deadline(&settings) {
         record.reasons.push(format!("no deadline was armed for this boot: {error}"));
     }
     guard.while_feeding(|| host::apply(&settings, &mut record.reasons))?;
     guard.while_feeding(|| {
-        run_stage("initramfs", Mode::Main);
+        run_stage("initramfs", HostKind::Appliance);
         restore_accounts(&settings, &mut record.reasons);
         record.reasons.extend(plug_ins::notify("agent.boot", &settings));
     });
@@ -135,11 +137,12 @@ fn prepare_recovery(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     if let Err(error) = mounted {
         record.reasons.push(format!("the host's configuration is not readable: {error}"));
     }
-    black_box::begin(record);
-    guard.while_feeding(|| tried::before_boot(Mode::Recovery, &mut Tried::default(), &mut record.reasons));
+    black_box::begin(&Machine::real(), record);
+    guard
+        .while_feeding(|| tried::before_boot(HostKind::Recovery, &mut Tried::default(), &mut record.reasons));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
-    state::apply(&layout, Mode::Recovery)?;
-    let settings = Settings::load(Mode::Recovery);
+    state::apply(&layout, HostKind::Recovery)?;
+    let settings = Settings::load(HostKind::Recovery);
     host::apply(&settings, &mut record.reasons)?;
     restore_accounts(&settings, &mut record.reasons);
     Ok(())
@@ -159,12 +162,14 @@ fn prepare_live(record: &mut BootRecord, guard: &Guard) -> Result<()> {
     if !silent.is_empty() {
         record.reasons.push(site::no_answer(&silent).to_string());
     }
-    guard.while_feeding(|| tried::before_boot(Mode::Live, &mut Tried::default(), &mut record.reasons));
-    guard.while_feeding(|| run_stage("rootfs", Mode::Live));
+    guard.while_feeding(|| {
+        tried::before_boot(HostKind::Installer, &mut Tried::default(), &mut record.reasons)
+    });
+    guard.while_feeding(|| run_stage("rootfs", HostKind::Installer));
     let layout = state::layout(&Install::default(), &mut record.reasons)?;
-    state::apply(&layout, Mode::Live)?;
+    state::apply(&layout, HostKind::Installer)?;
     host::apply_to_installer(&mut record.reasons)?;
-    guard.while_feeding(|| run_stage("initramfs", Mode::Live));
+    guard.while_feeding(|| run_stage("initramfs", HostKind::Installer));
     Ok(())
 }
 
@@ -184,7 +189,7 @@ fn look_at_installation(disk: &PartitionedDisk, reasons: &mut Vec<String>) {
 
 /// Takes what a site brought to a host that nobody has claimed.
 fn adopt_site(disk: &PartitionedDisk, reasons: &mut Vec<String>) {
-    if site::is_claimed() {
+    if site::is_claimed(&Machine::real()) {
         return;
     }
     if let Err(error) = site::adopt(disk) {
@@ -196,8 +201,11 @@ fn adopt_site(disk: &PartitionedDisk, reasons: &mut Vec<String>) {
     }
 }
 
-fn run_stage(stage: &str, mode: Mode) {
-    stages::run(stage, &Moment { mode, early: Some(STAGE_DEADLINE), dry_run: false });
+fn run_stage(stage: &str, kind: HostKind) {
+    stages::run(
+        stage,
+        &Moment { machine: Machine::real(), kind, early: Some(STAGE_DEADLINE), dry_run: false },
+    );
 }
 
 fn read_boot_record() -> Result<BootRecord> {
@@ -211,11 +219,11 @@ fn write_boot_record(record: &BootRecord) -> Result<()> {
 }
 
 /// Kairos' files that tell scripts how this boot came about.
-fn write_sentinels(mode: Mode) -> Result<()> {
-    let name = match mode {
-        Mode::Main => "active_mode",
-        Mode::Recovery => "recovery_mode",
-        Mode::Live => "live_mode",
+fn write_sentinels(kind: HostKind) -> Result<()> {
+    let name = match kind {
+        HostKind::Appliance => "active_mode",
+        HostKind::Recovery => "recovery_mode",
+        HostKind::Installer => "live_mode",
     };
     fs::write(Path::new(paths::COS_DIR).join(name), "1").context("cannot write a sentinel")
 }

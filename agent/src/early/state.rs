@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use edge_host::files;
 use edge_host::mount::{self, MountFlags};
-use edge_model::cmdline::Mode;
 use edge_model::user_data::install::Install;
 use edge_model::{Context, Result, paths};
+use edge_planner::host_kind::HostKind;
 use edge_planner::state_layout::{StateLayout, StateMount};
 
 /// A second view of the image, below everything that is mounted over it.
@@ -43,11 +43,11 @@ pub(super) fn layout(install: &Install, reasons: &mut Vec<String>) -> Result<Sta
     Ok(layout)
 }
 
-pub(super) fn apply(layout: &StateLayout, mode: Mode) -> Result<()> {
+pub(super) fn apply(layout: &StateLayout, kind: HostKind) -> Result<()> {
     bind_image()?;
     let options = format!("mode=755,size={}", layout.overlay_size);
     mount::mount("overlay", Path::new(EPHEMERAL), "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, &options)?;
-    for state in layout.mounts(mode, image_is_empty) {
+    for state in layout.mounts(kind, image_is_empty) {
         apply_one(&state).with_context(|| format!("cannot make {} writable", state.path()))?;
     }
     Ok(())

@@ -7,12 +7,12 @@ use edge_host::slot::ImageReader;
 use edge_host::uki_store::{StoredUkis, Which};
 use edge_host::{files, firmware, gpt};
 use edge_model::api::BootState;
-use edge_model::cmdline::Mode;
 use edge_model::ids::{Entry, Slot};
 use edge_model::layout::Role;
 use edge_model::ledger::{ImageRecord, Ledger};
 use edge_model::manifest::Blob;
 use edge_model::{Context, Error, Result, paths};
+use edge_planner::host_kind::HostKind;
 
 use super::Outcome;
 use crate::boot_control;
@@ -21,7 +21,7 @@ use crate::report::Report;
 
 /// What one look has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Finding {
+pub(super) enum Finding {
     Good,
     Mended(String),
     /// It is wrong, and can be mended.
@@ -146,7 +146,7 @@ impl Bench {
         let Some(variables) = &self.host.variables else { return Ok(Finding::Good) };
         let known = variables.get_entry(Variable::FallbackEntry)?;
         let known = self.esp(|esp| Ok(known.filter(|entry| esp.contains_uki(entry.as_str()))))?;
-        if self.host.record.mode != Mode::Main {
+        if self.host.kind != HostKind::Appliance {
             return self.firmware_entries(variables, known.as_ref());
         }
         let booted = self.host.booted()?;
@@ -186,8 +186,7 @@ impl Bench {
         let known = [Slot::A, Slot::B].map(|slot| (slot, self.ledger.slot(slot)));
         let mut findings = Vec::new();
         for (slot, image) in known.into_iter().filter_map(|(slot, image)| Some((slot, image?))) {
-            let entry = image.root_hash.entry();
-            findings.push(self.kernel(Role::of_slot(slot), image, Role::Efi, &entry, Which::Main)?);
+            findings.push(Kernel::of_slot(slot, image).look(&self.disk, self.repair)?);
         }
         Ok(worst(findings))
     }
@@ -198,48 +197,9 @@ impl Bench {
                 "there is no recovery system: edge-agent upgrade --recovery makes one".into(),
             ));
         };
-        let mut findings = Vec::new();
-        for (on, entry) in [(Role::EfiRecovery, Entry::recovery()), (Role::Efi, Entry::recovery_beside())] {
-            findings.push(self.kernel(Role::Recovery, image, on, &entry, Which::Recovery)?);
-        }
-        Ok(worst(findings))
-    }
-
-    fn kernel(
-        &self,
-        held_by: Role,
-        image: &ImageRecord,
-        on: Role,
-        entry: &Entry,
-        which: Which,
-    ) -> Result<Finding> {
-        let partition = ImageReader::open(&self.disk.device(held_by)?)?;
-        let what = format!("{entry} of version {} on {}", image.version, on.spec().label);
-        let Some(stored) = StoredUkis::read(&partition, &image.root_hash, image.data_blocks) else {
-            let esp = Esp::open(&self.disk, on)?;
-            let there = esp.contains_uki(entry.as_str());
-            esp.close()?;
-            let lost = || {
-                Finding::Lost(format!(
-                    "{what} is missing, and there is no copy of it: upgrade, or install again from a medium"
-                ))
-            };
-            return Ok(if there { Finding::Good } else { lost() });
-        };
-        let wanted: Blob = if which == Which::Main { stored.main } else { stored.recovery };
-        let esp = Esp::open(&self.disk, on)?;
-        let whole = esp.has_uki(entry.as_str(), wanted);
-        if !whole && self.repair {
-            let mut copy = stored.open(&partition, image.data_blocks, which);
-            esp.add_uki(entry.as_str(), wanted, &mut copy)
-                .with_context(|| format!("{what} is damaged, and its copy too"))?;
-        }
-        esp.close()?;
-        Ok(match (whole, self.repair) {
-            (true, _) => Finding::Good,
-            (false, true) => Finding::Mended(format!("{what} was damaged or missing")),
-            (false, false) => Finding::Wrong(format!("{what} is damaged or missing")),
-        })
+        let looked =
+            Kernel::of_recovery(image).into_iter().map(|kernel| kernel.look(&self.disk, self.repair));
+        Ok(worst(looked.collect::<Result<_>>()?))
     }
 
     fn ledger(&self) -> Result<Finding> {
@@ -254,6 +214,59 @@ impl Bench {
             Finding::Good
         } else {
             Finding::Lost("/oem is full: remove what you have put there".into())
+        })
+    }
+}
+
+/// A kernel on a boot partition, and where its second copy is.
+pub(super) struct Kernel<'a> {
+    held_by: Role,
+    image: &'a ImageRecord,
+    pub(super) on: Role,
+    pub(super) entry: Entry,
+    which: Which,
+}
+
+impl<'a> Kernel<'a> {
+    pub(super) fn of_slot(slot: Slot, image: &'a ImageRecord) -> Self {
+        let entry = image.root_hash.entry();
+        Self { held_by: Role::of_slot(slot), image, on: Role::Efi, entry, which: Which::Main }
+    }
+
+    /// On its own boot partition, and beside the main images.
+    pub(super) fn of_recovery(image: &'a ImageRecord) -> [Self; 2] {
+        let on = |on, entry| Self { held_by: Role::Recovery, image, on, entry, which: Which::Recovery };
+        [on(Role::EfiRecovery, Entry::recovery()), on(Role::Efi, Entry::recovery_beside())]
+    }
+
+    pub(super) fn look(&self, disk: &PartitionedDisk, repair: bool) -> Result<Finding> {
+        let Self { image, on, entry, which, .. } = self;
+        let partition = ImageReader::open(disk.volume(self.held_by)?.content())?;
+        let what = format!("{entry} of version {} on {}", image.version, on.spec().label);
+        let esp = Esp::open(disk, *on)?;
+        let Some(stored) = StoredUkis::read(&partition, &image.root_hash, image.data_blocks) else {
+            let there = esp.contains_uki(entry.as_str());
+            esp.close()?;
+            return Ok(if there {
+                Finding::Good
+            } else {
+                Finding::Lost(format!(
+                    "{what} is missing, and there is no copy of it: upgrade, or start the medium that installed this host"
+                ))
+            });
+        };
+        let wanted: Blob = if *which == Which::Main { stored.main } else { stored.recovery };
+        let whole = esp.has_uki(entry.as_str(), wanted);
+        if !whole && repair {
+            let mut copy = stored.open(&partition, image.data_blocks, *which);
+            esp.add_uki(entry.as_str(), wanted, &mut copy)
+                .with_context(|| format!("{what} is damaged, and its copy too"))?;
+        }
+        esp.close()?;
+        Ok(match (whole, repair) {
+            (true, _) => Finding::Good,
+            (false, true) => Finding::Mended(format!("{what} was damaged or missing")),
+            (false, false) => Finding::Wrong(format!("{what} is damaged or missing")),
         })
     }
 }

@@ -3,22 +3,21 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edge_host::block::{self, Disk};
-use edge_host::child::Child;
 use edge_host::disk::PartitionedDisk;
 use edge_host::efivars::Variable;
 use edge_host::esp::Esp;
 use edge_host::gpt::{self, Guid};
-use edge_host::install_record::{InstallRecord, InstallState};
-use edge_host::mount::{MountFlags, ScopedMount};
+use edge_host::install_record::{self, InstallRecord, InstallState};
+use edge_host::machine::Machine;
+use edge_host::mount::MountFlags;
 use edge_host::slot::{ImageReader, ImageWriter};
 use edge_host::uki_store::{StoredUkis, Which};
-use edge_host::{device_mapper, files, firmware, sticks, volumes};
+use edge_host::{files, firmware, sticks, volumes};
 use edge_model::api::InstallRequest;
 use edge_model::api::installer::{DiskContent, InstallDisk};
-use edge_model::cmdline::Mode;
 use edge_model::ids::{Entry, InstallationId};
 use edge_model::layout::{MIB, PARTITIONS, Role};
 use edge_model::manifest::{Blob, ImageManifest, Signatures};
@@ -26,28 +25,28 @@ use edge_model::user_data::install::FileSystem;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::cluster::check;
 use edge_planner::configuration::{Source, for_the_host};
+use edge_planner::host_kind::HostKind;
 use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, PreviousInstallation};
 use edge_planner::installed;
 use edge_slot_image::signing;
 
-use super::{Outcome, write_image};
+use super::{Outcome, mend, write_image};
 use crate::configuration::{self, Settings, VOLUMES, hash_password, site};
 use crate::facts::{self, Host};
 use crate::report::Report;
 use crate::stages::{self, Moment, chroot};
 use crate::state_file::StateFile;
 
-const TARGET: &str = "/run/edge/target";
-/// How long the kernel may take to show new partitions.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the configuration partition of a disk is mounted meanwhile.
+pub(super) const TARGET: &str = "/run/edge/target";
 const FORMAT_DEADLINE: Duration = Duration::from_secs(300);
 
 /// The medium that the installer runs from.
 pub(crate) struct Medium {
     root: PathBuf,
     id: InstallationId,
-    manifest: ImageManifest,
-    signed: bool,
+    pub(super) manifest: ImageManifest,
+    pub(super) signed: bool,
     /// The cluster definition that the medium brings, as text.
     cluster: Option<String>,
 }
@@ -56,11 +55,11 @@ impl Medium {
     /// # Errors
     /// When this is not the live system of a medium, or the medium is damaged.
     pub(crate) fn open(host: &Host) -> Result<Self> {
-        if host.record.mode != Mode::Live {
+        if host.kind != HostKind::Installer {
             return Err(Error::rejected("an installation starts from an installation medium")
                 .help("boot the machine from the ISO"));
         }
-        let root = PathBuf::from(paths::MEDIUM_MOUNT);
+        let root = host.machine.path(paths::MEDIUM_MOUNT);
         let id = files::read_text(&root.join(paths::MEDIUM_ID))?;
         let bytes = files::read(&root.join(paths::MEDIUM_MANIFEST), signing::MANIFEST_LIMIT as u64)?;
         let signature = files::read_text_if_there(&root.join(paths::MEDIUM_SIGNATURE))?;
@@ -68,7 +67,8 @@ impl Medium {
             .map(|text| serde_json::from_str(&text))
             .transpose()
             .context("the medium's signature cannot be read")?;
-        let provenance = signing::check_signature(&bytes, signature.as_ref(), &facts::trusted_keys()?)?;
+        let provenance =
+            signing::check_signature(&bytes, signature.as_ref(), &facts::trusted_keys(&host.machine)?)?;
         let manifest = signing::parse_manifest(&bytes)?;
         if manifest.root.root_hash != host.record.root_hash {
             return Err(Error::integrity("the medium's manifest belongs to another image"));
@@ -86,6 +86,22 @@ impl Medium {
 
     fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// The kernel that an entry starts, if the medium has it.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Rejected`] when it belongs to another image.
+    pub(super) fn kernel_for(&self, entry: &Entry) -> Result<(Blob, PathBuf)> {
+        let ukis = &self.manifest.ukis;
+        if *entry == self.manifest.root.root_hash.entry() {
+            Ok((ukis.main, self.file(paths::MEDIUM_UKI_MAIN)))
+        } else if *entry == Entry::recovery() || *entry == Entry::recovery_beside() {
+            Ok((ukis.recovery, self.file(paths::MEDIUM_UKI_RECOVERY)))
+        } else {
+            Err(Error::rejected(format!("{entry} is of a version that this medium does not have"))
+                .help("start a medium of that version"))
+        }
     }
 }
 
@@ -105,7 +121,7 @@ pub(crate) fn plan(host: &Host, request: &InstallRequest) -> Result<InstallDecis
 pub(crate) fn survey(host: &Host) -> Result<Vec<InstallDisk>> {
     let medium = Medium::open(host)?;
     let needed = medium.manifest.root.size();
-    let facts = look_at_all(&block::disks(), &host.record.disk)?;
+    let facts = look_at_all(&host.machine.disks(), &host.record.disk)?;
     Ok(facts
         .into_iter()
         .filter(|disk| !disk.optical && !disk.is_medium)
@@ -133,7 +149,7 @@ fn view(disk: DiskFacts, image_size: u64, medium: &InstallationId) -> InstallDis
 }
 
 fn plan_for(host: &Host, medium: &Medium, request: &InstallRequest) -> Result<InstallDecision> {
-    let disks = look_at_all(&block::disks(), &host.record.disk)?;
+    let disks = look_at_all(&host.machine.disks(), &host.record.disk)?;
     install::plan(&disks, request, medium.manifest.root.size(), &medium.id)
 }
 
@@ -194,14 +210,19 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
     let medium = Medium::open(host)?;
     match plan_for(host, &medium, request)? {
         InstallDecision::BootDisk(path) => {
-            let disk = edge_host::disk::at_path(&path)?;
+            let disk = host.machine.disk(&path)?;
+            let mended = mend::from_medium(host, &medium, &disk, report)?;
             firmware::boot_disk_next(host.variables()?, &disk)?;
+            let mended =
+                if mended.is_empty() { String::new() } else { format!("; mended: {}", mended.join("; ")) };
             Ok(Outcome::restart(format!(
-                "{path} was installed from this medium before: it is booted, nothing is wiped"
+                "{path} was installed from this medium before: it is booted, nothing is wiped{mended}"
             )))
         }
         InstallDecision::Install(plan) => {
-            let disk = block::disks()
+            let disk = host
+                .machine
+                .disks()
                 .into_iter()
                 .find(|disk| disk.path == plan.disk)
                 .ok_or_else(|| Error::environment(format!("{} is gone", plan.disk)))?;
@@ -224,7 +245,11 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
     }
 }
 
-fn execute(
+/// Makes a host of a disk, in steps that can be begun again.
+///
+/// # Errors
+/// What refused; the disk is then known as one whose installation has not finished.
+pub(super) fn execute(
     host: &Host,
     medium: &Medium,
     plan: &InstallPlan,
@@ -232,13 +257,13 @@ fn execute(
     sources: &[Source],
     report: &mut dyn Report,
 ) -> Result<()> {
-    run_stages(&["kairos-install.pre", "before-install"]);
+    run_stages(&host.machine, &["kairos-install.pre", "before-install"]);
     report.step(&format!("partitioning {}", disk.path), 0);
     let record = |state| InstallRecord { state, id: medium.id.clone() };
-    let disk = partition(disk, plan, &record(InstallState::Installing))?;
+    let disk = partition(&host.machine, disk, plan, &record(InstallState::Installing))?;
     report.step("making file systems", 0);
-    make_file_systems(&disk, plan)?;
-    let source = ImageReader::open(&device_mapper::device("edge-medium")?)?;
+    make_file_systems(&host.machine, &disk, plan)?;
+    let source = ImageReader::open(&host.machine.medium_image()?)?;
     let image = &medium.manifest.root;
     for (role, what) in [(Role::SlotA, "the system"), (Role::Recovery, "the recovery system")] {
         let target = ImageWriter::of_new_disk(&disk, role)?;
@@ -246,37 +271,35 @@ fn execute(
         keep_ukis(medium, &target)?;
     }
     report.step("installing the boot loader", 0);
-    fill_main_esp(&disk, medium)?;
-    fill_recovery_esp(&disk, medium)?;
+    fill_main_esp(&host.machine, &disk, medium)?;
+    fill_recovery_esp(&host.machine, &disk, medium)?;
     report.step("writing the configuration", 0);
-    fill_oem(&disk, medium, sources)?;
-    run_stage_in_new_image(&disk);
-    run_stages(&["after-install"]);
+    fill_oem(&host.machine, &disk, medium, sources)?;
+    run_stage_in_new_image(&host.machine, &disk);
+    run_stages(&host.machine, &["after-install"]);
     set_firmware(host, &disk, medium)?;
-    let mut device = fs::OpenOptions::new().write(true).open(&plan.disk).context("cannot open the disk")?;
-    record(InstallState::Installed).write(&mut device)?;
-    device.sync_all().context("cannot flush the disk")?;
-    run_stages(&["kairos-install.after"]);
+    host.machine.write_disk(&plan.disk, |device| record(InstallState::Installed).write(device))?;
+    run_stages(&host.machine, &["kairos-install.after"]);
     Ok(())
 }
 
 /// Stages of the installation. One that fails is recorded; it does not stop the installation.
-fn run_stages(names: &[&str]) {
+fn run_stages(machine: &Machine, names: &[&str]) {
     for name in names {
-        stages::run(name, &Moment::of_running_system(Mode::Live));
+        stages::run(name, &Moment::of_running_system(machine, HostKind::Installer));
     }
 }
 
-fn run_stage_in_new_image(disk: &PartitionedDisk) {
-    let parts = |role| disk.device(role);
+fn run_stage_in_new_image(machine: &Machine, disk: &PartitionedDisk) {
+    let parts = |role| disk.volume(role);
     let run = || -> Result<()> {
         let (image, oem, persistent) = (parts(Role::SlotA)?, parts(Role::Oem)?, parts(Role::Persistent)?);
         let parts = chroot::Parts {
-            image: &image,
-            oem: chroot::Place::Device(&oem),
-            persistent: chroot::Place::Device(&persistent),
+            image: image.content(),
+            oem: chroot::Place::Device(oem.content()),
+            persistent: chroot::Place::Device(persistent.content()),
         };
-        stages::append(&stages::run_in_image("after-install-chroot", &parts)?);
+        stages::append(machine, &stages::run_in_image(machine, "after-install-chroot", &parts)?);
         Ok(())
     };
     if let Err(error) = run() {
@@ -285,66 +308,54 @@ fn run_stage_in_new_image(disk: &PartitionedDisk) {
 }
 
 /// The record comes first: should the power fail from here on, the same medium may begin again.
-fn partition(disk: &Disk, plan: &InstallPlan, record: &InstallRecord) -> Result<PartitionedDisk> {
-    let mut device = disk.open_exclusively()?;
-    record.write(&mut device)?;
-    device.sync_all().context("cannot flush the disk")?;
+fn partition(
+    machine: &Machine,
+    disk: &Disk,
+    plan: &InstallPlan,
+    record: &InstallRecord,
+) -> Result<PartitionedDisk> {
     let extra: Vec<(String, u64)> = plan
         .extra_partitions
         .iter()
         .map(|partition| (partition.name.clone(), partition.size.saturating_mul(MIB)))
         .collect();
-    gpt::write_host_table(&mut device, disk.size, disk.logical_sector, plan.slot_size, &extra, |_| {
-        Guid::random()
-    })?;
-    device.sync_all().context("cannot flush the disk")?;
-    disk.reread_partitions(&device)?;
-    drop(device);
-    let started = Instant::now();
-    loop {
-        if let Some(found) = PartitionedDisk::read(disk.clone())
-            && found.device(Role::Persistent).is_ok_and(|path| path.exists())
-        {
-            return Ok(found);
-        }
-        if started.elapsed() > PATIENCE {
-            return Err(Error::environment(format!(
-                "the kernel does not show the partitions of {}",
-                disk.path
-            )));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let claim = |device: &mut File| record.write(device);
+    let place = |device: &mut File| {
+        install_record::wipe_around(device, disk.size)?;
+        let guid = |_| Guid::random();
+        gpt::write_host_table(device, disk.size, disk.logical_sector, plan.slot_size, &extra, guid).map(drop)
+    };
+    machine.partition(disk, Role::Persistent, &[&claim, &place])
 }
 
-fn make_file_systems(disk: &PartitionedDisk, plan: &InstallPlan) -> Result<()> {
-    make_extra_file_systems(disk, plan)?;
+fn make_file_systems(machine: &Machine, disk: &PartitionedDisk, plan: &InstallPlan) -> Result<()> {
+    make_extra_file_systems(machine, disk, plan)?;
     for role in [Role::Efi, Role::EfiRecovery] {
-        let mut format = Child::new("mkfs.vfat").args(["-F", "32"]);
+        let mut format = machine.program("mkfs.vfat").args(["-F", "32"]);
         if let Some(label) = role.spec().fs_label {
             format = format.args(["-n", label]);
         }
-        format.arg(disk.device(role)?).deadline(FORMAT_DEADLINE).run()?;
+        format.arg(disk.volume(role)?.content()).deadline(FORMAT_DEADLINE).run()?;
     }
     for role in [Role::Oem, Role::Persistent] {
-        let mut format = Child::new("mkfs.ext4").args(["-q", "-F"]);
+        let mut format = machine.program("mkfs.ext4").args(["-q", "-F"]);
         if let Some(label) = role.spec().fs_label {
             format = format.args(["-L", label]);
         }
-        format.arg(disk.device(role)?).deadline(FORMAT_DEADLINE).run()?;
+        format.arg(disk.volume(role)?.content()).deadline(FORMAT_DEADLINE).run()?;
     }
     Ok(())
 }
 
 /// The site's own partitions have the numbers behind ours.
-fn make_extra_file_systems(disk: &PartitionedDisk, plan: &InstallPlan) -> Result<()> {
+fn make_extra_file_systems(machine: &Machine, disk: &PartitionedDisk, plan: &InstallPlan) -> Result<()> {
     for (number, partition) in (PARTITIONS.len() as u32 + 1..).zip(&plan.extra_partitions) {
         let Some(kind) = partition.fs else { continue };
         let (program, label_option, always): (_, _, &[&str]) = match kind {
             FileSystem::Ext4 => ("mkfs.ext4", "-L", &["-q", "-F"]),
             FileSystem::Vfat => ("mkfs.vfat", "-n", &[]),
         };
-        let mut format = Child::new(program).args(always);
+        let mut format = machine.program(program).args(always);
         if let Some(label) = &partition.label {
             format = format.args([label_option, label]);
         }
@@ -356,8 +367,10 @@ fn make_extra_file_systems(disk: &PartitionedDisk, plan: &InstallPlan) -> Result
     Ok(())
 }
 
-fn loader() -> Result<Vec<u8>> {
-    files::read(Path::new(paths::IMAGE_SYSTEMD_BOOT), 16 << 20)
+/// # Errors
+/// When the image has none.
+pub(super) fn loader(machine: &Machine) -> Result<Vec<u8>> {
+    files::read(&machine.path(paths::IMAGE_SYSTEMD_BOOT), 16 << 20)
 }
 
 fn add_uki(esp: &Esp, name: &str, blob: Blob, source: &Path) -> Result<()> {
@@ -366,7 +379,10 @@ fn add_uki(esp: &Esp, name: &str, blob: Blob, source: &Path) -> Result<()> {
 }
 
 /// Behind the image, where nothing that happens to a boot partition reaches them.
-fn keep_ukis(medium: &Medium, target: &ImageWriter) -> Result<()> {
+///
+/// # Errors
+/// When the medium or the partition fails.
+pub(super) fn keep_ukis(medium: &Medium, target: &ImageWriter) -> Result<()> {
     let (ukis, blocks) = (&medium.manifest.ukis, medium.manifest.root.data_blocks);
     let image = medium.manifest.root.root_hash;
     let stored = StoredUkis { image, main: ukis.main, recovery: ukis.recovery };
@@ -384,11 +400,11 @@ fn keep_ukis(medium: &Medium, target: &ImageWriter) -> Result<()> {
     stored.seal(target, blocks)
 }
 
-fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+fn fill_main_esp(machine: &Machine, disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     let esp = Esp::open(disk, Role::Efi)?;
     let name = medium.manifest.root.root_hash.uki_name();
     add_uki(&esp, &name, medium.manifest.ukis.main, &medium.file(paths::MEDIUM_UKI_MAIN))?;
-    esp.install_loader(&loader()?, &[paths::ESP_LOADER_MAIN, paths::ESP_LOADER_FALLBACK])?;
+    esp.install_loader(&loader(machine)?, &[paths::ESP_LOADER_MAIN, paths::ESP_LOADER_FALLBACK])?;
     esp.set_default_entry(&medium.manifest.root.root_hash.entry())?;
     // A second way to recovery, for firmware that does not start another partition's loader.
     add_uki(
@@ -400,7 +416,7 @@ fn fill_main_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     esp.close()
 }
 
-fn fill_recovery_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
+fn fill_recovery_esp(machine: &Machine, disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
     let esp = Esp::open(disk, Role::EfiRecovery)?;
     add_uki(
         &esp,
@@ -408,16 +424,16 @@ fn fill_recovery_esp(disk: &PartitionedDisk, medium: &Medium) -> Result<()> {
         medium.manifest.ukis.recovery,
         &medium.file(paths::MEDIUM_UKI_RECOVERY),
     )?;
-    esp.install_loader(&loader()?, &[paths::ESP_LOADER_RECOVERY, paths::ESP_LOADER_FALLBACK])?;
+    esp.install_loader(&loader(machine)?, &[paths::ESP_LOADER_RECOVERY, paths::ESP_LOADER_FALLBACK])?;
     esp.set_default_entry(&Entry::recovery())?;
     esp.close()
 }
 
 /// User data, the operator's answers and the first ledger.
-fn fill_oem(disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Result<()> {
-    let device = disk.device(Role::Oem)?;
+fn fill_oem(machine: &Machine, disk: &PartitionedDisk, medium: &Medium, sources: &[Source]) -> Result<()> {
+    let volume = disk.volume(Role::Oem)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let mount = ScopedMount::new(&device.to_string_lossy(), Path::new(TARGET), "ext4", flags, "")?;
+    let mount = machine.mount_volume(&volume, TARGET, "ext4", flags)?;
     let below = |path: &str| mount.path().join(paths::below_oem(path));
     let edge = mount.path().join("edge");
     fs::create_dir_all(&edge).context("cannot create a folder on the configuration partition")?;

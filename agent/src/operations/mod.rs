@@ -2,6 +2,7 @@
 
 pub(crate) mod fsck;
 pub(crate) mod install;
+mod mend;
 mod recovery;
 pub(crate) mod reset;
 pub(crate) mod slot_switch;
@@ -12,7 +13,7 @@ mod write_image;
 use edge_model::api::OperationRequest;
 use edge_model::{Error, Result};
 
-use crate::configuration::Settings;
+use crate::configuration::{Settings, good};
 use crate::facts::Host;
 use crate::report::Report;
 
@@ -67,10 +68,23 @@ pub(crate) fn run(
         OperationRequest::RefreshRecovery => recovery::refresh(host, report),
         OperationRequest::Fsck { repair } => fsck::run(host, *repair, report),
         OperationRequest::Reset { oem } => reset::ask(host, *oem, report),
+        OperationRequest::RestoreConfiguration { without_site } => restore_configuration(host, *without_site),
         OperationRequest::Configure(_) | OperationRequest::SupportBundle { .. } => {
             Err(Error::internal("this operation needs the daemon"))
         }
     }
+}
+
+/// The next boot uses it from its beginning; nothing of the present one is taken apart while it runs.
+fn restore_configuration(host: &Host, without_site: bool) -> Result<Outcome> {
+    if without_site {
+        good::forget_site(&host.machine)?;
+        return Ok(Outcome::restart(
+            "what the site has brought is forgotten; the next boot looks for it again",
+        ));
+    }
+    good::restore(&host.machine)?;
+    Ok(Outcome::restart("the configuration of the last healthy boot is back; the host restarts with it"))
 }
 
 #[cfg(test)]

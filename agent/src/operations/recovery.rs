@@ -24,12 +24,12 @@ use crate::report::Report;
 pub(super) fn refresh(host: &Host, report: &mut dyn Report) -> Result<Outcome> {
     let slot = host.record.slot.ok_or_else(|| Error::internal("no slot is booted"))?;
     let (disk, image) = (host.disk()?, &host.image_record);
-    let source = ImageReader::open(&disk.device(Role::of_slot(slot))?)?;
+    let source = ImageReader::open(disk.volume(Role::of_slot(slot))?.content())?;
     let stored = StoredUkis::read(&source, &image.root_hash, image.data_blocks).ok_or_else(|| {
         Error::rejected("this image has no recovery kernel with it: an older system has written it")
             .help("upgrade the host first; from then on its images bring one")
     })?;
-    let target = ImageWriter::recovery(&disk, host.record.mode)?;
+    let target = ImageWriter::recovery(&disk, &host.record)?;
     let known = host.ledger().load().recovery;
     if known.as_ref().is_some_and(|known| known.root_hash == image.root_hash) {
         report.step("checking recovery", image.data_blocks * BLOCK_SIZE);

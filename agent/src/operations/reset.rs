@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use edge_host::files;
 use edge_model::boot_reason::BootReason;
-use edge_model::cmdline::Mode;
 use edge_model::ids::Entry;
 use edge_model::layout::Role;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, UpgradeStage};
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::boot::steps::BootStep;
+use edge_planner::host_kind::HostKind;
 use serde::{Deserialize, Serialize};
 
 use super::Outcome;
@@ -81,7 +81,7 @@ impl Wish {
 /// wish.
 pub(super) fn ask(host: &Host, oem: bool, report: &mut dyn Report) -> Result<Outcome> {
     let wish = Wish { oem, leads: 0 };
-    if host.record.mode == Mode::Recovery {
+    if host.kind == HostKind::Recovery {
         wish.write(host)?;
         return go_on(host, report).map(|_| Outcome::restart("reset: restarting into the normal system"));
     }
@@ -160,9 +160,9 @@ pub(crate) fn go_on(host: &Host, report: &mut dyn Report) -> Result<bool> {
 /// file system in memory.
 fn erase_data(host: &Host) -> Result<()> {
     let role = Role::Persistent;
-    let device = host.disk()?.device(role)?;
+    let volume = host.disk()?.volume(role)?;
     let label = role.spec().fs_label.unwrap_or_default();
-    let format = host.machine.program("mkfs.ext4").args(["-q", "-F", "-L", label]).arg(device);
+    let format = host.machine.program("mkfs.ext4").args(["-q", "-F", "-L", label]).arg(volume.content());
     format.deadline(FORMAT_DEADLINE).run().map(drop)
 }
 

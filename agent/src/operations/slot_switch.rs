@@ -5,11 +5,13 @@ use edge_host::esp::Esp;
 use edge_host::firmware;
 use edge_model::api::BootState;
 use edge_model::boot_reason::BootReason;
-use edge_model::cmdline::Mode;
+use edge_model::ids::{Entry, Slot};
 use edge_model::layout::Role;
+use edge_model::ledger::{ImageRecord, Ledger};
 use edge_model::{Error, Result};
 use edge_planner::boot::outcome::{record_commit, record_rollback};
 use edge_planner::boot::steps::BootStep;
+use edge_planner::host_kind::HostKind;
 
 use super::Outcome;
 use crate::boot_control;
@@ -25,8 +27,12 @@ pub(crate) fn rollback(host: &Host) -> Result<Outcome> {
         Error::rejected("there is no previous image to go back to")
             .help("edge-agent history shows what was installed")
     };
-    let slot = booted.slot.ok_or_else(nothing)?.other();
-    let image = host.ledger().load().slot(slot).cloned().ok_or_else(nothing)?;
+    let ledger = host.ledger().load();
+    let default = match host.kind {
+        HostKind::Recovery => host.default_entry_of_disk()?,
+        _ => booted.default_entry.clone(),
+    };
+    let (slot, image) = other_image(&ledger, booted.slot, default.as_ref()).ok_or_else(nothing)?;
     let entry = image.root_hash.entry();
     let esp = Esp::open(&host.disk()?, Role::Efi)?;
     let there = esp.contains_uki(entry.as_str());
@@ -34,14 +40,33 @@ pub(crate) fn rollback(host: &Host) -> Result<Outcome> {
     if !there {
         return Err(nothing());
     }
-    if booted.default_entry.as_ref() != Some(&entry) {
-        boot_control::try_next(host, entry)?;
+    if default.as_ref() != Some(&entry) {
+        // In recovery what is fallen back to is the default: recovery is no image to fall back to.
+        let running = host.record.root_hash.entry();
+        let meanwhile = if host.kind == HostKind::Recovery { default.unwrap_or(running) } else { running };
+        boot_control::try_next(host, entry, meanwhile)?;
     }
     host.ledger().change_or_begin(|ledger| {
-        *ledger = record_rollback(ledger, &booted, &image, facts::now());
+        *ledger = record_rollback(ledger, &booted, &image, slot, facts::now());
         Ok(())
     })?;
     Ok(Outcome::restart(format!("restarting into version {} in slot {slot}", image.version)))
+}
+
+/// What the other slot holds: seen from the booted one, and in recovery from the one that starts when nothing else is said.
+fn other_image(
+    ledger: &Ledger,
+    booted: Option<Slot>,
+    default: Option<&Entry>,
+) -> Option<(Slot, ImageRecord)> {
+    let holds = |slot: &Slot| ledger.slot(*slot).cloned().map(|image| (*slot, image));
+    match booted {
+        Some(slot) => holds(&slot.other()),
+        None => {
+            let images = [Slot::A, Slot::B].iter().filter_map(holds);
+            images.into_iter().find(|(_, image)| Some(&image.root_hash.entry()) != default)
+        }
+    }
 }
 
 /// Keeps the image on trial without waiting for its checks.
@@ -74,7 +99,7 @@ pub(super) fn reboot(host: &Host, recovery: bool) -> Result<Outcome> {
         variables.leave_reason(&BootReason { failed: None, text: super::ASKED_FOR_RECOVERY.into() });
         return Ok(Outcome::restart("restarting into recovery"));
     }
-    if host.record.mode == Mode::Main && host.booted()?.state() == BootState::Trial {
+    if host.kind == HostKind::Appliance && host.booted()?.state() == BootState::Trial {
         // What is fallen back to stays: this image is on trial in the next boot too.
         boot_control::perform(host, &[BootStep::TryOnce(host.record.root_hash.entry())])?;
     }

@@ -4,13 +4,21 @@ use std::fs;
 
 use edge_host::efivars::Variable;
 use edge_host::faults::{Fault, play};
+use edge_host::install_record::{InstallRecord, InstallState};
 use edge_model::Class;
-use edge_model::ids::Entry;
+use edge_model::api::UpgradeRequest;
+use edge_model::ids::{Entry, to_hex};
 use edge_model::layout::Role;
+use edge_model::ledger::{Ledger, UpgradeStage};
+use edge_planner::install::InstallPlan;
+use edge_slot_image::signing::{Signer, SigningKey};
 
 use super::*;
 use crate::boot_control;
-use crate::stand::{MAIN_KERNEL, RECOVERY_KERNEL, Stand, put_image, stand_with_images, with_every_fault};
+use crate::stand::{Stand, stand_of_medium, stand_with_images};
+use crate::state_file::StateFile;
+use edge_testkit::every_fault::with_every_fault;
+use edge_testkit::image::{MAIN_KERNEL, RECOVERY_KERNEL, SmallImage};
 
 struct Nobody;
 
@@ -27,7 +35,8 @@ fn slots_are_whole(stand: &Stand, what: &str) {
     for (role, image) in [(Role::SlotA, &ledger.slot_a), (Role::SlotB, &ledger.slot_b)] {
         let image = image.as_ref().unwrap();
         let reader =
-            edge_host::slot::ImageReader::open(&stand.host.disk().unwrap().device(role).unwrap()).unwrap();
+            edge_host::slot::ImageReader::open(stand.host.disk().unwrap().volume(role).unwrap().content())
+                .unwrap();
         reader
             .scrub(&image.root_hash, image.data_blocks, |_| Ok(()))
             .unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -139,9 +148,10 @@ fn what_is_lost_is_named_and_not_mended_by_a_guess() {
 #[test]
 fn an_image_without_its_recovery_kernel_is_refused_before_anything_is_given_up() {
     let stand = stand_with_images();
-    let slot = stand.host.disk().unwrap().device(Role::SlotB).unwrap();
-    let image = put_image(&stand, Role::SlotB, 2);
-    let file = fs::OpenOptions::new().write(true).open(slot).unwrap();
+    let slot = stand.host.disk().unwrap().volume(Role::SlotB).unwrap();
+    SmallImage::new(2, None).put(&stand.host.disk().unwrap(), Role::SlotB);
+    let image = SmallImage::new(2, None).record();
+    let file = fs::OpenOptions::new().write(true).open(slot.content()).unwrap();
     // Without what is behind the tree.
     file.set_len((image.data_blocks + 3) * 4096).unwrap();
     file.set_len(1 << 30).unwrap();
@@ -203,4 +213,235 @@ fn a_wish_that_the_firmware_does_not_take_is_none() {
         !reset::lead_to_recovery(&stand.host).unwrap(),
         "what was reported as failed does not happen later"
     );
+}
+
+/// An OCI layout of an image that the stand's host does not have, signed by a key that it trusts.
+fn offered(number: u8, blocks: u64) -> (SmallImage, tempfile::TempDir, String) {
+    let image = SmallImage::of_blocks(blocks, number, Some(&*SIGNER));
+    let layout = tempfile::tempdir().unwrap();
+    image.write_layout(layout.path());
+    let source = format!("oci-layout:{}", layout.path().display());
+    (image, layout, source)
+}
+
+/// What is installed, and offered.
+static THIRD: std::sync::LazyLock<SmallImage> = std::sync::LazyLock::new(|| SmallImage::new(3, None));
+
+static SIGNER: std::sync::LazyLock<SigningKey> =
+    std::sync::LazyLock::new(|| SigningKey::generate().unwrap().0);
+
+/// A host that trusts the key of [`offered`].
+fn stand_that_trusts() -> Stand {
+    let stand = stand_with_images();
+    let keys = stand.host.machine.path(edge_model::paths::IMAGE_KEYS);
+    fs::create_dir_all(&keys).unwrap();
+    fs::write(keys.join("image-signing.pub"), SIGNER.public().to_text()).unwrap();
+    stand
+}
+
+fn upgrade_to(stand: &Stand, source: &str) -> Result<()> {
+    let request = UpgradeRequest {
+        source: source.to_owned(),
+        allow_downgrade: false,
+        root_hash: None,
+        retry_failed: false,
+        plain_http: false,
+        reboot: false,
+        dry_run: false,
+    };
+    let settings = Settings::from(&[], Vec::new());
+    upgrade::run(&stand.host, &settings, &request, &mut Nobody).map(drop)
+}
+
+/// The running image is never touched, and whatever boots next is whole.
+fn the_running_image_is_whole(stand: &Stand, what: &str) {
+    let running = &stand.host.record;
+    let slot = stand.host.disk().unwrap().volume(Role::SlotB).unwrap();
+    let reader = edge_host::slot::ImageReader::open(slot.content()).unwrap();
+    reader
+        .scrub(&running.root_hash, running.data_blocks, |_| Ok(()))
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let next = stand.boots_next().unwrap_or_else(|| panic!("{what}: nothing boots"));
+    if next == running.root_hash.entry() {
+        return;
+    }
+    // Another one is started only once all of it is there.
+    let slot = stand.host.disk().unwrap().volume(Role::SlotA).unwrap();
+    let reader = edge_host::slot::ImageReader::open(slot.content()).unwrap();
+    let offered = THIRD.record();
+    assert_eq!(next, offered.root_hash.entry(), "{what}");
+    reader
+        .scrub(&offered.root_hash, offered.data_blocks, |_| Ok(()))
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+}
+
+#[test]
+fn an_upgrade_leaves_a_whole_image_to_boot_whatever_fails_and_comes_to_its_end_when_it_is_run_again() {
+    let (image, _layout, source) = offered(3, 16);
+    let effects = with_every_fault(
+        stand_that_trusts,
+        |stand| upgrade_to(stand, &source),
+        the_running_image_is_whole,
+        |stand| {
+            assert_eq!(stand.boots_next(), Some(image.root_hash().entry()));
+            let ledger = stand.host.ledger().load();
+            assert_eq!(ledger.pending.map(|pending| pending.image), Some(image.record()));
+            assert!(ledger.recovery.is_some(), "recovery is not touched");
+        },
+    );
+    assert!(effects.len() > 20, "{effects:?}");
+}
+
+#[test]
+fn an_upgrade_that_was_cut_goes_on_at_the_frame_where_it_was() {
+    let (image, layout, source) = offered(3, 1024 * 18);
+    let stand = stand_that_trusts();
+    let blob = layout.path().join("blobs/sha256").join(to_hex(&image.manifest.root.blob.digest.0));
+    let whole = fs::read(&blob).unwrap();
+    // The first 17 frames are there: what comes behind them is missing.
+    let tree: usize = image.manifest.root.tree_frames.iter().map(|size| *size as usize).sum();
+    let last = *image.manifest.root.data_frames.last().unwrap() as usize;
+    let mut broken = whole.clone();
+    let end = whole.len() - tree;
+    broken[end - last..end].fill(0);
+    fs::write(&blob, &broken).unwrap();
+    upgrade_to(&stand, &source).unwrap_err();
+    let at = |stand: &Stand| stand.host.ledger().load().pending.map(|pending| pending.stage);
+    assert_eq!(at(&stand), Some(UpgradeStage::Writing { data_frames: 16 }));
+    // What was written is not fetched again.
+    let mut rest = whole.clone();
+    rest[..image.manifest.root.data_frames[0] as usize].fill(0);
+    fs::write(&blob, &rest).unwrap();
+    upgrade_to(&stand, &source).unwrap();
+    assert_eq!(at(&stand), Some(UpgradeStage::Armed));
+    the_slot_holds(&stand, Role::SlotA, &image);
+}
+
+fn the_slot_holds(stand: &Stand, role: Role, image: &SmallImage) {
+    let volume = stand.host.disk().unwrap().volume(role).unwrap();
+    let reader = edge_host::slot::ImageReader::open(volume.content()).unwrap();
+    let record = image.record();
+    reader.scrub(&record.root_hash, record.data_blocks, |_| Ok(())).unwrap();
+}
+
+#[test]
+fn an_image_that_nobody_signed_changes_nothing() {
+    let image = SmallImage::new(3, None);
+    let layout = tempfile::tempdir().unwrap();
+    image.write_layout(layout.path());
+    let stand = stand_that_trusts();
+    let source = format!("oci-layout:{}", layout.path().display());
+    let played = play(None, || upgrade_to(&stand, &source));
+    assert_eq!(played.outcome.unwrap().unwrap_err().class, Class::Rejected);
+    // Whether the firmware has room is found out by trying.
+    let changes = |effect: &&String| !effect.contains("EdgeRoomProbe");
+    assert_eq!(played.effects.iter().find(changes), None, "{:?}", played.effects);
+}
+
+/// What an installation leaves is a disk that is not begun, one that the same medium goes on with, or a whole host.
+fn the_disk_is_blank_begun_or_installed(stand: &Stand, what: &str) {
+    let mut disk = fs::File::open(stand.host.disk().unwrap().disk.path).unwrap();
+    let record = InstallRecord::read(&mut disk);
+    if record.is_some_and(|record| record.state == InstallState::Installed) {
+        the_host_is_whole(stand, what);
+    }
+}
+
+fn the_host_is_whole(stand: &Stand, what: &str) {
+    let image = &*THIRD;
+    for role in [Role::SlotA, Role::Recovery] {
+        the_slot_holds(stand, role, image);
+    }
+    assert_eq!(stand.boots_next(), Some(image.root_hash().entry()), "{what}");
+    let dev = stand.folder.path().join("dev");
+    let kernel = |esp: &str, entry: Entry| fs::read(dev.join(esp).join("EFI/Linux").join(entry.as_str()));
+    assert_eq!(kernel("efi-recovery", Entry::recovery()).unwrap(), RECOVERY_KERNEL, "{what}");
+    assert_eq!(kernel("efi", Entry::recovery_beside()).unwrap(), RECOVERY_KERNEL, "{what}");
+    let ledger: Ledger = StateFile::new(&dev.join("oem/edge")).read().unwrap();
+    assert_eq!(ledger.slot_a.map(|image| image.root_hash), Some(image.root_hash()), "{what}");
+}
+
+fn install_on(stand: &Stand) -> Result<()> {
+    let host = &stand.host;
+    let disk = host.machine.disks().remove(0);
+    let plan = InstallPlan {
+        disk: disk.path.clone(),
+        disk_size: disk.size,
+        model: String::new(),
+        serial: String::new(),
+        erases_data: false,
+        slot_size: edge_model::layout::SLOT_MINIMUM,
+        extra_partitions: Vec::new(),
+    };
+    let medium = install::Medium::open(host)?;
+    install::execute(host, &medium, &plan, &disk, &[], &mut Nobody)
+}
+
+#[test]
+fn an_installation_can_be_begun_again_after_a_fault_at_every_effect() {
+    let effects = with_every_fault(
+        || stand_of_medium(&THIRD),
+        install_on,
+        the_disk_is_blank_begun_or_installed,
+        |stand| the_host_is_whole(stand, "at the end"),
+    );
+    assert!(effects.iter().any(|effect| effect == "run mkfs.vfat"), "{effects:?}");
+}
+
+/// An installed host of which nothing that a start needs is whole.
+fn broken_host(image: &SmallImage) -> Stand {
+    let stand = stand_of_medium(image);
+    install_on(&stand).unwrap();
+    let dev = stand.folder.path().join("dev");
+    fs::write(dev.join("oem/kept"), "data").unwrap();
+    for slot in ["slot-a", "recovery"] {
+        use std::os::unix::fs::FileExt;
+        let file = fs::OpenOptions::new().write(true).open(dev.join(slot)).unwrap();
+        file.write_all_at(b"rotten", 5000).unwrap();
+    }
+    fs::remove_dir_all(dev.join("efi/EFI")).unwrap();
+    fs::write(dev.join("efi-recovery").join(edge_model::paths::ESP_LOADER_RECOVERY), "rotten").unwrap();
+    fs::write(dev.join("efi").join(edge_model::paths::ESP_LOADER_CONF), "default nothing\n").unwrap();
+    stand.variables().remove(Variable::LoaderEntryDefault).unwrap();
+    // Its last boots did not last.
+    stand.variables().set(Variable::BootCount, &[2, 0, 4]).unwrap();
+    stand
+}
+
+#[test]
+fn the_medium_that_installed_a_host_mends_all_that_it_needs_to_start_and_keeps_its_data() {
+    let mend = |stand: &Stand| {
+        let medium = install::Medium::open(&stand.host)?;
+        mend::from_medium(&stand.host, &medium, &stand.host.disk()?, &mut Nobody).map(drop)
+    };
+    with_every_fault(
+        || broken_host(&THIRD),
+        mend,
+        |stand, what| {
+            let kept = fs::read(stand.folder.path().join("dev/oem/kept"));
+            assert_eq!(kept.unwrap(), b"data", "{what}");
+        },
+        |stand| {
+            the_host_is_whole(stand, "mended");
+            let dev = stand.folder.path().join("dev");
+            for (esp, loader) in [
+                ("efi", edge_model::paths::ESP_LOADER_MAIN),
+                ("efi-recovery", edge_model::paths::ESP_LOADER_RECOVERY),
+            ] {
+                assert_eq!(fs::read(dev.join(esp).join(loader)).unwrap(), b"MZ loader");
+            }
+            assert_eq!(fs::read(dev.join("oem/kept")).unwrap(), b"data");
+        },
+    );
+}
+
+#[test]
+fn a_whole_host_is_not_touched_by_its_medium() {
+    let stand = stand_of_medium(&THIRD);
+    install_on(&stand).unwrap();
+    let medium = install::Medium::open(&stand.host).unwrap();
+    let disk = stand.host.disk().unwrap();
+    let played = play(None, || mend::from_medium(&stand.host, &medium, &disk, &mut Nobody));
+    assert_eq!(played.outcome.unwrap().unwrap(), Vec::<String>::new());
+    assert!(played.effects.is_empty(), "{:?}", played.effects);
 }

@@ -15,7 +15,6 @@ use edge_host::files;
 use edge_host::slot::{ImageWriter, TreeOnDisk};
 use edge_host::uki_store::{StoredUkis, Which};
 use edge_model::api::UpgradeRequest;
-use edge_model::cmdline::Mode;
 use edge_model::ids::{Entry, Slot};
 use edge_model::layout::Role;
 use edge_model::ledger::{HistoryEntry, HistoryEvent, ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
@@ -48,8 +47,9 @@ pub(crate) fn run(
     report: &mut dyn Report,
 ) -> Result<Outcome> {
     report.step("fetching the manifest", 0);
-    let around = Surroundings { own_disk: &host.record.disk, network: &settings.edge().site.network };
-    let mut image = source::open(&request.source, request.plain_http, &facts::trusted_keys()?, &around)?;
+    let around = Surroundings { own_disk: &host.record.disk, edge: settings.edge() };
+    let mut image =
+        source::open(&request.source, request.plain_http, &facts::trusted_keys(&host.machine)?, &around)?;
     let plan = decide(host, settings, &host.ledger().load(), &image, request)?;
     if request.dry_run {
         return Ok(Outcome::stay(plan.describe()));
@@ -64,7 +64,7 @@ pub(crate) fn run(
         UpgradePlan::AlreadyWritten { slot, image } => (slot, image),
         UpgradePlan::Write { slot, image: record, first_frame, obsolete_entry } => {
             let job = Job { host, slot, record: &record, source: &request.source };
-            stages::run("before-upgrade", &Moment::of_running_system(Mode::Main));
+            stages::run("before-upgrade", &Moment::of_running_system(&host.machine, host.kind));
             job.begin(first_frame, obsolete_entry)?;
             job.write(&mut image, first_frame as usize, report)?;
             job.add_uki(&mut image, report)?;
@@ -81,19 +81,20 @@ pub(crate) fn run(
 /// Stages in and beside the new image. One that fails is recorded; the trial boot judges the image.
 fn run_stages_after(host: &Host, slot: Slot) {
     let run = || -> Result<()> {
-        let image = host.disk()?.device(Role::of_slot(slot))?;
+        let image = host.disk()?.volume(Role::of_slot(slot))?;
         let parts = chroot::Parts {
-            image: &image,
+            image: image.content(),
             oem: chroot::Place::Folder(Path::new(paths::OEM)),
             persistent: chroot::Place::Folder(Path::new(paths::PERSISTENT)),
         };
-        stages::append(&stages::run_in_image("after-upgrade-chroot", &parts)?);
+        let record = stages::run_in_image(&host.machine, "after-upgrade-chroot", &parts)?;
+        stages::append(&host.machine, &record);
         Ok(())
     };
     if let Err(error) = run() {
         tracing::warn!("the stage after-upgrade-chroot did not run: {error}");
     }
-    stages::run("after-upgrade", &Moment::of_running_system(Mode::Main));
+    stages::run("after-upgrade", &Moment::of_running_system(&host.machine, host.kind));
 }
 
 fn decide(
@@ -118,7 +119,7 @@ fn decide(
         ledger,
         slot_size: disk.partition(role).map_or(0, |partition| partition.length),
         esp_free: free,
-        oem_free: files::free_bytes(Path::new(paths::OEM))?,
+        oem_free: files::free_bytes(&host.machine.path(paths::OEM))?,
         firmware_has_room: host.variables.as_ref().is_none_or(EfiVars::has_room),
         unsigned: settings.edge().upgrade.unsigned,
         cluster: cluster.as_ref(),
@@ -178,7 +179,7 @@ impl Job<'_> {
     }
 
     fn write(&self, image: &mut SourceImage, first_frame: usize, report: &mut dyn Report) -> Result<()> {
-        let target = ImageWriter::inactive_slot(&self.host.disk()?, self.slot, self.host.record.slot)?;
+        let target = ImageWriter::inactive_slot(&self.host.disk()?, self.slot, &self.host.record)?;
         let layer = source::checked_layer(image, oci::MEDIA_ROOT, image.manifest.root.blob)?;
         let root = image.manifest.root.clone();
         report.step("fetching the hash tree", 0);
@@ -217,7 +218,9 @@ impl Job<'_> {
 
     /// What is on the disk is not what was written: the next run starts from the first frame.
     fn distrust(&self, error: &Error) {
-        if error.class == Class::Integrity
+        // Also when it cannot be read: a disk puts another sector in the place of a bad one when that is written. Not when somebody
+        // has stopped this.
+        if error.class != Class::Rejected
             && let Err(second) = self.checkpoint(0)
         {
             tracing::warn!("the ledger could not be corrected: {second}");
@@ -228,7 +231,7 @@ impl Job<'_> {
     /// can be refreshed without the source.
     fn keep_ukis(&self, image: &mut SourceImage, report: &mut dyn Report) -> Result<()> {
         let disk = self.host.disk()?;
-        let target = ImageWriter::inactive_slot(&disk, self.slot, self.host.record.slot)?;
+        let target = ImageWriter::inactive_slot(&disk, self.slot, &self.host.record)?;
         let (ukis, blocks) = (&image.manifest.ukis, image.manifest.root.data_blocks);
         let stored = StoredUkis { image: self.record.root_hash, main: ukis.main, recovery: ukis.recovery };
         if StoredUkis::read(target.reader(), &stored.image, blocks) == Some(stored) {
@@ -270,7 +273,7 @@ impl Job<'_> {
 
 /// The variable first: should the power fail between the two, the image gets its trial all the same.
 fn arm(host: &Host, slot: Slot, record: &ImageRecord, source: &str) -> Result<()> {
-    boot_control::try_next(host, record.root_hash.entry())?;
+    boot_control::try_next(host, record.root_hash.entry(), host.record.root_hash.entry())?;
     host.ledger().change_or_begin(|ledger| {
         ledger.failed.retain(|failed| failed.root_hash != record.root_hash);
         ledger.record(history(HistoryEvent::UpgradeArmed, record, slot));

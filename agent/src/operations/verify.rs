@@ -55,7 +55,7 @@ fn check(
     data_blocks: u64,
     report: &mut dyn Report,
 ) -> Result<()> {
-    let reader = ImageReader::open(&host.disk()?.device(role)?)?;
+    let reader = ImageReader::open(host.disk()?.volume(role)?.content())?;
     report.step(&format!("reading {}", role.spec().label), data_blocks * edge_model::manifest::BLOCK_SIZE);
     reader.scrub(root_hash, data_blocks, |done| report.progress(done))
 }

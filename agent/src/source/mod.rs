@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use edge_model::manifest::{ImageManifest, Signatures};
-use edge_model::user_data::edge::SiteNetwork;
+use edge_model::user_data::edge::EdgeSection;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor, Manifest};
 use edge_slot_image::signing::{self, MANIFEST_LIMIT, Provenance, TrustedKey};
@@ -36,8 +36,8 @@ pub(crate) trait BlobSource {
 pub(crate) struct Surroundings<'a> {
     /// A disk that is no stick, whatever it is plugged into.
     pub(crate) own_disk: &'a str,
-    /// Its proxies lead to registries.
-    pub(crate) network: &'a SiteNetwork,
+    /// Its proxies lead to registries, and its logins open them.
+    pub(crate) edge: &'a EdgeSection,
 }
 
 /// A provider image whose manifest has been checked.
@@ -55,7 +55,7 @@ pub(crate) struct SourceImage {
 fn open_blobs(source: &str, plain_http: bool, around: &Surroundings<'_>) -> Result<Box<dyn BlobSource>> {
     match source.split_once(':') {
         Some(("oci", reference)) => {
-            Ok(Box::new(registry::Registry::open(reference, plain_http, around.network)?))
+            Ok(Box::new(registry::Registry::open(reference, plain_http, around.edge)?))
         }
         Some(("oci-layout", path)) => Ok(Box::new(layout::Layout::open(Path::new(path))?)),
         Some(("file", path)) => Ok(Box::new(archive::ArchiveFile::open(Path::new(path))?)),

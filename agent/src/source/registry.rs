@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use edge_model::user_data::edge::SiteNetwork;
+use edge_model::user_data::edge::EdgeSection;
 use edge_model::{Context, Error, Result};
+use edge_planner::registries::{self, Place};
 use edge_registry::{Body, Login, Options, Patience, Reference, Repository};
 use edge_slot_image::oci::{Descriptor, MEDIA_MANIFEST};
 use tokio::runtime::{Builder, Runtime};
@@ -14,27 +15,21 @@ use crate::outbound;
 
 pub(super) struct Registry {
     runtime: Runtime,
-    repository: Repository,
+    /// Where the image may be, in the order in which they are asked. The first one that has it gives all of it.
+    repositories: Vec<Repository>,
+    found_at: usize,
     reference: Reference,
 }
 
 impl Registry {
-    pub(super) fn open(reference: &str, plain_http: bool, network: &SiteNetwork) -> Result<Self> {
+    pub(super) fn open(reference: &str, plain_http: bool, edge: &EdgeSection) -> Result<Self> {
         let reference = edge_registry::parse(reference)?;
-        let options = Options {
-            user_agent: outbound::USER_AGENT.into(),
-            plain_http,
-            certificates: Vec::new(), // those of the site are in the system's store
-            proxy: Some(outbound::proxies(network)),
-            // A host has no account at a registry.
-            login_help: Some("let everybody read the image, or bring it as a file or on a stick"),
-            patience: Patience::default(),
-        };
-        let (host, name) = (reference.resolve_registry(), reference.repository());
-        let repository = Repository::open(&options, host, name, Login::Anonymous)?;
+        let places = registries::places(edge, reference.resolve_registry(), reference.repository())?;
+        let repositories =
+            places.into_iter().map(|place| open(place, plain_http, edge)).collect::<Result<_>>()?;
         let runtime =
             Builder::new_current_thread().enable_all().build().context("cannot start the network runtime")?;
-        Ok(Self { runtime, repository, reference })
+        Ok(Self { runtime, repositories, found_at: 0, reference })
     }
 
     fn failed(&self, error: Error) -> Error {
@@ -45,12 +40,23 @@ impl Registry {
 impl BlobSource for Registry {
     fn manifest(&mut self) -> Result<Vec<u8>> {
         let name = self.reference.digest().or(self.reference.tag()).unwrap_or("latest");
-        let fetched = self.runtime.block_on(self.repository.manifest(name, &[MEDIA_MANIFEST]));
-        fetched.map(|(_, bytes)| bytes).map_err(|error| self.failed(error))
+        let mut failure = None;
+        for (at, repository) in self.repositories.iter().enumerate() {
+            match self.runtime.block_on(repository.manifest(name, &[MEDIA_MANIFEST])) {
+                Ok((_, bytes)) => {
+                    self.found_at = at;
+                    return Ok(bytes);
+                }
+                // The last one is the one that the image is named after.
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(self.failed(failure.unwrap_or_else(|| Error::internal("no registry was asked"))))
     }
 
     fn open(&mut self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + '_>> {
-        let asked = self.runtime.block_on(self.repository.blob(blob.digest, blob.size, offset));
+        let repository = &self.repositories[self.found_at];
+        let asked = self.runtime.block_on(repository.blob(blob.digest, blob.size, offset));
         let body = asked.map_err(|error| self.failed(error))?;
         // A registry without ranges gives everything; what is not wanted is read and forgotten.
         let skip = offset - body.begins_at();
@@ -58,6 +64,21 @@ impl BlobSource for Registry {
         io::copy(&mut reader.by_ref().take(skip), &mut io::sink()).context("cannot fetch the image")?;
         Ok(Box::new(reader))
     }
+}
+
+fn open(place: Place, plain_http: bool, edge: &EdgeSection) -> Result<Repository> {
+    let options = Options {
+        user_agent: outbound::USER_AGENT.into(),
+        plain_http: plain_http || place.plain_http,
+        certificates: place.certificates, // beside those of the system's store, where the site's are
+        proxy: Some(outbound::proxies(&edge.site.network)),
+        login_help: Some(
+            "give this host a login in edge.registryCredentials, or bring the image as a file or on a stick",
+        ),
+        patience: Patience::default(),
+    };
+    let login = place.login.map_or(Login::Anonymous, |(name, password)| Login::Basic(name, password));
+    Repository::open(&options, &place.registry, &place.repository, login)
 }
 
 /// A body of the network as a blocking reader.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use edge_host::child::Child;
+use edge_host::machine::Machine;
 use edge_host::mount::{self, MountFlags, ScopedMount};
 use edge_model::stage_log::StageRecord;
 use edge_model::{Context, Result};
@@ -33,7 +34,8 @@ pub(crate) enum Place<'a> {
 ///
 /// # Errors
 /// When the image cannot be mounted, or has no agent that runs stages.
-pub(crate) fn run_in_image(stage: &str, parts: &Parts<'_>) -> Result<StageRecord> {
+pub(crate) fn run_in_image(machine: &Machine, stage: &str, parts: &Parts<'_>) -> Result<StageRecord> {
+    machine.must_run_images()?;
     fs::create_dir_all(ROOT).context("cannot create a folder in /run")?;
     let root = Path::new(ROOT);
     let read_only = MountFlags::RDONLY | MountFlags::NODEV;

@@ -4,6 +4,7 @@ use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
+use edge_host::machine::Machine;
 use edge_host::patience::Patience;
 use edge_host::{files, volumes};
 use edge_model::user_data::stages::{DataSource, Provider};
@@ -61,7 +62,7 @@ pub(super) fn pull(source: &DataSource) -> Result<()> {
     if Path::new(TARGET).exists() {
         return Ok(());
     }
-    let closed = site::is_claimed() || trust().secure_boot;
+    let closed = site::is_claimed(&Machine::real()) || trust().secure_boot;
     for provider in &source.providers {
         if closed && *provider != Provider::File {
             tracing::warn!("{provider:?} is not read: this host is claimed, or started with Secure Boot");

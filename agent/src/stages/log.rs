@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use edge_host::mount;
+use edge_host::machine::Machine;
 use edge_model::paths;
 use edge_model::stage_log::StageRecord;
 
@@ -13,25 +13,25 @@ use edge_model::stage_log::StageRecord;
 const BOOTS_KEPT: usize = 10;
 
 /// Appends a record. That a stage ran matters more than that it was written down: failures are said and no more.
-pub(crate) fn append(record: &StageRecord) {
-    if let Err(error) = try_append(record) {
+pub(crate) fn append(machine: &Machine, record: &StageRecord) {
+    if let Err(error) = try_append(machine, record) {
         tracing::warn!("the stage {} was not recorded: {error}", record.stage);
     }
 }
 
-fn try_append(record: &StageRecord) -> std::io::Result<()> {
-    let path = Path::new(paths::STAGE_LOG);
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
+fn try_append(machine: &Machine, record: &StageRecord) -> std::io::Result<()> {
+    let path = machine.path(paths::STAGE_LOG);
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.write_all(&line)?;
-    if !mount::is_mounted(Path::new(paths::PERSISTENT)) {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?.write_all(&line)?;
+    if !machine.is_mounted(paths::PERSISTENT) {
         return Ok(());
     }
-    let kept = Path::new(paths::STAGE_LOGS_KEPT);
-    fs::create_dir_all(kept)?;
-    fs::copy(path, kept.join(format!("{}.jsonl", record.boot)))?;
-    let mut old = by_age(kept);
+    let kept = machine.path(paths::STAGE_LOGS_KEPT);
+    fs::create_dir_all(&kept)?;
+    fs::copy(&path, kept.join(format!("{}.jsonl", record.boot)))?;
+    let mut old = by_age(&kept);
     let surplus = old.len().saturating_sub(BOOTS_KEPT);
     old.drain(..surplus).try_for_each(fs::remove_file)
 }

@@ -14,15 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use edge_host::child::Child;
+use edge_host::machine::Machine;
 use edge_host::patience::Patience;
-use edge_host::{files, gpt, kernel, mount, system_info};
-use edge_model::cmdline::Mode;
+use edge_host::{files, gpt, kernel, system_info};
 use edge_model::document::{self, Severity};
 use edge_model::ids::to_hex;
 use edge_model::stage_log::{StageRecord, StepOutcome, StepRecord};
 use edge_model::user_data::UserData;
 use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Result, paths};
+use edge_planner::host_kind::HostKind;
 use edge_planner::stages::{NamedStep, StageFile, SystemFacts, actions, skip_reason, steps, with_neighbours};
 use serde_json::{Value as Json, json};
 
@@ -37,15 +38,16 @@ const STEP_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// When and how a stage is run.
 #[derive(Debug, Clone)]
 pub(crate) struct Moment {
-    pub(crate) mode: Mode,
+    pub(crate) machine: Machine,
+    pub(crate) kind: HostKind,
     /// The service manager does not run yet: nothing may be left running, and there is an end to all patience.
     pub(crate) early: Option<Duration>,
     pub(crate) dry_run: bool,
 }
 
 impl Moment {
-    pub(crate) fn of_running_system(mode: Mode) -> Self {
-        Self { mode, early: None, dry_run: false }
+    pub(crate) fn of_running_system(machine: &Machine, kind: HostKind) -> Self {
+        Self { machine: machine.clone(), kind, early: None, dry_run: false }
     }
 }
 
@@ -53,7 +55,7 @@ impl Moment {
 pub(crate) fn run(stage: &str, moment: &Moment) -> StageRecord {
     let begun = Instant::now();
     let began = kernel::up_time();
-    let (files, mut problems) = load_files(moment.mode);
+    let (files, mut problems) = load_files(&moment.machine, moment.kind);
     let mut record = StageRecord {
         boot: system_info::boot_id(),
         stage: stage.to_owned(),
@@ -69,14 +71,14 @@ pub(crate) fn run(stage: &str, moment: &Moment) -> StageRecord {
     record.took = begun.elapsed().as_millis() as u64;
     record.problems = problems;
     if !moment.dry_run {
-        append(&record);
+        append(&moment.machine, &record);
     }
     record
 }
 
 /// Whether anything would run.
-pub(crate) fn has_steps(stage: &str, mode: Mode) -> bool {
-    let (files, _) = load_files(mode);
+pub(crate) fn has_steps(machine: &Machine, stage: &str, kind: HostKind) -> bool {
+    let (files, _) = load_files(machine, kind);
     with_neighbours(stage).iter().any(|name| !steps(&files, name).0.is_empty())
 }
 
@@ -89,36 +91,37 @@ pub(crate) fn wait_online(seconds: u64) {
 }
 
 /// The folders that are searched, in their order.
-fn folders(mode: Mode) -> Vec<PathBuf> {
-    let mut folders = vec![PathBuf::from(paths::IMAGE_OEM)];
-    match mode {
-        Mode::Main => {
-            folders.extend([paths::OEM, paths::OEM_DATASOURCE].map(PathBuf::from));
-            if mount::is_mounted(Path::new(paths::PERSISTENT)) {
-                folders.push(paths::PLUG_IN_CONFIG.into());
+fn folders(machine: &Machine, kind: HostKind) -> Vec<PathBuf> {
+    let mut folders = vec![machine.path(paths::IMAGE_OEM)];
+    match kind {
+        HostKind::Appliance => {
+            folders.extend([paths::OEM, paths::OEM_DATASOURCE].map(|path| machine.path(path)));
+            if machine.is_mounted(paths::PERSISTENT) {
+                folders.push(machine.path(paths::PLUG_IN_CONFIG));
             }
         }
         // A recovery system must not be stopped by what stopped the normal one.
-        Mode::Recovery => {}
-        Mode::Live => {}
+        HostKind::Recovery => {}
+        HostKind::Installer => {}
     }
     folders
 }
 
 /// The files whose stages are run.
-pub(crate) fn paths_of(mode: Mode) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = folders(mode).iter().flat_map(|folder| documents(folder)).collect();
-    match mode {
-        Mode::Main => found.extend(configuration::site::stage_files()),
-        Mode::Live => found.push(Path::new(paths::MEDIUM_MOUNT).join(paths::MEDIUM_USER_DATA)),
-        Mode::Recovery => {}
+pub(crate) fn paths_of(machine: &Machine, kind: HostKind) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        folders(machine, kind).iter().flat_map(|folder| documents(folder)).collect();
+    match kind {
+        HostKind::Appliance => found.extend(configuration::site::stage_files(machine)),
+        HostKind::Installer => found.push(machine.path(paths::MEDIUM_MOUNT).join(paths::MEDIUM_USER_DATA)),
+        HostKind::Recovery => {}
     }
     found
 }
 
 /// Plans every step of a document, as a boot does before it acts.
 pub(crate) fn try_steps(document: &UserData) {
-    let moment = Moment::of_running_system(Mode::Main);
+    let moment = Moment::of_running_system(&Machine::real(), HostKind::Appliance);
     let runner = Runner::new(&moment, Instant::now(), &[]);
     for step in document.stages.values().flatten() {
         drop(actions(step, &runner.values, &mut Vec::new()));
@@ -131,8 +134,8 @@ pub(crate) fn try_steps(document: &UserData) {
     }
 }
 
-fn load_files(mode: Mode) -> (Vec<StageFile>, Vec<String>) {
-    let paths_found = paths_of(mode);
+fn load_files(machine: &Machine, kind: HostKind) -> (Vec<StageFile>, Vec<String>) {
+    let paths_found = paths_of(machine, kind);
     let mut problems = Vec::new();
     let mut files: Vec<StageFile> = Vec::new();
     let mut more: Vec<PathBuf> = Vec::new();
@@ -226,7 +229,7 @@ impl<'a> Runner<'a> {
     }
 
     fn network(&self) -> &SiteNetwork {
-        self.network.get_or_init(|| Settings::load(self.moment.mode).data.edge.site.network)
+        self.network.get_or_init(|| Settings::load(self.moment.kind).data.edge.site.network)
     }
 
     /// How long the next thing may take.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_host::efivars::{self, EfiVars};
+use edge_host::machine::Machine;
 use edge_host::{disk, firmware, system_info, tpm};
 use edge_model::{Context, Error, Result, paths};
 
@@ -61,7 +62,7 @@ type Known = fn(&Inputs) -> Result<Collected>;
 const KNOWN: &[(&str, Known)] = &[
     ("status.json", |inputs| Collected::json(&inputs.status)),
     ("configuration.yaml", |inputs| Ok(Collected::text(inputs.configuration.clone()))),
-    ("black-box.json", |_| Collected::json(&black_box::load())),
+    ("black-box.json", |_| Collected::json(&black_box::load(&Machine::real()))),
     ("ledger.json", |_| Collected::json(&Host::observe()?.ledger().load())),
     ("stages.json", |_| stage_log()),
     ("boot/firmware.txt", |_| firmware_variables()),

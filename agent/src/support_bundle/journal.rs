@@ -52,10 +52,10 @@ pub(super) fn add(archive: &mut Archive, inputs: &Inputs, report: &mut dyn Repor
 
 /// Only for reading, and without a repair: a damaged file system is left as it is.
 fn mount_persistent(disk: &str) -> Result<(ScopedMount, PathBuf)> {
-    let device = disk::at_path(disk)?.device(Role::Persistent)?;
+    let volume = disk::at_path(disk)?.volume(Role::Persistent)?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let target = Path::new(PERSISTENT_MOUNT);
-    let mount = ScopedMount::new(&device.to_string_lossy(), target, "ext4", flags, "noload")?;
+    let mount = ScopedMount::new(&volume.content().to_string_lossy(), target, "ext4", flags, "noload")?;
     let journal = KEPT.iter().map(|path| mount.path().join(path)).find(|path| path.is_dir());
     let journal = journal.ok_or_else(|| Error::environment("the normal system has left no journal"))?;
     Ok((mount, journal))

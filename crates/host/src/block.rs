@@ -153,8 +153,9 @@ pub fn disks() -> Vec<Disk> {
 
 fn disk(folder: &Path) -> Option<Disk> {
     let name = folder.file_name()?.to_str()?;
-    let virtual_device = ["loop", "ram", "dm-", "zram", "md", "nbd"];
-    if virtual_device.iter().any(|prefix| name.starts_with(prefix)) || folder.join("partition").exists() {
+    let is_virtual =
+        ["loop", "ram", "dm-", "zram", "md", "nbd"].iter().any(|prefix| name.starts_with(prefix));
+    if is_virtual || is_boot_area(name) || folder.join("partition").exists() {
         return None;
     }
     let size = attribute(folder, "size")?.parse::<u64>().ok()? * 512;
@@ -178,6 +179,14 @@ fn disk(folder: &Path) -> Option<Disk> {
         optical: name.starts_with("sr"),
         in_memory: name.starts_with("pmem"),
     })
+}
+
+/// Areas of an eMMC that hold the firmware of some boards; the kernel shows them as disks of their own.
+/// <https://docs.kernel.org/driver-api/mmc/mmc-dev-parts.html>
+fn is_boot_area(name: &str) -> bool {
+    let area =
+        name.strip_prefix("mmcblk").map(|rest| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+    area.is_some_and(|area| area.starts_with("boot") || area.starts_with("rpmb") || area.starts_with("gp"))
 }
 
 /// The serial number where virtio, NVMe and SCSI keep it.
@@ -248,6 +257,16 @@ pub fn is_of_disk(device: &Path, disk: &Disk) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_firmware_of_a_board_is_no_disk_to_install_on() {
+        for name in ["mmcblk0boot0", "mmcblk12boot1", "mmcblk0rpmb", "mmcblk0gp0"] {
+            assert!(is_boot_area(name), "{name}");
+        }
+        for name in ["mmcblk0", "mmcblk0p1", "sda", "boot0", "nvme0n1"] {
+            assert!(!is_boot_area(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_worse_kind_of_cells_decides_how_worn_flash_is() {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use edge_model::{Context, Error, Result};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit, test_kill_process_group};
 
+use crate::faults::effect;
 use crate::patience::Patience;
 use crate::sandbox::Sandbox;
 
@@ -242,7 +243,9 @@ impl Child {
         if self.bound {
             set_parent_death_signal(&mut self.command);
         }
-        let mut child = self.command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
+        let started =
+            effect("run", Path::new(self.command.get_program())).and_then(|()| self.command.spawn());
+        let mut child = started.with_context(|| format!("cannot start `{shown}`"))?;
         if self.bound {
             bound_groups().insert(child.id());
         }

@@ -1,12 +1,15 @@
 //! Finding the disk that this host is installed on: the one that the boot loader came from.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use edge_model::layout::Role;
 use edge_model::{Error, Result};
 
 use crate::block::{Disk, disks};
+use crate::device_mapper;
 use crate::gpt::{self, Guid, Partition};
+use crate::volume::Volume;
 
 /// A disk with a partition table.
 #[derive(Debug, Clone)]
@@ -31,11 +34,23 @@ impl PartitionedDisk {
             .find(|partition| partition.number == role.number() && partition.label == role.spec().label)
     }
 
-    /// Device of the partition with this role.
+    /// The partition with this role, as its content is reached.
     ///
     /// # Errors
     /// When the disk does not have it.
-    pub fn device(&self, role: Role) -> Result<PathBuf> {
+    pub fn volume(&self, role: Role) -> Result<Volume> {
+        let partition = self.device(role)?;
+        if self.stand_in.is_some() {
+            return Ok(Volume::Raw(partition));
+        }
+        let opened = device_mapper::device(&format!("edge-{}", role.spec().label)).ok();
+        Ok(match opened {
+            Some(content) => Volume::Opened { partition, content },
+            None => Volume::Raw(partition),
+        })
+    }
+
+    fn device(&self, role: Role) -> Result<PathBuf> {
         let missing =
             || Error::environment(format!("{} has no partition {:?}", self.disk.path, role.spec().label));
         let partition = self.partition(role).ok_or_else(missing)?;
@@ -43,6 +58,28 @@ impl PartitionedDisk {
             return Ok(folder.join(role.spec().label));
         }
         self.disk.partition(partition.number).ok_or_else(missing)
+    }
+}
+
+/// How long the kernel may take to show new partitions.
+const SHOWN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits until the kernel shows a new partition.
+pub(crate) fn wait_for_partition(disk: &Disk, role: Role) -> Result<PartitionedDisk> {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = PartitionedDisk::read(disk.clone())
+            && found.device(role).is_ok_and(|path| path.exists())
+        {
+            return Ok(found);
+        }
+        if started.elapsed() > SHOWN_WITHIN {
+            return Err(Error::environment(format!(
+                "the kernel does not show the partitions of {}",
+                disk.path
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

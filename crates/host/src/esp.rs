@@ -77,7 +77,7 @@ impl Esp {
             Role::EfiRecovery => paths::ESP_RECOVERY_MOUNT,
             _ => paths::ESP_MOUNT,
         };
-        let device = disk.device(role)?;
+        let device = disk.volume(role)?.content().to_owned();
         let Some(alone) = alone(Path::new(target), within)? else { return Ok(None) };
         if mount::is_mounted(Path::new(target)) {
             // Whoever mounted it was killed: the lock is ours.
@@ -237,6 +237,14 @@ impl Esp {
             files::write_durably(&self.path(name), loader, 0o600)?;
         }
         Ok(())
+    }
+
+    /// Whether something that firmware could start is there.
+    pub fn has_program(&self, name: &str) -> bool {
+        // https://learn.microsoft.com/windows/win32/debug/pe-format#ms-dos-stub-image-only
+        let mut begin = [0; 2];
+        let read = File::open(self.path(name)).and_then(|mut file| file.read_exact(&mut begin));
+        read.is_ok() && &begin == b"MZ"
     }
 
     fn create_folder(&self, folder: &str) -> Result<()> {

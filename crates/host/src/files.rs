@@ -7,7 +7,7 @@ use std::path::Path;
 
 use edge_model::{Context, Error, Result};
 
-use crate::faults::effect;
+use crate::faults::{effect, flush};
 
 /// Reads a whole file of at most `limit` bytes.
 ///
@@ -61,15 +61,13 @@ pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
             OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         effect("write", &temporary)?;
         file.write_all(bytes)?;
-        effect("flush", &temporary)?;
-        file.sync_all()?;
+        flush("flush", &temporary, &file)?;
         if fs::read(&temporary)? != bytes {
             return Err(Error::integrity("what was written reads back differently"));
         }
         effect("rename", path)?;
         fs::rename(&temporary, path)?;
-        effect("flush folder of", path)?;
-        File::open(folder)?.sync_all()?;
+        flush("flush folder of", path, &File::open(folder)?)?;
         Ok(())
     };
     write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(context)
@@ -96,9 +94,8 @@ pub fn rename_folder(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// When the folder cannot be opened.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    effect("flush", folder).with_context(|| format!("cannot flush {}", folder.display()))?;
     File::open(folder)
-        .and_then(|folder| folder.sync_all())
+        .and_then(|opened| flush("flush", folder, &opened))
         .with_context(|| format!("cannot flush {}", folder.display()))
 }
 
@@ -126,15 +123,13 @@ pub fn copy_durably(
             effect("write", &temporary)?;
             file.write_all(&buffer[..length])?;
         }
-        effect("flush", &temporary)?;
-        file.sync_all()?;
+        flush("flush", &temporary, &file)?;
         drop_cache(&file)?;
         let (digest, size) = digest(&temporary)?;
         accept(digest, size)?;
         effect("rename", path)?;
         fs::rename(&temporary, path)?;
-        effect("flush folder of", path)?;
-        File::open(folder)?.sync_all()?;
+        flush("flush folder of", path, &File::open(folder)?)?;
         Ok(())
     };
     copy()
@@ -154,11 +149,9 @@ pub fn make_durably(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         write(&mut file)?;
-        effect("flush", &temporary)?;
-        file.sync_all()?;
+        flush("flush", &temporary, &file)?;
         effect("rename", path)?;
         fs::rename(&temporary, path)?;
-        effect("flush folder of", path)?;
         sync_folder(folder)
     };
     make()

@@ -4,7 +4,7 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use edge_model::ids::InstallationId;
-use edge_model::layout::INSTALL_RECORD_OFFSET;
+use edge_model::layout::{INSTALL_RECORD_OFFSET, MIB};
 use edge_model::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -49,11 +49,42 @@ impl InstallRecord {
     }
 }
 
+/// Erases what tells others about a disk's old content: tables, volume groups, RAID and pools leave their marks in the first and
+/// in the last megabyte. The record itself stays.
+///
+/// # Errors
+/// When the device cannot be written.
+pub fn wipe_around<W: Write + Seek>(device: &mut W, size: u64) -> Result<()> {
+    let after = INSTALL_RECORD_OFFSET + SIZE as u64;
+    let last = size.saturating_sub(MIB).max(MIB);
+    for (start, end) in [(0, INSTALL_RECORD_OFFSET), (after, MIB), (last, size)] {
+        let blank = vec![0; end.saturating_sub(start) as usize];
+        device.seek(SeekFrom::Start(start)).context("cannot erase what was on the disk")?;
+        device.write_all(&blank).context("cannot erase what was on the disk")?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use edge_model::ids::Digest;
     use std::io::Cursor;
+
+    #[test]
+    fn marks_of_old_content_go_and_the_record_stays() {
+        let size = 4 * MIB as usize;
+        let mut disk = Cursor::new(vec![0xff; size]);
+        let record = InstallRecord { state: InstallState::Installing, id: InstallationId(Digest([3; 32])) };
+        record.write(&mut disk).unwrap();
+        wipe_around(&mut disk, size as u64).unwrap();
+        assert_eq!(InstallRecord::read(&mut disk), Some(record));
+        let bytes = disk.get_ref();
+        assert!(bytes[..INSTALL_RECORD_OFFSET as usize].iter().all(|byte| *byte == 0));
+        assert!(bytes[size - MIB as usize..].iter().all(|byte| *byte == 0));
+        assert!(bytes[MIB as usize..size - MIB as usize].iter().all(|byte| *byte == 0xff));
+        assert_eq!(bytes.len(), size, "not beyond its end");
+    }
 
     #[test]
     fn records_round_trip_and_garbage_is_none() {

@@ -36,5 +36,6 @@ pub mod sticks;
 pub mod system_info;
 pub mod tpm;
 pub mod uki_store;
+pub mod volume;
 pub mod volumes;
 pub mod watchdog;

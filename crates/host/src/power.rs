@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use edge_model::{Context, Error, Result};
 use nix::sys::reboot::{RebootMode, reboot};
 
-use crate::child::Child;
+use crate::machine::Machine;
 
 /// Restarts at once, without asking anybody. For early boot, where there is no service manager.
 ///
@@ -20,18 +20,16 @@ pub fn restart_now() -> Result<Infallible> {
 ///
 /// # Errors
 /// When it cannot be reached.
-pub fn restart() -> Result<()> {
-    Child::new("systemctl").args(["--no-block", "reboot"]).run().map(drop).context("cannot restart the host")
+pub fn restart(machine: &Machine) -> Result<()> {
+    let ask = machine.program("systemctl").args(["--no-block", "reboot"]);
+    ask.run().map(drop).context("cannot restart the host")
 }
 
 /// Asks the service manager to switch the machine off.
 ///
 /// # Errors
 /// When it cannot be reached.
-pub fn switch_off() -> Result<()> {
-    Child::new("systemctl")
-        .args(["--no-block", "poweroff"])
-        .run()
-        .map(drop)
-        .context("cannot switch the host off")
+pub fn switch_off(machine: &Machine) -> Result<()> {
+    let ask = machine.program("systemctl").args(["--no-block", "poweroff"]);
+    ask.run().map(drop).context("cannot switch the host off")
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use edge_model::api::BootRecord;
 use edge_model::cmdline::Mode;
 use edge_model::ids::{RootHash, Slot};
 use edge_model::layout::Role;
@@ -13,7 +14,7 @@ use edge_slot_image::verity::{self, Tree};
 
 use crate::buffer::PageBuffer;
 use crate::disk::PartitionedDisk;
-use crate::faults::effect;
+use crate::faults::{effect, flush};
 
 /// Bytes that are read at once while checking an image.
 const SCRUB_CHUNK: usize = 1 << 20;
@@ -97,6 +98,7 @@ impl ImageReader {
         let mut offset = 0;
         while offset < end {
             let chunk = &mut buffer[..SCRUB_CHUNK.min((end - offset) as usize)];
+            effect("read", &self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
             self.read_at(offset, chunk)?;
             if let Some(block) = tree.first_mismatch(offset / BLOCK_SIZE, chunk) {
                 return Err(Error::integrity(format!(
@@ -116,8 +118,8 @@ impl ImageWriter {
     ///
     /// # Errors
     /// [`edge_model::Class::Internal`] for the booted slot: no plan may ask for it.
-    pub fn inactive_slot(disk: &PartitionedDisk, slot: Slot, booted: Option<Slot>) -> Result<Self> {
-        if booted == Some(slot) {
+    pub fn inactive_slot(disk: &PartitionedDisk, slot: Slot, booted: &BootRecord) -> Result<Self> {
+        if booted.slot == Some(slot) {
             return Err(Error::internal(format!("slot {slot} is running and is never written")));
         }
         Self::open(disk, Role::of_slot(slot))
@@ -138,15 +140,15 @@ impl ImageWriter {
     ///
     /// # Errors
     /// [`edge_model::Class::Internal`] in recovery: no plan may ask for it.
-    pub fn recovery(disk: &PartitionedDisk, booted: Mode) -> Result<Self> {
-        if booted != Mode::Main {
+    pub fn recovery(disk: &PartitionedDisk, booted: &BootRecord) -> Result<Self> {
+        if booted.mode != Mode::Main {
             return Err(Error::internal("recovery is running and is never written"));
         }
         Self::open(disk, Role::Recovery)
     }
 
     fn open(disk: &PartitionedDisk, role: Role) -> Result<Self> {
-        let path = disk.device(role)?;
+        let path = disk.volume(role)?.content().to_owned();
         let size = disk.partition(role).map_or(0, |partition| partition.length);
         Ok(Self { reader: ImageReader { file: open_direct(&path, true)?, path }, size })
     }
@@ -178,7 +180,7 @@ impl ImageWriter {
     /// # Errors
     /// When the device fails.
     pub fn sync(&self) -> Result<()> {
-        let flushed = effect("flush", &self.reader.path).and_then(|()| self.reader.file.sync_all());
+        let flushed = flush("flush", &self.reader.path, &self.reader.file);
         flushed.with_context(|| format!("cannot flush {}", self.reader.path.display()))
     }
 }

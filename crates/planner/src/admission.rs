@@ -2,15 +2,16 @@
 
 use edge_model::api::access::Role;
 use edge_model::api::{BootState, NetworkState, OperationKind, Possibility};
-use edge_model::cmdline::Mode;
+
 use edge_model::{Error, Result};
 
+use crate::host_kind::HostKind;
 use crate::take_over::{self, TakeOver};
 
 /// Everything that decides about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
-    pub mode: Mode,
+    pub kind: HostKind,
     /// None while firmware and loader do not tell: then nothing is begun that could take the way back away.
     pub boot_state: Option<BootState>,
     /// The other slot holds an image.
@@ -74,6 +75,7 @@ impl Wish {
             Possibility::RefreshRecovery => Wish::Operation(OperationKind::RefreshRecovery),
             Possibility::Fsck => Wish::Operation(OperationKind::Fsck),
             Possibility::Reset => Wish::Operation(OperationKind::Reset),
+            Possibility::RestoreConfiguration => Wish::Operation(OperationKind::RestoreConfiguration),
         }
     }
 }
@@ -81,7 +83,10 @@ impl Wish {
 /// Who may ask for an operation. Single settings have routes of their own; a whole document is an administrator's matter.
 pub fn role_for(kind: OperationKind) -> Role {
     match kind {
-        OperationKind::Install | OperationKind::Configure | OperationKind::Reset => Role::Admin,
+        OperationKind::Install
+        | OperationKind::Configure
+        | OperationKind::Reset
+        | OperationKind::RestoreConfiguration => Role::Admin,
         _ => Role::Operator,
     }
 }
@@ -138,19 +143,27 @@ pub fn possible(facts: &HostFacts) -> Vec<Possibility> {
 fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
     match kind {
         OperationKind::SupportBundle | OperationKind::Reboot | OperationKind::PowerOff => Ok(()),
-        OperationKind::Install if facts.mode == Mode::Live => Ok(()),
+        OperationKind::Install if facts.kind == HostKind::Installer => Ok(()),
         OperationKind::Install => Err(Error::rejected("only the installer installs")
             .help("start the machine from the installation medium")),
-        OperationKind::Verify if facts.mode == Mode::Live => {
+        OperationKind::Verify if facts.kind == HostKind::Installer => {
             Err(Error::rejected("nothing of this medium can be verified: only an installed system can"))
         }
         OperationKind::Verify => Ok(()),
-        OperationKind::Fsck | OperationKind::Reset if facts.mode == Mode::Live => {
+        OperationKind::Fsck | OperationKind::Reset if facts.kind == HostKind::Installer => {
             Err(Error::rejected("a medium has nothing to mend or to reset: only an installed system has"))
         }
         OperationKind::Fsck => Ok(()),
-        OperationKind::Reset if facts.mode == Mode::Recovery => Ok(()),
+        OperationKind::Reset if facts.kind == HostKind::Recovery => Ok(()),
         OperationKind::Reset => no_image_on_trial(facts),
+        OperationKind::RestoreConfiguration => match facts.kind {
+            HostKind::Installer => Err(Error::rejected("a medium has no configuration of its own")),
+            HostKind::Recovery => Ok(()),
+            HostKind::Appliance => {
+                no_network_on_trial(facts)?;
+                no_image_on_trial(facts)
+            }
+        },
         // From the image that has lasted, and from no other.
         OperationKind::RefreshRecovery => {
             normal(facts, "recovery is refreshed from the normal system")?;
@@ -168,7 +181,9 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             no_network_on_trial(facts)
         }
         OperationKind::Rollback => {
-            normal(facts, "only the normal system goes back to an image")?;
+            if facts.kind == HostKind::Installer {
+                return Err(Error::rejected("a medium has no images to go back to"));
+            }
             boot_state(facts)?;
             no_network_on_trial(facts)?;
             if facts.has_other_image {
@@ -211,7 +226,7 @@ fn on_trial(facts: &HostFacts) -> bool {
 }
 
 fn normal(facts: &HostFacts, otherwise: &str) -> Result<()> {
-    if facts.mode == Mode::Main {
+    if facts.kind == HostKind::Appliance {
         return Ok(());
     }
     Err(Error::rejected(otherwise).help("restart the host into its normal system first"))
@@ -258,7 +273,7 @@ mod tests {
 
     fn host() -> HostFacts {
         HostFacts {
-            mode: Mode::Main,
+            kind: HostKind::Appliance,
             boot_state: Some(BootState::Committed),
             has_other_image: true,
             network: NetworkState::Kept,
@@ -269,12 +284,12 @@ mod tests {
 
     fn every_host() -> Vec<HostFacts> {
         let states = [
-            (Mode::Main, Some(BootState::Committed)),
-            (Mode::Main, Some(BootState::Trial)),
-            (Mode::Main, Some(BootState::Fallback)),
-            (Mode::Main, None),
-            (Mode::Recovery, Some(BootState::Recovery)),
-            (Mode::Live, Some(BootState::Live)),
+            (HostKind::Appliance, Some(BootState::Committed)),
+            (HostKind::Appliance, Some(BootState::Trial)),
+            (HostKind::Appliance, Some(BootState::Fallback)),
+            (HostKind::Appliance, None),
+            (HostKind::Recovery, Some(BootState::Recovery)),
+            (HostKind::Installer, Some(BootState::Live)),
         ];
         let networks = [NetworkState::Kept, TRIAL, NetworkState::Returned];
         let clusters = [
@@ -285,12 +300,12 @@ mod tests {
             ClusterFacts::Leaving,
         ];
         let mut all = Vec::new();
-        for (mode, boot_state) in states {
+        for (kind, boot_state) in states {
             for network in networks {
                 for cluster in clusters {
                     for flags in 0..4 {
                         all.push(HostFacts {
-                            mode,
+                            kind,
                             boot_state,
                             has_other_image: flags & 1 == 1,
                             network,

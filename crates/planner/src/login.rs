@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use edge_model::api::access::Role;
-use edge_model::cmdline::Mode;
+
 use edge_model::user_data::edge::LocalUiLogin;
 use sha_crypt::ShaCrypt;
 use sha_crypt::password_hash::PasswordVerifier;
 use yescrypt::Yescrypt;
+
+use crate::host_kind::HostKind;
 
 /// Members of these groups are administrators, of the others operators; every other account only looks.
 const ADMIN_GROUPS: [&str; 3] = ["sudo", "admin", "edge-admin"];
@@ -60,7 +62,7 @@ const FIRST_PASSWORD_WITHIN: u64 = 3600;
 /// What decides whether somebody at the console may give the operator a first password.
 #[derive(Debug, Clone, Copy)]
 pub struct FirstPassword<'a> {
-    pub mode: Mode,
+    pub kind: HostKind,
     /// Name of the configured operator.
     pub operator: Option<&'a str>,
     /// This boot began before the host was claimed.
@@ -75,7 +77,7 @@ pub struct FirstPassword<'a> {
 impl<'a> FirstPassword<'a> {
     /// The account that may be given one now.
     pub fn account(&self) -> Option<&'a str> {
-        let is_open = self.mode == Mode::Main
+        let is_open = self.kind == HostKind::Appliance
             && self.is_first_boot
             && self.up_time < FIRST_PASSWORD_WITHIN
             && !self.somebody_can_log_in
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn a_first_password_is_set_once_soon_and_by_nobody_else() {
         let open = FirstPassword {
-            mode: Mode::Main,
+            kind: HostKind::Appliance,
             operator: Some("site"),
             is_first_boot: true,
             up_time: 300,
@@ -211,7 +213,7 @@ mod tests {
         };
         assert_eq!(open.account(), Some("site"));
         for closed in [
-            FirstPassword { mode: Mode::Recovery, ..open },
+            FirstPassword { kind: HostKind::Recovery, ..open },
             FirstPassword { operator: None, ..open },
             FirstPassword { is_first_boot: false, ..open },
             FirstPassword { up_time: FIRST_PASSWORD_WITHIN, ..open },

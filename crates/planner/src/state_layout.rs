@@ -3,7 +3,7 @@
 //! The image is always the lower layer and only local changes are stored, so files of old images never linger.
 //! Names follow Kairos' `cos-layout.env`.
 
-use edge_model::cmdline::Mode;
+use crate::host_kind::HostKind;
 use edge_model::paths;
 use edge_model::{Error, Result};
 
@@ -101,15 +101,15 @@ impl StateLayout {
 
     /// The mounts of a boot, outer paths before inner ones. `image_is_empty` tells whether the image has
     /// nothing (or no folder) at a path.
-    pub fn mounts(&self, mode: Mode, image_is_empty: impl Fn(&str) -> bool) -> Vec<StateMount> {
+    pub fn mounts(&self, kind: HostKind, image_is_empty: impl Fn(&str) -> bool) -> Vec<StateMount> {
         let ephemeral = |path: &String| StateMount::Ephemeral(path.clone());
-        let mut mounts: Vec<StateMount> = match mode {
-            Mode::Main => self.rw_paths.iter().map(ephemeral).collect(),
-            Mode::Recovery | Mode::Live => {
+        let mut mounts: Vec<StateMount> = match kind {
+            HostKind::Appliance => self.rw_paths.iter().map(ephemeral).collect(),
+            HostKind::Recovery | HostKind::Installer => {
                 WITHOUT_PERSISTENT.map(|path| StateMount::Ephemeral(path.into())).into()
             }
         };
-        if mode == Mode::Main {
+        if kind == HostKind::Appliance {
             mounts.extend(self.persistent_paths.iter().map(|path| {
                 if image_is_empty(path) {
                     StateMount::PersistentBind(path.clone())
@@ -159,7 +159,7 @@ mod tests {
     fn inner_paths_come_after_outer_ones() {
         let text = "# comment\nOVERLAY=tmpfs:20%\nRW_PATHS=\"/var /etc\"\nPERSISTENT_STATE_PATHS=\"/etc/ssh /var/lib/kubelet\"\n";
         let layout = StateLayout::parse(text).unwrap();
-        let mounts = layout.mounts(Mode::Main, |path| path == "/var/lib/kubelet");
+        let mounts = layout.mounts(HostKind::Appliance, |path| path == "/var/lib/kubelet");
         assert_eq!(
             mounts,
             [
@@ -170,7 +170,7 @@ mod tests {
             ]
         );
         assert_eq!(mounts[3].store_name(), "var-lib-kubelet.bind");
-        let live = layout.mounts(Mode::Live, |_| true);
+        let live = layout.mounts(HostKind::Installer, |_| true);
         assert!(live.iter().all(|mount| matches!(mount, StateMount::Ephemeral(_))));
     }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use edge_host::child::{self, Child};
 use edge_host::kernel;
 use edge_host::mount::{self, MountFlags, bind};
-use edge_model::cmdline::Mode;
 use edge_model::{Context, Result, paths};
+use edge_planner::host_kind::HostKind;
 use edge_planner::state_layout::{StateLayout, StateMount};
 
 use super::control_groups::{self, CONTROLLERS, SYSTEMD};
@@ -134,7 +134,7 @@ fn writable_paths(root: &Path) -> Result<()> {
     let text = fs::read_to_string(inside(paths::IMAGE_LAYOUT)).context("cannot read the image's layout")?;
     let is_empty =
         |path: &str| fs::read_dir(inside(path)).map_or(true, |mut entries| entries.next().is_none());
-    for state in StateLayout::parse(&text)?.mounts(Mode::Main, is_empty) {
+    for state in StateLayout::parse(&text)?.mounts(HostKind::Appliance, is_empty) {
         let target = inside(state.path());
         if fs::create_dir_all(&target).is_err() {
             continue;

@@ -247,6 +247,9 @@ fn destroy(client: &Client, destructive: &Destructive) -> Result<Answer> {
         Destructive::RestartIntoRecovery => client.start(&OperationRequest::Reboot { recovery: true })?,
         Destructive::PowerOff => client.start(&OperationRequest::PowerOff)?,
         Destructive::Reset { oem } => client.start(&OperationRequest::Reset { oem: *oem })?,
+        Destructive::RestoreConfiguration { without_site } => {
+            client.start(&OperationRequest::RestoreConfiguration { without_site: *without_site })?
+        }
         Destructive::UpgradeAndRestart(source) => client.start(&source.request(true))?,
     };
     Ok(Answer::Operation(operation))

@@ -25,6 +25,8 @@ pub enum SystemField {
     Verify,
     Repair,
     Refresh,
+    LastGood,
+    WithoutSite,
     Forget,
     Reset,
 }
@@ -61,6 +63,8 @@ impl System {
             Field::button(Id::Verify, words::VERIFY).hint(words::VERIFY_HINT),
             Field::button(Id::Repair, words::REPAIR).hint(words::REPAIR_HINT),
             Field::button(Id::Refresh, words::REFRESH).hint(words::REFRESH_HINT),
+            Field::button(Id::LastGood, words::LAST_GOOD).hint(words::LAST_GOOD_HINT),
+            Field::button(Id::WithoutSite, words::WITHOUT_SITE).hint(words::WITHOUT_SITE_HINT),
             Field::switch(Id::Forget, words::FORGET, false).hint(words::FORGET_HINT),
             Field::button(Id::Reset, words::RESET).hint(words::RESET_HINT),
         ]);
@@ -121,6 +125,9 @@ fn fit(form: &mut Form<SystemField>, known: &Known) {
     form.show(Id::Verify, known.can(Possibility::Verify));
     form.show(Id::Repair, known.can(Possibility::Fsck));
     form.show(Id::Refresh, known.can(Possibility::RefreshRecovery));
+    for id in [Id::LastGood, Id::WithoutSite] {
+        form.show(id, known.can(Possibility::RestoreConfiguration));
+    }
     for id in [Id::Forget, Id::Reset] {
         form.show(id, known.can(Possibility::Reset));
     }
@@ -141,6 +148,12 @@ impl Behaviour for System {
             Pressed::Pushed(SystemField::Verify) => Some(Wish::Ask(Request::Start(Work::Verify))),
             Pressed::Pushed(SystemField::Repair) => Some(Wish::Ask(Request::Start(Work::Repair))),
             Pressed::Pushed(SystemField::Refresh) => Some(Wish::Ask(Request::Start(Work::RefreshRecovery))),
+            Pressed::Pushed(SystemField::LastGood) => {
+                Some(Wish::Confirm(Destructive::RestoreConfiguration { without_site: false }))
+            }
+            Pressed::Pushed(SystemField::WithoutSite) => {
+                Some(Wish::Confirm(Destructive::RestoreConfiguration { without_site: true }))
+            }
             Pressed::Pushed(SystemField::Reset) => {
                 Some(Wish::Confirm(Destructive::Reset { oem: self.form.is_on(SystemField::Forget) }))
             }

@@ -227,6 +227,8 @@ pub mod confirm {
             Destructive::PowerOff => "Power off?",
             Destructive::UpgradeAndRestart(_) => "Upgrade, and restart when it is ready?",
             Destructive::Reset { .. } => "Erase the data of this host?",
+            Destructive::RestoreConfiguration { without_site: false } => "Go back to settings that worked?",
+            Destructive::RestoreConfiguration { without_site: true } => "Forget the settings of this site?",
         }
     }
 
@@ -260,6 +262,13 @@ pub mod confirm {
             Destructive::Reset { oem: true } => &[
                 "The host restarts into its rescue system, erases its data and its settings, and starts anew.",
                 "Accounts, networks and everything that was set up on site are lost too.",
+            ],
+            Destructive::RestoreConfiguration { without_site: false } => {
+                &["The host restarts with the settings of its last healthy start. Data stays."]
+            }
+            Destructive::RestoreConfiguration { without_site: true } => &[
+                "What sticks and people have set up on site is forgotten, and the host restarts. Data stays.",
+                "A stick with settings that is plugged in then is read again.",
             ],
             Destructive::UpgradeAndRestart(_) => &[
                 "The host restarts by itself when the new version is ready.",
@@ -406,6 +415,10 @@ pub mod system {
     pub const REPAIR_HINT: &str = "Boot entries, kernels, partition table; nothing is lost";
     pub const REFRESH: &str = "Make this version the rescue system";
     pub const REFRESH_HINT: &str = "It starts when nothing else does";
+    pub const LAST_GOOD: &str = "Settings of the last healthy start";
+    pub const LAST_GOOD_HINT: &str = "Restarts the host; data stays";
+    pub const WITHOUT_SITE: &str = "Forget the settings of this site";
+    pub const WITHOUT_SITE_HINT: &str = "What sticks and people brought; data stays";
     pub const FORGET: &str = "Forget settings too";
     pub const FORGET_HINT: &str = "Accounts, networks, names: as delivered";
     pub const RESET: &str = "Erase the data of this host";
@@ -520,6 +533,7 @@ pub mod progress {
             OperationKind::RefreshRecovery => "Refresh of recovery",
             OperationKind::Fsck => "Check of what a start needs",
             OperationKind::Reset => "Reset",
+            OperationKind::RestoreConfiguration => "Return to other settings",
         }
     }
     pub fn started_by(name: &str) -> String {

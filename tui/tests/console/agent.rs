@@ -178,6 +178,7 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
                 Destructive::Rollback => "rollback",
                 Destructive::Restart | Destructive::RestartIntoRecovery => "reboot",
                 Destructive::PowerOff => "power-off",
+                Destructive::RestoreConfiguration { .. } => "restore-configuration",
                 Destructive::UpgradeAndRestart(_) => "upgrade",
             },
             &["Prepare"],

@@ -46,6 +46,7 @@ pub(crate) fn all() -> Vec<(&'static str, Console)> {
     scenes.extend(interfaces());
     scenes.extend(settings());
     scenes.extend(system::screens());
+    scenes.extend(system::settings());
     scenes.extend(system::upgrades());
     scenes.extend(clusters());
     scenes.extend(powers());

@@ -16,12 +16,12 @@ use edge_model::api::installer::Message;
 use edge_model::api::{
     ConfigurationRequest, OperationKind, OperationRequest, OperationState, OperationStatus,
 };
-use edge_model::cmdline::Mode;
 use edge_model::document::{print, problem, tree};
 use edge_model::keyboard::{self, KeyboardChoice};
 use edge_model::{Class, Error, Result, paths};
 use edge_planner::configuration::edit::{self, Change};
 use edge_planner::configuration::{self, Form, origin};
+use edge_planner::host_kind::HostKind;
 use edge_planner::proxy::without_user;
 use serde_json::json;
 
@@ -108,7 +108,7 @@ pub(super) async fn change_keyboard(
     })?;
     let name = layout.name;
     blocking(move || {
-        if door.shared.host.record.mode == Mode::Live {
+        if door.shared.host.kind == HostKind::Installer {
             console_answers::store_keyboard(name)?;
             door.shared.reload_settings();
             return host_state::set_keyboard(&door.shared.settings().edge().site);

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use edge_host::efivars::SecureBoot;
+use edge_host::machine::Machine;
 use edge_host::{block, files, kernel, system_info};
 use edge_model::api::diagnostics::ClockSetting;
 use edge_model::api::host::{
@@ -52,20 +53,20 @@ pub(super) async fn lifecycle(State(door): State<Arc<Door>>) -> Answer {
     ok(blocking(move || Ok(door.shared.host.ledger().load().history)).await?)
 }
 
-pub(super) async fn black_box() -> Answer {
-    ok(blocking(|| Ok(recorder::load())).await?)
+pub(super) async fn black_box(State(door): State<Arc<Door>>) -> Answer {
+    ok(blocking(move || Ok(recorder::load(&door.shared.host.machine))).await?)
 }
 
 /// Not before the image was made, nor before a moment that a time server has confirmed: what was signed since would not be
 /// valid yet.
-pub(super) async fn set_clock(body: Bytes) -> Answer {
+pub(super) async fn set_clock(State(door): State<Arc<Door>>, body: Bytes) -> Answer {
     let wanted: ClockSetting = parse(&body)?;
     if clock::is_set() {
         return Err(Error::rejected("a time server sets this clock")
             .help("where it is wrong, the server is: edge-agent diagnose time")
             .into());
     }
-    let earliest = blocking(|| Ok(earliest_moment())).await?;
+    let earliest = blocking(move || Ok(earliest_moment(&door.shared.host.machine))).await?;
     if wanted.seconds < earliest || wanted.seconds > LATEST {
         let help = format!("between {} and {}", day_and_time(earliest), day_and_time(LATEST));
         return Err(Error::invalid("this host cannot be at such a time").help(help).into());
@@ -77,10 +78,10 @@ pub(super) async fn set_clock(body: Bytes) -> Answer {
     })
 }
 
-fn earliest_moment() -> u64 {
+fn earliest_moment(machine: &Machine) -> u64 {
     let text = files::read_text(std::path::Path::new(paths::CLOCK_EPOCH)).unwrap_or_default();
     let image_made = text.trim().parse().unwrap_or(0);
-    let boots = recorder::load().boots;
+    let boots = recorder::load(machine).boots;
     let proven = boots.iter().filter_map(|boot| boot.began).filter(|began| began.proven);
     proven.map(|began| began.at).chain([image_made]).max().unwrap_or(0)
 }

@@ -7,10 +7,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use edge_host::{files, sticks};
 use edge_model::api::installer::{Answers, AnswersRequest, ExportRequest, Message};
-use edge_model::cmdline::Mode;
 use edge_model::document::{print, problem};
 use edge_model::{Class, Context, Error, Result};
 use edge_planner::configuration::{self, Form, edit};
+use edge_planner::host_kind::HostKind;
 
 use super::operations::answer_of;
 use super::{blocking, parse};
@@ -24,7 +24,7 @@ use crate::operations::install;
 const FILE: &str = "unattended.yaml";
 
 fn only_in_the_installer(door: &Door) -> Result<()> {
-    if door.shared.host.record.mode == Mode::Live {
+    if door.shared.host.kind == HostKind::Installer {
         return Ok(());
     }
     Err(Error::rejected("this host is installed already")

@@ -49,6 +49,12 @@ pub enum OperationRequest {
         #[serde(default)]
         oem: bool,
     },
+    /// Put the configuration of the last healthy boot in the place of the present one, or forget what the site has brought; data stays.
+    RestoreConfiguration {
+        /// Forget what volumes and operators have brought, instead.
+        #[serde(default)]
+        without_site: bool,
+    },
 }
 
 /// What kind of work an operation is.
@@ -67,10 +73,11 @@ pub enum OperationKind {
     RefreshRecovery,
     Fsck,
     Reset,
+    RestoreConfiguration,
 }
 
 impl OperationKind {
-    pub const ALL: [OperationKind; 12] = [
+    pub const ALL: [OperationKind; 13] = [
         OperationKind::Install,
         OperationKind::Upgrade,
         OperationKind::Rollback,
@@ -83,6 +90,7 @@ impl OperationKind {
         OperationKind::RefreshRecovery,
         OperationKind::Fsck,
         OperationKind::Reset,
+        OperationKind::RestoreConfiguration,
     ];
 
     /// As the API writes it.
@@ -100,6 +108,7 @@ impl OperationKind {
             OperationKind::RefreshRecovery => "refresh-recovery",
             OperationKind::Fsck => "fsck",
             OperationKind::Reset => "reset",
+            OperationKind::RestoreConfiguration => "restore-configuration",
         }
     }
 }
@@ -125,6 +134,7 @@ impl OperationRequest {
             OperationRequest::RefreshRecovery => OperationKind::RefreshRecovery,
             OperationRequest::Fsck { .. } => OperationKind::Fsck,
             OperationRequest::Reset { .. } => OperationKind::Reset,
+            OperationRequest::RestoreConfiguration { .. } => OperationKind::RestoreConfiguration,
         }
     }
 }

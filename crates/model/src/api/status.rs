@@ -180,10 +180,11 @@ pub enum Possibility {
     RefreshRecovery,
     Fsck,
     Reset,
+    RestoreConfiguration,
 }
 
 impl Possibility {
-    pub const ALL: [Possibility; 16] = [
+    pub const ALL: [Possibility; 17] = [
         Possibility::SupportBundle,
         Possibility::Reboot,
         Possibility::PowerOff,
@@ -200,6 +201,7 @@ impl Possibility {
         Possibility::RefreshRecovery,
         Possibility::Fsck,
         Possibility::Reset,
+        Possibility::RestoreConfiguration,
     ];
 }
 

@@ -62,9 +62,9 @@ pub struct EdgeSection {
     pub path: Option<String>,
     #[schemars(extend("x-not-yet" = true))]
     pub vip: Option<Vip>,
-    #[schemars(extend("x-not-yet" = true))]
+    /// The login that upgrades are fetched with.
     pub registry_credentials: Option<RegistryCredentials>,
-    #[schemars(extend("x-not-yet" = true))]
+    /// More registries with logins and certificates of their own, and rules that lead from one to another.
     pub external_registries: Option<ExternalRegistries>,
     #[schemars(extend("x-not-yet" = true))]
     pub image_redirect_webhook: Option<ImageRedirectWebhook>,
@@ -262,10 +262,13 @@ pub struct Vip {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct RegistryCredentials {
+    /// `HOST` or `HOST:PORT`, also with a path: then for what is below it.
     pub domain: String,
     pub username: String,
     pub password: Secret,
+    /// Talk to it without TLS.
     pub insecure: bool,
+    /// The password is written in Base64.
     pub encoded_password: bool,
 }
 
@@ -273,12 +276,14 @@ pub struct RegistryCredentials {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ExternalRegistries {
     pub registries: Vec<ExternalRegistry>,
+    /// From the beginning of an image's name to what takes its place: asked first, and before the name itself.
     pub registry_mapping_rules: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ExternalRegistry {
+    /// `HOST` or `HOST:PORT`, also with a path: then for what is below it.
     pub domain: String,
     pub username: String,
     pub password: Secret,

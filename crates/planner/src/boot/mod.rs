@@ -2,6 +2,7 @@
 //! ([`ladder`]), how an image on trial is judged ([`trial`]), what became of it ([`outcome`]), and how recovery leads back
 //! ([`recovery`]). Init, early boot and agent ask here and nowhere else; [`oracle`](self) walks all of it in tests.
 
+pub mod care;
 pub mod ladder;
 pub mod outcome;
 pub mod recovery;

@@ -251,12 +251,18 @@ pub fn was_ordered(ledger: &Ledger, image: &RootHash) -> bool {
 
 /// The ledger when somebody goes back to the image of the other slot. One on trial that is left so has not failed: nobody asked it
 /// any more.
-pub fn record_rollback(ledger: &Ledger, booted: &BootedImage, to: &ImageRecord, now: u64) -> Ledger {
+pub fn record_rollback(
+    ledger: &Ledger,
+    booted: &BootedImage,
+    to: &ImageRecord,
+    slot: Slot,
+    now: u64,
+) -> Ledger {
     let mut next = ledger.clone();
     if next.pending.as_ref().is_some_and(|pending| pending.image.root_hash == booted.root_hash) {
         next.pending = None;
-        if let Some(slot) = booted.slot {
-            next.set_slot(slot, None);
+        if let Some(booted) = booted.slot {
+            next.set_slot(booted, None);
         }
     }
     next.record(HistoryEntry {
@@ -264,7 +270,7 @@ pub fn record_rollback(ledger: &Ledger, booted: &BootedImage, to: &ImageRecord, 
         event: HistoryEvent::RolledBack,
         version: to.version.clone(),
         root_hash: to.root_hash,
-        slot: booted.slot.map(Slot::other),
+        slot: Some(slot),
         reason: Some("asked for by an operator".into()),
     });
     next
@@ -413,7 +419,7 @@ mod tests {
     #[test]
     fn an_image_that_was_ordered_is_on_trial_also_by_an_agent_of_before() {
         assert!(was_ordered(&armed(), &image(2).root_hash) && !was_ordered(&armed(), &image(1).root_hash));
-        let back = record_rollback(&Ledger::default(), &booted(2, 2), &image(1), 5);
+        let back = record_rollback(&Ledger::default(), &booted(2, 2), &image(1), Slot::A, 5);
         assert!(was_ordered(&back, &image(1).root_hash));
         assert!(!was_ordered(&Ledger::default(), &image(1).root_hash));
     }

@@ -283,6 +283,8 @@ fn cluster_configuration(placement: &Placement, keys: &str) -> Value {
             "extraArgs": [
                 { "name": "leader-elect", "value": "false" },
                 { "name": "flex-volume-plugin-dir", "value": VOLUME_PLUGINS },
+                // kubelet's own certificate, which it renews while it runs: after years without power it could not ask for one.
+                { "name": "cluster-signing-duration", "value": LEAF_LIFE },
                 // Pods that have ended are kept for whoever looks at them; by default twelve thousand.
                 { "name": "terminated-pod-gc-threshold", "value": "50" },
             ],

@@ -62,6 +62,19 @@ pub(super) fn screens() -> Vec<(&'static str, Console)> {
     ]
 }
 
+pub(super) fn settings() -> Vec<(&'static str, Console)> {
+    vec![(
+        "system-other-settings",
+        scene(in_menu(6), |console| {
+            console.status(|status| {
+                let can = [Possibility::Verify, Possibility::Fsck, Possibility::RestoreConfiguration];
+                status.possible = can.into();
+            });
+            console.keys("<tab><tab><enter>");
+        }),
+    )]
+}
+
 pub(super) fn upgrades() -> Vec<(&'static str, Console)> {
     let upgrading =
         || typed(in_menu(6), "<tab>registry.example/edge/shop:1.3.0<up><up><up><up><up><up><up><up><enter>");
