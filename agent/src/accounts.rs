@@ -243,7 +243,7 @@ impl Person {
             shell: "/bin/sh".into(),
             password: "!".into(),
             expires: None,
-            groups: Vec::new(),
+            groups: vec!["sudo".into()],
         }
     }
 }

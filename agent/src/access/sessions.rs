@@ -16,6 +16,8 @@ const SESSION: Duration = Duration::from_secs(2 * 3600);
 const EXTENDED_SESSION: Duration = Duration::from_secs(24 * 3600);
 /// More than people and surfaces of one host need.
 const SESSIONS: usize = 64;
+/// More than one person needs. One more ends the oldest of the same account, and nobody else's.
+const SESSIONS_OF_ONE: usize = 8;
 /// A hash of nothing, so that a name that is not there takes as long as a wrong password.
 const NOBODY: &str = "$6$0000000000000000$00000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
@@ -32,9 +34,32 @@ pub(crate) struct Session {
 #[derive(Default)]
 pub(crate) struct Sessions {
     by_token: Mutex<BTreeMap<String, Session>>,
-    guard: Mutex<LoginGuard>,
+    guards: Mutex<Guards>,
     /// One hash at a time: each may take 16 MiB, and tries must be counted before the next one is looked at.
     hashing: Mutex<()>,
+}
+
+/// Where somebody comes in. Wrong passwords from elsewhere never close the console to whoever stands in front of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    Console,
+    Elsewhere,
+}
+
+/// What failed lately, by entrance.
+#[derive(Debug, Default)]
+struct Guards {
+    console: LoginGuard,
+    elsewhere: LoginGuard,
+}
+
+impl Guards {
+    fn of(&mut self, entrance: Entrance) -> &mut LoginGuard {
+        match entrance {
+            Entrance::Console => &mut self.console,
+            Entrance::Elsewhere => &mut self.elsewhere,
+        }
+    }
 }
 
 /// What a login gives.
@@ -49,8 +74,8 @@ impl Sessions {
         self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn guard(&self) -> MutexGuard<'_, LoginGuard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn guards(&self) -> MutexGuard<'_, Guards> {
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks a password and begins a session. Takes as long as hashing does: not for the serving thread.
@@ -62,10 +87,10 @@ impl Sessions {
         user: &str,
         password: &str,
         extended: bool,
-        limits: &Limits,
+        (entrance, limits): (Entrance, &Limits),
         now: u64,
     ) -> Result<LoggedIn> {
-        self.check(user, password, limits, now)?;
+        self.check(user, password, (entrance, limits), now)?;
         self.open(user, extended, now)
     }
 
@@ -74,7 +99,7 @@ impl Sessions {
     /// # Errors
     /// When the account is gone, or there is no randomness.
     pub(crate) fn open(&self, user: &str, extended: bool, now: u64) -> Result<LoggedIn> {
-        let person = accounts::person(user)?.ok_or_else(wrong)?;
+        let person = account(user)?.ok_or_else(wrong)?;
         let lasts = if extended { EXTENDED_SESSION } else { SESSION };
         let role = role_of(user, &person.groups);
         let token =
@@ -86,22 +111,28 @@ impl Sessions {
     ///
     /// # Errors
     /// As [`Sessions::log_in`].
-    pub(crate) fn check(&self, user: &str, password: &str, limits: &Limits, now: u64) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        user: &str,
+        password: &str,
+        (entrance, limits): (Entrance, &Limits),
+        now: u64,
+    ) -> Result<()> {
         let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
-        let person = accounts::person(user)?;
+        let person = account(user)?;
         let counted = if person.is_some() { user } else { "" };
-        self.guard().may_try(counted, now).map_err(|wait| {
+        self.guards().of(entrance).may_try(counted, now).map_err(|wait| {
             Error::new(Class::TooMany, format!("too many wrong passwords for {user:?}"))
                 .help(format!("try again in {}", duration(wait)))
         })?;
         let entry = person.as_ref().map_or(NOBODY, |person| &person.password);
         let fits = password_fits(entry, password);
         if fits && person.as_ref().is_some_and(Person::may_log_in) {
-            self.guard().succeeded(user);
+            self.guards().of(entrance).succeeded(user);
             return Ok(());
         }
         // Names that nobody has count as one: they push out none that somebody has.
-        self.guard().failed(counted, limits, now);
+        self.guards().of(entrance).failed(counted, limits, now);
         Err(wrong())
     }
 
@@ -109,17 +140,28 @@ impl Sessions {
         let token = to_hex(&random_bytes::<32>()?);
         let mut sessions = self.by_token();
         sessions.retain(|_, session| session.ends > now);
-        if sessions.len() >= SESSIONS {
-            let first =
-                sessions.iter().min_by_key(|(_, session)| session.ends).map(|(token, _)| token.clone());
-            first.and_then(|first| sessions.remove(&first));
+        let own = sessions.iter().filter(|(_, other)| other.user == session.user);
+        let oldest = own.clone().min_by_key(|(_, other)| other.ends).map(|(token, _)| token.clone());
+        match oldest {
+            Some(oldest) if own.count() >= SESSIONS_OF_ONE => drop(sessions.remove(&oldest)),
+            _ if sessions.len() >= SESSIONS => {
+                return Err(Error::new(Class::TooMany, "too many people are logged in")
+                    .help("log out elsewhere; sessions end by themselves"));
+            }
+            _ => {}
         }
         sessions.insert(token.clone(), session);
         Ok(token)
     }
 
+    /// A session as it is worth now: an account that was closed ends it, and one that has lost a role speaks with less.
     pub(crate) fn find(&self, token: &str, now: u64) -> Option<Session> {
-        self.by_token().get(token).filter(|session| session.ends > now).cloned()
+        let session = self.by_token().get(token).filter(|session| session.ends > now).cloned()?;
+        let Some(person) = person_of(&session).ok().flatten().filter(Person::may_log_in) else {
+            self.end(token);
+            return None;
+        };
+        Some(Session { role: role_of(&session.user, &person.groups).min(session.role), ..session })
     }
 
     /// A new token for a session; the old one ends.
@@ -155,13 +197,23 @@ pub(crate) fn somebody_can_log_in() -> bool {
 /// The account behind a session, as it is now.
 #[cfg(not(test))]
 fn person_of(session: &Session) -> Result<Option<Person>> {
-    accounts::person(&session.user)
+    account(&session.user)
 }
 
-/// Tests have no accounts.
+/// Tests have no accounts, and whoever has a session in one is an administrator.
 #[cfg(test)]
 fn person_of(session: &Session) -> Result<Option<Person>> {
     Ok(Some(Person::of_test(&session.user)))
+}
+
+#[cfg(not(test))]
+fn account(name: &str) -> Result<Option<Person>> {
+    accounts::person(name)
+}
+
+#[cfg(test)]
+fn account(_: &str) -> Result<Option<Person>> {
+    Ok(None)
 }
 
 fn wrong() -> Error {
@@ -197,6 +249,36 @@ mod tests {
         for ends in 1000..1200 {
             sessions.begin(session(ends), 0).unwrap();
         }
-        assert_eq!(sessions.by_token().len(), SESSIONS);
+        assert_eq!(sessions.by_token().len(), SESSIONS_OF_ONE, "the oldest of an account give way");
+    }
+
+    #[test]
+    fn nobody_ends_the_sessions_of_others() {
+        let sessions = Sessions::default();
+        let of = |user: &str| Session { user: user.into(), ..Session::of_test(Role::Operator) };
+        let first = sessions.begin(of("first"), 0).unwrap();
+        let mut refused = 0;
+        for number in 0..200 {
+            refused += usize::from(sessions.begin(of(&format!("user-{number}")), 0).is_err());
+        }
+        assert_eq!(refused, 200 - (SESSIONS - 1));
+        assert!(sessions.find(&first, 1).is_some());
+        sessions.begin(of("first"), 0).unwrap_err();
+    }
+
+    #[test]
+    fn wrong_passwords_from_elsewhere_leave_the_console_open() {
+        let (sessions, limits) = (Sessions::default(), Limits::of(None));
+        let wrong = |entrance, now| {
+            sessions.check("nobody-has-this", "x", (entrance, &limits), now).unwrap_err().class
+        };
+        for now in 0..20 {
+            wrong(Entrance::Elsewhere, now * 1000);
+        }
+        for _ in 0..5 {
+            wrong(Entrance::Elsewhere, 20_000);
+        }
+        assert_eq!(wrong(Entrance::Elsewhere, 20_000), Class::TooMany);
+        assert_eq!(wrong(Entrance::Console, 20_000), Class::Unauthenticated);
     }
 }

@@ -7,7 +7,7 @@ use edge_model::api::{Actor, Surface};
 use edge_model::{Class, Error, Result};
 use edge_planner::host_kind::HostKind;
 
-use crate::access::sessions::Session;
+use crate::access::sessions::{Entrance, Session};
 use crate::accounts::PEOPLE;
 
 /// What the kernel says about the other end.
@@ -109,6 +109,11 @@ impl Caller {
     /// Whether a password would do this caller any good.
     pub(crate) fn may_hold_a_session(&self) -> bool {
         ceiling(self.peer.uid) == Role::Admin
+    }
+
+    /// Root is whoever is at a shell of the host already.
+    pub(crate) fn entrance(&self) -> Entrance {
+        if matches!(self.peer.uid, 0 | CONSOLE_UID) { Entrance::Console } else { Entrance::Elsewhere }
     }
 
     /// # Errors

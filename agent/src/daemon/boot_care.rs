@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use edge_host::{console, files, kernel, patience, power};
 use edge_model::api::black_box::Ending;
-use edge_model::api::{BootState, Health};
+use edge_model::api::{BootState, Health, NetworkState};
 use edge_model::ledger::{Ledger, UpgradeStage};
 use edge_model::{Context, Result, paths};
 use edge_planner::boot::BootedImage;
@@ -43,6 +43,8 @@ pub(super) fn watch_main(shared: &Arc<Shared>) {
         Ok(true) => return leave(shared),
         Err(error) => shared.notice(Said::failed("the host was not reset", &error)),
     }
+    let marked = good::mark(&shared.host.machine);
+    attempt(shared, "no configuration can be kept as one that works", marked);
     let booted = booted(shared);
     attempt(shared, "the outcome of a trial was not recorded", record_outcome(shared, &booted));
     let ledger = shared.host.ledger().load();
@@ -116,8 +118,12 @@ impl BootCaretaker {
             waits_for: health::waits_for(&shared.host.machine).unwrap_or_default(),
             moved: patience::disk_bytes(),
         });
+        let is_kept = matches!(shared.network(), NetworkState::Kept);
         Facts {
             now,
+            configuration_is_in_use: look == Look::Healthy
+                && is_kept
+                && good::is_in_use(&shared.host.machine),
             look,
             missing,
             is_committed,
@@ -154,6 +160,10 @@ impl BootCaretaker {
                 let again = try_again(shared, &self.booted);
                 attempt(shared, "the next try of an image was not arranged", again);
                 Ok(())
+            }
+            Step::KeepConfiguration => {
+                let kept = good::keep(&shared.host.machine);
+                told("the configuration is not kept as one that works", kept)
             }
             other => {
                 tell(shared, other);
@@ -239,11 +249,7 @@ fn tell(shared: &Arc<Shared>, step: &Step) {
         }
         Step::AwaitStart => health::wait_for_start(machine, WHILE_STARTING),
         Step::MendKernels => mend_kernels(shared),
-        Step::KeepConfiguration => {
-            let kept = good::keep(&shared.host.machine);
-            attempt(shared, "the configuration is not kept as one that works", kept);
-        }
-        Step::Commit | Step::EndTrial | Step::GiveUp(_) | Step::HasLasted => {}
+        Step::Commit | Step::EndTrial | Step::GiveUp(_) | Step::HasLasted | Step::KeepConfiguration => {}
     }
 }
 

@@ -221,10 +221,10 @@ impl Bench {
 /// A kernel on a boot partition, and where its second copy is.
 pub(super) struct Kernel<'a> {
     held_by: Role,
-    image: &'a ImageRecord,
+    pub(super) image: &'a ImageRecord,
     pub(super) on: Role,
     pub(super) entry: Entry,
-    which: Which,
+    pub(super) which: Which,
 }
 
 impl<'a> Kernel<'a> {

@@ -30,6 +30,7 @@ use edge_planner::install::{self, DiskFacts, InstallDecision, InstallPlan, Previ
 use edge_planner::installed;
 use edge_slot_image::signing;
 
+use super::fsck::Kernel;
 use super::{Outcome, mend, write_image};
 use crate::configuration::{self, Settings, VOLUMES, hash_password, site};
 use crate::facts::{self, Host};
@@ -88,20 +89,15 @@ impl Medium {
         self.root.join(name)
     }
 
-    /// The kernel that an entry starts, if the medium has it.
-    ///
-    /// # Errors
-    /// [`edge_model::Class::Rejected`] when it belongs to another image.
-    pub(super) fn kernel_for(&self, entry: &Entry) -> Result<(Blob, PathBuf)> {
+    /// The kernel of an image, if it is the medium's own.
+    pub(super) fn kernel_for(&self, kernel: &Kernel<'_>) -> Option<(Blob, PathBuf)> {
         let ukis = &self.manifest.ukis;
-        if *entry == self.manifest.root.root_hash.entry() {
-            Ok((ukis.main, self.file(paths::MEDIUM_UKI_MAIN)))
-        } else if *entry == Entry::recovery() || *entry == Entry::recovery_beside() {
-            Ok((ukis.recovery, self.file(paths::MEDIUM_UKI_RECOVERY)))
-        } else {
-            Err(Error::rejected(format!("{entry} is of a version that this medium does not have"))
-                .help("start a medium of that version"))
-        }
+        let (blob, name) = match kernel.which {
+            Which::Main => (ukis.main, paths::MEDIUM_UKI_MAIN),
+            Which::Recovery => (ukis.recovery, paths::MEDIUM_UKI_RECOVERY),
+        };
+        let is_ours = kernel.image.root_hash == self.manifest.root.root_hash;
+        is_ours.then(|| (blob, self.file(name)))
     }
 }
 

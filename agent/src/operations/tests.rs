@@ -3,13 +3,14 @@
 use std::fs;
 
 use edge_host::efivars::Variable;
+use edge_host::esp::Esp;
 use edge_host::faults::{Fault, play};
 use edge_host::install_record::{InstallRecord, InstallState};
 use edge_model::Class;
 use edge_model::api::UpgradeRequest;
 use edge_model::ids::{Entry, to_hex};
 use edge_model::layout::Role;
-use edge_model::ledger::{Ledger, UpgradeStage};
+use edge_model::ledger::{Ledger, PendingUpgrade, UpgradeStage};
 use edge_planner::install::InstallPlan;
 use edge_slot_image::signing::{Signer, SigningKey};
 
@@ -410,13 +411,12 @@ fn broken_host(image: &SmallImage) -> Stand {
 
 #[test]
 fn the_medium_that_installed_a_host_mends_all_that_it_needs_to_start_and_keeps_its_data() {
-    let mend = |stand: &Stand| {
-        let medium = install::Medium::open(&stand.host)?;
-        mend::from_medium(&stand.host, &medium, &stand.host.disk()?, &mut Nobody).map(drop)
-    };
     with_every_fault(
         || broken_host(&THIRD),
-        mend,
+        |stand| {
+            mend(stand);
+            Ok(())
+        },
         |stand, what| {
             let kept = fs::read(stand.folder.path().join("dev/oem/kept"));
             assert_eq!(kept.unwrap(), b"data", "{what}");
@@ -444,4 +444,87 @@ fn a_whole_host_is_not_touched_by_its_medium() {
     let played = play(None, || mend::from_medium(&stand.host, &medium, &disk, &mut Nobody));
     assert_eq!(played.outcome.unwrap().unwrap(), Vec::<String>::new());
     assert!(played.effects.is_empty(), "{:?}", played.effects);
+}
+
+/// An installed host that has been upgraded: another version is in slot b, whole, and is what starts.
+fn upgraded_host(record: impl Fn(&mut Ledger, &SmallImage)) -> (Stand, SmallImage) {
+    let stand = stand_of_medium(&THIRD);
+    install_on(&stand).unwrap();
+    let newer = SmallImage::new(4, None);
+    newer.put(&stand.host.disk().unwrap(), Role::SlotB);
+    let dev = stand.folder.path().join("dev");
+    fs::write(dev.join("efi/EFI/Linux").join(newer.root_hash().uki_name()), MAIN_KERNEL).unwrap();
+    let entry = newer.root_hash().entry();
+    stand.variables().set_entry(Variable::LoaderEntryDefault, &entry).unwrap();
+    Esp::open(&stand.host.disk().unwrap(), Role::Efi).unwrap().set_default_entry(&entry).unwrap();
+    let change = |ledger: &mut Ledger| {
+        record(ledger, &newer);
+        Ok(())
+    };
+    StateFile::<Ledger>::new(&dev.join("oem/edge")).change(change).unwrap();
+    // Its last boots did not last: all of it is read.
+    stand.variables().set(Variable::BootCount, &[2, 0, 4]).unwrap();
+    (stand, newer)
+}
+
+fn mend(stand: &Stand) -> Vec<String> {
+    let medium = install::Medium::open(&stand.host).unwrap();
+    mend::from_medium(&stand.host, &medium, &stand.host.disk().unwrap(), &mut Nobody).unwrap()
+}
+
+#[test]
+fn a_commit_whose_record_was_cut_off_is_not_taken_back_by_the_medium() {
+    let (stand, newer) = upgraded_host(|ledger, newer| {
+        ledger.pending = Some(PendingUpgrade {
+            slot: edge_model::ids::Slot::B,
+            image: newer.record(),
+            source: "oci:example".into(),
+            stage: UpgradeStage::Armed,
+            tries: 0,
+        });
+    });
+    assert_eq!(mend(&stand), Vec::<String>::new());
+    assert_eq!(stand.boots_next(), Some(newer.root_hash().entry()));
+    // Nor is the count taken away, by which a host that does not last finds another way.
+    assert_eq!(stand.variables().get(Variable::BootCount).unwrap(), Some(vec![2, 0, 4]));
+}
+
+#[test]
+fn a_host_whose_ledger_is_lost_keeps_its_images() {
+    let (stand, newer) = upgraded_host(|ledger, newer| ledger.slot_b = Some(newer.record()));
+    let edge = stand.folder.path().join("dev/oem/edge");
+    for copy in ["ledger-0.json", "ledger-1.json"] {
+        fs::write(edge.join(copy), "rotten").unwrap();
+    }
+    let played = play(None, || mend(&stand));
+    assert_eq!(played.outcome.unwrap().len(), 1);
+    assert!(!played.effects.iter().any(|effect| effect.contains("slot") || effect.contains("recovery")));
+    the_slot_holds(&stand, Role::SlotB, &newer);
+    assert_eq!(stand.boots_next(), Some(newer.root_hash().entry()));
+}
+
+#[test]
+fn a_version_that_the_medium_does_not_have_is_forgotten_when_it_cannot_start() {
+    let (stand, newer) = upgraded_host(|ledger, newer| {
+        (ledger.slot_b, ledger.recovery) = (Some(newer.record()), Some(newer.record()));
+    });
+    let disk = stand.host.disk().unwrap();
+    newer.put(&disk, Role::Recovery);
+    let dev = stand.folder.path().join("dev");
+    // Without the copies behind it: an older system has written it.
+    for (slot, role) in [("slot-b", Role::SlotB), ("recovery", Role::Recovery)] {
+        let volume = disk.volume(role).unwrap();
+        newer.write_to(volume.content());
+        fs::OpenOptions::new().write(true).open(dev.join(slot)).unwrap().set_len(1 << 30).unwrap();
+    }
+    fs::remove_file(dev.join("efi/EFI/Linux").join(newer.root_hash().uki_name())).unwrap();
+    fs::remove_file(dev.join("efi-recovery/EFI/Linux").join(Entry::recovery().as_str())).unwrap();
+    let lines = mend(&stand);
+    assert!(
+        lines.iter().any(|line| line.contains("4.0 in slot b has no kernel, and is forgotten")),
+        "{lines:?}"
+    );
+    // The kernel of recovery belongs to the image in recovery.
+    the_host_is_whole(&stand, "mended");
+    assert_eq!(mend(&stand), Vec::<String>::new(), "there is nothing left to mend");
 }

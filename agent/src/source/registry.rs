@@ -24,7 +24,7 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn open(reference: &str, plain_http: bool, edge: &EdgeSection) -> Result<Self> {
         let reference = edge_registry::parse(reference)?;
-        let places = registries::places(edge, reference.resolve_registry(), reference.repository())?;
+        let places = registries::places(edge, reference.registry(), reference.repository())?;
         let repositories =
             places.into_iter().map(|place| open(place, plain_http, edge)).collect::<Result<_>>()?;
         let runtime =
@@ -40,18 +40,20 @@ impl Registry {
 impl BlobSource for Registry {
     fn manifest(&mut self) -> Result<Vec<u8>> {
         let name = self.reference.digest().or(self.reference.tag()).unwrap_or("latest");
-        let mut failure = None;
+        let mut failures: Vec<Error> = Vec::new();
         for (at, repository) in self.repositories.iter().enumerate() {
             match self.runtime.block_on(repository.manifest(name, &[MEDIA_MANIFEST])) {
                 Ok((_, bytes)) => {
                     self.found_at = at;
                     return Ok(bytes);
                 }
-                // The last one is the one that the image is named after.
-                Err(error) => failure = Some(error),
+                Err(error) => failures.push(error),
             }
         }
-        Err(self.failed(failure.unwrap_or_else(|| Error::internal("no registry was asked"))))
+        // The last one is the one that the image is named after; what the mirror said comes along.
+        let last = failures.pop().unwrap_or_else(|| Error::internal("no registry was asked"));
+        let before = failures.iter().map(|error| format!("; its mirror: {error}")).collect::<String>();
+        Err(self.failed(Error { message: format!("{}{before}", last.message), ..last }))
     }
 
     fn open(&mut self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + '_>> {
@@ -69,7 +71,8 @@ impl BlobSource for Registry {
 fn open(place: Place, plain_http: bool, edge: &EdgeSection) -> Result<Repository> {
     let options = Options {
         user_agent: outbound::USER_AGENT.into(),
-        plain_http: plain_http || place.plain_http,
+        // Nobody but the configuration may have a password sent without TLS.
+        plain_http: place.plain_http || (plain_http && place.login.is_none()),
         certificates: place.certificates, // beside those of the system's store, where the site's are
         proxy: Some(outbound::proxies(&edge.site.network)),
         login_help: Some(
@@ -78,7 +81,9 @@ fn open(place: Place, plain_http: bool, edge: &EdgeSection) -> Result<Repository
         patience: Patience::default(),
     };
     let login = place.login.map_or(Login::Anonymous, |(name, password)| Login::Basic(name, password));
-    Repository::open(&options, &place.registry, &place.repository, login)
+    // https://github.com/distribution/reference/blob/v0.6.0/normalize.go: what is called so answers there.
+    let host = if place.registry == "docker.io" { "index.docker.io" } else { &place.registry };
+    Repository::open(&options, host, &place.repository, login)
 }
 
 /// A body of the network as a blocking reader.

@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edge_model::ids::RootHash;
 use edge_model::manifest::BLOCK_SIZE;
@@ -65,6 +65,12 @@ pub fn device(name: &str) -> Result<PathBuf> {
         .find(named)
         .map(|entry| PathBuf::from("/dev").join(entry.file_name()))
         .ok_or_else(|| Error::environment(format!("there is no device named {name}")))
+}
+
+/// Whether a device of ours stands on a partition: another disk may have one of the same name.
+pub fn is_over(device: &Path, partition: &Path) -> bool {
+    let (Some(device), Some(partition)) = (device.file_name(), partition.file_name()) else { return false };
+    Path::new("/sys/block").join(device).join("slaves").join(partition).exists()
 }
 
 fn create(name: &str, target: Target) -> Result<PathBuf> {

@@ -43,7 +43,9 @@ impl PartitionedDisk {
         if self.stand_in.is_some() {
             return Ok(Volume::Raw(partition));
         }
-        let opened = device_mapper::device(&format!("edge-{}", role.spec().label)).ok();
+        let name = format!("edge-{}", role.spec().label);
+        let opened =
+            device_mapper::device(&name).ok().filter(|device| device_mapper::is_over(device, &partition));
         Ok(match opened {
             Some(content) => Volume::Opened { partition, content },
             None => Volume::Raw(partition),

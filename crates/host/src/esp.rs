@@ -239,12 +239,9 @@ impl Esp {
         Ok(())
     }
 
-    /// Whether something that firmware could start is there.
-    pub fn has_program(&self, name: &str) -> bool {
-        // https://learn.microsoft.com/windows/win32/debug/pe-format#ms-dos-stub-image-only
-        let mut begin = [0; 2];
-        let read = File::open(self.path(name)).and_then(|mut file| file.read_exact(&mut begin));
-        read.is_ok() && &begin == b"MZ"
+    /// Whether a file is there and holds just this.
+    pub fn holds(&self, name: &str, bytes: &[u8]) -> bool {
+        files::read(&self.path(name), bytes.len() as u64).is_ok_and(|found| found == bytes)
     }
 
     fn create_folder(&self, folder: &str) -> Result<()> {

@@ -3,6 +3,9 @@
 //! A test runs its work once to learn how many effects it has, then once for every effect that fails, and once for every effect
 //! after which everything stops.
 
+#[cfg(all(feature = "faults", not(debug_assertions)))]
+compile_error!("`faults` takes flushes away: it is for tests, and no program that is released may have it");
+
 use std::fs::File;
 use std::io;
 use std::path::Path;

@@ -158,6 +158,15 @@ impl Repository {
                 let text = limited(response, ANSWER_LIMIT).await.unwrap_or_default();
                 return Err(self.refused(status, &text));
             }
+            // A storage that the registry sends to has no business with its password.
+            let is_the_registry =
+                Url::parse(&self.base).is_ok_and(|base| base.host() == response.url().host());
+            if !is_the_registry {
+                return Err(Error::environment(format!(
+                    "{} wants a login, and is not the registry that was asked",
+                    response.url().host_str().unwrap_or_default()
+                )));
+            }
             let answer = self.authorize(response.headers()).await?;
             *self.authorization.lock().await = Some(answer);
         }

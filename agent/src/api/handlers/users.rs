@@ -38,10 +38,11 @@ pub(super) async fn log_in(
         return Err(Error::new(Class::Forbidden, "this service cannot log anybody in").into());
     }
     let detail = AuditDetail { actor: printable(&request.username), ..AuditDetail::default() };
-    let limits = limits(&door);
+    let (entrance, limits) = (caller.entrance(), limits(&door));
     let logged_in = blocking(move || {
         let (user, password) = (&request.username, request.password.reveal());
-        door.sessions.log_in(user, password, request.extended_session, &limits, clock::seconds())
+        let by = (entrance, &limits);
+        door.sessions.log_in(user, password, request.extended_session, by, clock::seconds())
     })
     .await
     .map_err(|mut refusal| {
@@ -104,19 +105,18 @@ pub(super) async fn reset_password(
 ) -> Answer {
     let change: PasswordChange = parse_secret(&body)?;
     let user = caller.session()?.user.clone();
-    let limits = limits(&door);
+    let (entrance, limits) = (caller.entrance(), limits(&door));
     let name = user.clone();
     blocking(move || {
-        door.sessions.check(&name, change.old_password.reveal(), &limits, clock::seconds()).map_err(
-            |error| {
-                // The session is a good one: only the old password is not.
-                if error.class == Class::Unauthenticated {
-                    Error::rejected("the old password is wrong")
-                } else {
-                    error
-                }
-            },
-        )?;
+        let old = change.old_password.reveal();
+        door.sessions.check(&name, old, (entrance, &limits), clock::seconds()).map_err(|error| {
+            // The session is a good one: only the old password is not.
+            if error.class == Class::Unauthenticated {
+                Error::rejected("the old password is wrong")
+            } else {
+                error
+            }
+        })?;
         accounts::set_password(&name, change.new_password.reveal(), configured(&door))?;
         door.sessions.end_others(&name, &caller.token.unwrap_or_default());
         Ok(())

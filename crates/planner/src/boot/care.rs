@@ -34,6 +34,8 @@ pub struct Facts {
     pub is_committed: bool,
     /// Why the image could not be committed at the last try.
     pub not_committed_because: Option<String>,
+    /// This boot was started with the documents that are there, and its network has proved itself.
+    pub configuration_is_in_use: bool,
     /// An operation runs.
     pub at_work: bool,
     /// What the boot waits for, and what the disks have moved; looked at where [`BootCare::wants_signs`] says so.
@@ -166,12 +168,12 @@ impl BootCare {
             }
         }
         let rest = self.show(facts, &mut steps);
-        let rest = self.last(facts, rest, &mut steps);
-        let is_good = facts.look == Look::Healthy && self.has_lasted;
-        if is_good && !std::mem::replace(&mut self.configuration_is_kept, true) {
+        self.mend_kernels(facts, &mut steps);
+        if self.has_lasted && facts.configuration_is_in_use && !self.configuration_is_kept {
             steps.push(Step::KeepConfiguration);
         }
-        self.mend_kernels(facts, &mut steps);
+        // The last one: firmware may refuse it again and again.
+        let rest = self.last(facts, rest, &mut steps);
         Turn { steps, rest }
     }
 
@@ -183,6 +185,8 @@ impl BootCare {
                 self.was_watched = true;
             }
             Step::HasLasted => self.has_lasted = true,
+            Step::KeepConfiguration => self.configuration_is_kept = true,
+            Step::MendKernels => self.kernels_were_looked_at = true,
             _ => {}
         }
     }
@@ -251,7 +255,7 @@ impl BootCare {
 
     fn mend_kernels(&mut self, facts: &Facts, steps: &mut Vec<Step>) {
         let is_time = facts.look == Look::Healthy && !facts.at_work && facts.now >= KERNELS_AFTER;
-        if is_time && !std::mem::replace(&mut self.kernels_were_looked_at, true) {
+        if is_time && !self.kernels_were_looked_at {
             steps.push(Step::MendKernels);
         }
     }
