@@ -157,7 +157,8 @@ impl Sessions {
     /// A session as it is worth now: an account that was closed ends it, and one that has lost a role speaks with less.
     pub(crate) fn find(&self, token: &str, now: u64) -> Option<Session> {
         let session = self.by_token().get(token).filter(|session| session.ends > now).cloned()?;
-        let Some(person) = person_of(&session).ok().flatten().filter(Person::may_log_in) else {
+        // Accounts that cannot be read now end nobody's session.
+        let Some(person) = person_of(&session).ok()?.filter(Person::may_log_in) else {
             self.end(token);
             return None;
         };

@@ -10,7 +10,7 @@ use edge_host::{console, files, kernel, patience, power};
 use edge_model::api::black_box::Ending;
 use edge_model::api::{BootState, Health, NetworkState};
 use edge_model::ledger::{Ledger, UpgradeStage};
-use edge_model::{Context, Result, paths};
+use edge_model::{Class, Context, Result, paths};
 use edge_planner::boot::BootedImage;
 use edge_planner::boot::care::{
     AFTER_THE_AGENT, BootCare, Deadline, Facts, Rest, Rules, Signs, Step, Turn, waiting_for,
@@ -121,7 +121,7 @@ impl BootCaretaker {
         let is_kept = matches!(shared.network(), NetworkState::Kept);
         Facts {
             now,
-            configuration_is_in_use: look == Look::Healthy
+            configuration_is_in_use: self.care.wants_to_keep(&look)
                 && is_kept
                 && good::is_in_use(&shared.host.machine),
             look,
@@ -162,8 +162,14 @@ impl BootCaretaker {
                 Ok(())
             }
             Step::KeepConfiguration => {
-                let kept = good::keep(&shared.host.machine);
-                told("the configuration is not kept as one that works", kept)
+                match told(
+                    "the configuration is not kept as one that works",
+                    good::keep(&shared.host.machine),
+                ) {
+                    // What is too large is not smaller at the next look.
+                    Err(error) if error.class == Class::Rejected => Ok(()),
+                    kept => kept,
+                }
             }
             other => {
                 tell(shared, other);

@@ -207,8 +207,18 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
     match plan_for(host, &medium, request)? {
         InstallDecision::BootDisk(path) => {
             let disk = host.machine.disk(&path)?;
+            // Whoever asks at the same time must not write into what is being mended.
+            let _lock = disk.disk.lock()?;
             let mended = mend::from_medium(host, &medium, &disk, report)?;
-            firmware::boot_disk_next(host.variables()?, &disk)?;
+            host.variables().and_then(|variables| firmware::boot_disk_next(variables, &disk)).map_err(
+                |error| {
+                    let said =
+                        if mended.is_empty() { "nothing had to be mended".into() } else { mended.join("; ") };
+                    let error =
+                        error.context(format!("{path} is not what the firmware starts next ({said})"));
+                    error.help("remove the medium, then switch the machine off and on")
+                },
+            )?;
             let mended =
                 if mended.is_empty() { String::new() } else { format!("; mended: {}", mended.join("; ")) };
             Ok(Outcome::restart(format!(

@@ -12,10 +12,11 @@ use edge_host::gpt;
 use edge_host::machine::Mounted;
 use edge_host::mount::MountFlags;
 use edge_host::slot::{ImageReader, ImageWriter};
+use edge_model::api::black_box::{BlackBox, Ending};
 use edge_model::ids::{Entry, RootHash, Slot};
 use edge_model::layout::Role;
-use edge_model::ledger::{HistoryEvent, ImageRecord, Ledger};
-use edge_model::manifest::BLOCK_SIZE;
+use edge_model::ledger::{HistoryEvent, ImageRecord, Ledger, PendingUpgrade, UpgradeStage};
+use edge_model::manifest::{BLOCK_SIZE, Blob};
 use edge_model::{Class, Context, Error, Result, paths};
 use edge_planner::boot::recovery::Counters;
 use edge_planner::installed;
@@ -28,7 +29,7 @@ use crate::report::Report;
 use crate::state_file::StateFile;
 
 /// Looks at all that a start of an installed disk needs, and mends what is not whole; says what was mended, and what could not be.
-/// Images are read as a whole when the last boots of the disk did not last.
+/// Images are read as a whole unless the last boot of the disk is known to have lasted and ended well.
 ///
 /// # Errors
 /// When somebody stops it.
@@ -39,9 +40,7 @@ pub(super) fn from_medium(
     report: &mut dyn Report,
 ) -> Result<Vec<String>> {
     report.step("looking at what the host needs to start", 0);
-    // The count itself is left alone: it is how a host that does not last finds another way.
-    let is_thorough = host.counters().is_ok_and(|counters| counters != Counters::default());
-    let mut bench = Bench { host, medium, disk, lines: Vec::new(), is_thorough };
+    let mut bench = Bench { host, medium, disk, lines: Vec::new(), is_thorough: true };
     let looked = bench.table();
     bench.note("the partition table", looked);
     let looked = bench.host(report);
@@ -63,7 +62,10 @@ impl Known {
     fn of(ledger: Ledger) -> Self {
         let recorded =
             [Slot::A, Slot::B].into_iter().filter_map(|slot| Some((slot, ledger.slot(slot)?.clone())));
-        let pending = ledger.pending.iter().map(|pending| (pending.slot, pending.image.clone()));
+        // One that is still being written is not one yet.
+        let is_written = |pending: &&PendingUpgrade| !matches!(pending.stage, UpgradeStage::Writing { .. });
+        let pending =
+            ledger.pending.iter().filter(is_written).map(|pending| (pending.slot, pending.image.clone()));
         let mut images: Vec<(Slot, ImageRecord)> = recorded.collect();
         for (slot, image) in pending {
             if !images.iter().any(|(taken, _)| *taken == slot) {
@@ -99,6 +101,16 @@ impl Known {
     }
 }
 
+/// How something that a start needs is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    /// Its bytes are wrong, or gone: it cannot start.
+    Broken,
+    /// It cannot be looked at now, or not be written: that may be over later.
+    Unknown,
+}
+
 struct Bench<'a> {
     host: &'a Host,
     medium: &'a Medium,
@@ -127,26 +139,38 @@ impl Bench<'_> {
     /// Images, kernels and what is started, by what the host knows of itself.
     fn host(&mut self, report: &mut dyn Report) -> Result<()> {
         let oem = self.mount_oem()?;
-        let file = StateFile::<Ledger>::new(&oem.path().join("edge"));
+        let edge = oem.path().join("edge");
+        let file = StateFile::<Ledger>::new(&edge);
         // What cannot be read now may be read later; without it nothing says what the slots hold.
         let ledger = file.read()?;
-        if ledger.slot_a.is_none() && ledger.slot_b.is_none() && ledger.pending.is_none() {
+        let mut known = Known::of(ledger.clone());
+        if known.images.is_empty() {
             oem.close()?;
             return Err(Error::integrity("its ledger is lost: what its slots hold is not touched"));
         }
-        let mut known = Known::of(ledger.clone());
-        let looked = self.images(&mut known, report);
-        let looked = looked.and_then(|()| self.kernels(&mut known, report));
-        // Also of a part of it: what was written has to be known.
+        self.is_thorough = !self.last_boot_was_well(&StateFile::new(&edge).load());
+        let looked = self.slots(&mut known, report);
+        self.note("the slots", looked);
+        let looked = self.recovery(&mut known, report);
+        self.note("recovery", looked);
         if known.ledger != ledger {
-            file.change_or_begin(|kept| {
+            let written = file.change_or_begin(|kept| {
                 kept.clone_from(&known.ledger);
                 Ok(())
-            })?;
+            });
+            self.note("the host's record of its versions", written);
         }
-        oem.close()?;
-        looked?;
+        let closed = oem.close();
+        self.note("the configuration partition", closed);
         self.default_entry(&known)
+    }
+
+    /// Nothing was counted, and it ended because somebody wanted it to.
+    fn last_boot_was_well(&self, black_box: &BlackBox) -> bool {
+        let nothing_is_counted = self.host.variables.is_some()
+            && self.host.counters().is_ok_and(|counters| counters == Counters::default());
+        let ending = black_box.boots.last().map(|boot| &boot.ending);
+        nothing_is_counted && matches!(ending, Some(Ending::Restarted { .. } | Ending::SwitchedOff { .. }))
     }
 
     fn mount_oem(&self) -> Result<Mounted> {
@@ -165,69 +189,97 @@ impl Bench<'_> {
         installed::image_record(&self.medium.manifest, self.medium.signed)
     }
 
-    /// Slots and recovery. One whole image is enough for a host, and without any it gets the medium's.
-    fn images(&mut self, known: &mut Known, report: &mut dyn Report) -> Result<()> {
-        let ours = self.image();
-        let mut damaged = Vec::new();
+    /// Images with their kernels. One that can start is enough for a host, and without any it gets the medium's.
+    fn slots(&mut self, known: &mut Known, report: &mut dyn Report) -> Result<()> {
+        let mut states = Vec::new();
         for (slot, image) in known.images.clone() {
-            if self.is_whole(Role::of_slot(slot), &image, report)? {
-                continue;
-            }
-            if image.root_hash == ours.root_hash {
-                self.write(Role::of_slot(slot), report)?;
-                self.lines.push(format!("version {} in slot {slot} was damaged", image.version));
-            } else {
-                damaged.push((slot, image));
-            }
+            let state = match self.image_in(Role::of_slot(slot), &image, report)? {
+                State::Whole => self.kernel(&Kernel::of_slot(slot, &image)),
+                other => other,
+            };
+            states.push((slot, image, state));
         }
-        if damaged.len() == known.images.len() {
-            self.write(Role::SlotA, report)?;
-            known.put(Slot::A, ours.clone());
-            self.lines.push(format!("no image was whole: version {} is installed again", ours.version));
+        let starts = |state: &State| *state == State::Whole;
+        if !states.iter().any(|(_, _, state)| starts(state)) {
+            self.install_again(known, &states, report)?;
         }
-        self.forget(known, damaged, "is damaged");
-        let recovery = known.ledger.recovery.clone();
-        let has_recovery = match &recovery {
-            Some(image) => self.is_whole(Role::Recovery, image, report)?,
-            None => false,
-        };
-        if has_recovery { Ok(()) } else { self.renew_recovery(known, report) }
-    }
-
-    /// Those that have not been written over meanwhile.
-    fn forget(&mut self, known: &mut Known, images: Vec<(Slot, ImageRecord)>, why: &str) {
-        for (slot, image) in images {
-            if known.images.iter().any(|(_, there)| *there == image) {
+        for (slot, image, state) in states {
+            if state == State::Broken && known.images.contains(&(slot, image.clone())) {
                 known.forget(slot);
-                self.lines.push(format!("version {} in slot {slot} {why}, and is forgotten", image.version));
+                self.lines
+                    .push(format!("version {} in slot {slot} cannot start, and is forgotten", image.version));
             }
         }
-    }
-
-    fn renew_recovery(&mut self, known: &mut Known, report: &mut dyn Report) -> Result<()> {
-        let ours = self.image();
-        self.write(Role::Recovery, report)?;
-        self.lines.push(format!("recovery was damaged: it is version {} now", ours.version));
-        known.ledger.recovery = Some(ours);
         Ok(())
     }
 
-    fn is_whole(&self, role: Role, image: &ImageRecord, report: &mut dyn Report) -> Result<bool> {
-        let reader = ImageReader::open(self.disk.volume(role)?.content())?;
-        if !reader.holds_at(0, &image.root_hash, image.data_blocks) {
-            return Ok(false);
+    /// Nothing starts. What is only unreadable now, or whose boot partition is, may start again later: the best of that is left.
+    fn install_again(
+        &mut self,
+        known: &mut Known,
+        states: &[(Slot, ImageRecord, State)],
+        report: &mut dyn Report,
+    ) -> Result<()> {
+        let ours = self.image();
+        let best = known.best();
+        let may_start = |slot: &Slot| {
+            states.iter().any(|(of, image, state)| {
+                of == slot && *state == State::Unknown && Some(image.root_hash) == best
+            })
+        };
+        let mut failure = None;
+        for slot in [Slot::A, Slot::B].into_iter().filter(|slot| !may_start(slot)) {
+            let written = self.write(Role::of_slot(slot), report).and_then(|()| {
+                match self.kernel(&Kernel::of_slot(slot, &ours)) {
+                    State::Whole => Ok(()),
+                    _ => Err(Error::environment("its kernel cannot be written")),
+                }
+            });
+            match written {
+                Ok(()) => {
+                    known.put(slot, ours.clone());
+                    self.lines.push(format!("no version could start: {} is installed again", ours.version));
+                    return Ok(());
+                }
+                Err(error) => failure = Some(error),
+            }
         }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// An image, which is written again where the medium has it.
+    fn image_in(&mut self, role: Role, image: &ImageRecord, report: &mut dyn Report) -> Result<State> {
+        let what = format!("version {} in {}", image.version, role.spec().label);
+        let error = match self.read(role, image, report) {
+            Ok(()) => return Ok(State::Whole),
+            // Somebody has stopped this.
+            Err(error) if error.class == Class::Rejected => return Err(error),
+            Err(error) => error,
+        };
+        if image.root_hash == self.image().root_hash {
+            // A disk puts another sector in the place of a bad one when that is written.
+            return Ok(match self.write(role, report) {
+                Ok(()) => {
+                    self.lines.push(format!("{what} was damaged"));
+                    State::Whole
+                }
+                Err(error) => {
+                    self.lines.push(format!("{what} cannot be written: {error}"));
+                    State::Unknown
+                }
+            });
+        }
+        self.lines.push(format!("{what}: {error}"));
+        Ok(if error.class == Class::Integrity { State::Broken } else { State::Unknown })
+    }
+
+    fn read(&self, role: Role, image: &ImageRecord, report: &mut dyn Report) -> Result<()> {
+        let reader = ImageReader::open(self.disk.volume(role)?.content())?;
         if !self.is_thorough {
-            return Ok(true);
+            return reader.tree(&image.root_hash, image.data_blocks).map(drop);
         }
         report.step(&format!("reading {}", role.spec().label), image.data_blocks * BLOCK_SIZE);
-        match reader.scrub(&image.root_hash, image.data_blocks, |done| report.progress(done)) {
-            Ok(()) => Ok(true),
-            // Somebody has stopped this.
-            Err(error) if error.class == Class::Rejected => Err(error),
-            // Sectors that cannot be read may be written again.
-            Err(_) => Ok(false),
-        }
+        reader.scrub(&image.root_hash, image.data_blocks, |done| report.progress(done))
     }
 
     fn write(&self, role: Role, report: &mut dyn Report) -> Result<()> {
@@ -238,62 +290,97 @@ impl Bench<'_> {
         install::keep_ukis(self.medium, &target)
     }
 
-    /// From the copies behind the images, or from the medium, which has those of its own version.
-    fn kernels(&mut self, known: &mut Known, report: &mut dyn Report) -> Result<()> {
-        let mut without = Vec::new();
-        for (slot, image) in known.images.clone() {
-            if !self.kernel(&Kernel::of_slot(slot, &image))? {
-                without.push((slot, image));
+    /// Recovery with its kernels; where it is lost, the medium's takes its place.
+    fn recovery(&mut self, known: &mut Known, report: &mut dyn Report) -> Result<()> {
+        let image = match known.ledger.recovery.clone() {
+            Some(image) => image,
+            // A cut may have come before it was recorded.
+            None => match self.unrecorded_recovery(known) {
+                Some(image) => image,
+                None => return self.renew_recovery(known, "there was no recovery", report),
+            },
+        };
+        let is_recorded = known.ledger.recovery.is_some();
+        let state = self.image_in(Role::Recovery, &image, report)?;
+        let broken = match state {
+            State::Whole => {
+                let kernels = Kernel::of_recovery(&image).map(|kernel| self.kernel(&kernel));
+                kernels.contains(&State::Broken)
             }
+            State::Broken => true,
+            State::Unknown => false,
+        };
+        if broken {
+            return self.renew_recovery(known, "recovery could not start", report);
         }
-        if without.len() == known.images.len() {
-            let ours = self.image();
-            self.write(Role::SlotA, report)?;
-            known.put(Slot::A, ours.clone());
-            self.kernel(&Kernel::of_slot(Slot::A, &ours))?;
-            self.lines.push(format!("no image had a kernel: version {} is installed again", ours.version));
-        }
-        self.forget(known, without, "has no kernel");
-        for _ in 0..2 {
-            let Some(recovery) = known.ledger.recovery.clone() else { break };
-            let mut has_all = true;
-            for kernel in Kernel::of_recovery(&recovery) {
-                has_all &= self.kernel(&kernel)?;
-            }
-            if has_all {
-                break;
-            }
-            // Another version's kernel would look for another image.
-            self.renew_recovery(known, report)?;
+        if !is_recorded && state == State::Whole {
+            known.ledger.recovery = Some(image);
         }
         Ok(())
     }
 
-    /// Whether it is whole now.
-    fn kernel(&mut self, kernel: &Kernel<'_>) -> Result<bool> {
-        let what = match kernel.look(self.disk, true) {
-            // Where there is no copy behind the image, its name alone says little; the medium knows its own.
-            Ok(Finding::Good) => match self.medium.kernel_for(kernel) {
-                Some((blob, _)) if !self.has(kernel, blob)? => format!("{} was damaged", kernel.entry),
-                _ => return Ok(true),
-            },
-            Ok(Finding::Mended(what)) => {
-                self.lines.push(what);
-                return Ok(true);
-            }
-            Ok(Finding::Lost(what) | Finding::Wrong(what)) => what,
-            Err(error) => error.to_string(),
-        };
-        let Some((blob, path)) = self.medium.kernel_for(kernel) else { return Ok(false) };
-        let mut file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        let esp = Esp::open(self.disk, kernel.on)?;
-        esp.add_uki(kernel.entry.as_str(), blob, &mut file)?;
-        esp.close()?;
-        self.lines.push(what);
-        Ok(true)
+    fn unrecorded_recovery(&self, known: &Known) -> Option<ImageRecord> {
+        let reader = ImageReader::open(self.disk.volume(Role::Recovery).ok()?.content()).ok()?;
+        let candidates = known.images.iter().map(|(_, image)| image.clone()).chain([self.image()]);
+        candidates.into_iter().find(|image| reader.holds_at(0, &image.root_hash, image.data_blocks))
     }
 
-    fn has(&self, kernel: &Kernel<'_>, blob: edge_model::manifest::Blob) -> Result<bool> {
+    fn renew_recovery(&mut self, known: &mut Known, why: &str, report: &mut dyn Report) -> Result<()> {
+        let ours = self.image();
+        self.write(Role::Recovery, report)?;
+        known.ledger.recovery = Some(ours.clone());
+        for kernel in Kernel::of_recovery(&ours) {
+            self.kernel(&kernel);
+        }
+        self.lines.push(format!("{why}: it is version {} now", ours.version));
+        Ok(())
+    }
+
+    /// A kernel, from the copy behind its image or from the medium, which has those of its own version.
+    fn kernel(&mut self, kernel: &Kernel<'_>) -> State {
+        let what = match kernel.look(self.disk, true) {
+            Ok(Finding::Mended(what)) => {
+                self.lines.push(what);
+                return State::Whole;
+            }
+            // Where there is no copy behind the image, its name alone says little; the medium knows its own.
+            Ok(Finding::Good) => match self.medium.kernel_for(kernel).map(|(blob, _)| self.has(kernel, blob))
+            {
+                Some(Ok(false)) => format!("{} was damaged", kernel.entry),
+                _ => return State::Whole,
+            },
+            Ok(Finding::Lost(what) | Finding::Wrong(what)) => what,
+            Err(error) if error.class == Class::Integrity => error.to_string(),
+            // A boot partition that cannot be used now says nothing about the image.
+            Err(error) => {
+                self.lines.push(format!("{}: {error}", kernel.entry));
+                return State::Unknown;
+            }
+        };
+        let state = match self.kernel_from_medium(kernel) {
+            None => State::Broken,
+            Some(Ok(())) => State::Whole,
+            Some(Err(error)) => {
+                self.lines.push(format!("{}: {error}", kernel.entry));
+                return State::Unknown;
+            }
+        };
+        self.lines.push(what);
+        state
+    }
+
+    fn kernel_from_medium(&self, kernel: &Kernel<'_>) -> Option<Result<()>> {
+        let (blob, path) = self.medium.kernel_for(kernel)?;
+        let write = || {
+            let mut file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+            let esp = Esp::open(self.disk, kernel.on)?;
+            esp.add_uki(kernel.entry.as_str(), blob, &mut file)?;
+            esp.close()
+        };
+        Some(write())
+    }
+
+    fn has(&self, kernel: &Kernel<'_>, blob: Blob) -> Result<bool> {
         let esp = Esp::open(self.disk, kernel.on)?;
         let has = esp.has_uki(kernel.entry.as_str(), blob);
         esp.close()?;
@@ -330,10 +417,11 @@ impl Bench<'_> {
                 .is_some_and(|entry| known.images.iter().any(|(_, image)| image.root_hash.entry() == *entry))
         };
         let Some(best) = known.best() else { return Ok(()) };
-        let variable = match &self.host.variables {
-            Some(variables) => variables.get_entry(Variable::LoaderEntryDefault)?,
-            None => None,
-        };
+        let read =
+            self.host.variables.as_ref().map(|variables| variables.get_entry(Variable::LoaderEntryDefault));
+        // One that cannot be read keeps nothing else from being mended.
+        let can_be_read = !matches!(read, Some(Err(_)));
+        let variable = read.and_then(Result::ok).flatten();
         let esp = Esp::open(self.disk, Role::Efi)?;
         let configured = esp.default_entry()?;
         let said = [&variable, &configured].into_iter().find(|entry| is_there(entry)).and_then(Clone::clone);
@@ -343,7 +431,8 @@ impl Bench<'_> {
             self.lines.push("the boot loader's configuration led to nothing".to_owned());
         }
         esp.close()?;
-        if let Some(variables) = self.host.variables.as_ref().filter(|_| !is_there(&variable)) {
+        if let Some(variables) = self.host.variables.as_ref().filter(|_| can_be_read && !is_there(&variable))
+        {
             variables.set_entry(Variable::LoaderEntryDefault, &wanted)?;
         }
         Ok(())

@@ -43,7 +43,13 @@ pub(crate) fn rollback(host: &Host) -> Result<Outcome> {
     if default.as_ref() != Some(&entry) {
         // In recovery what is fallen back to is the default: recovery is no image to fall back to.
         let running = host.record.root_hash.entry();
-        let meanwhile = if host.kind == HostKind::Recovery { default.ok_or_else(nothing)? } else { running };
+        let meanwhile = match host.kind {
+            HostKind::Recovery => default.unwrap_or_else(|| {
+                let other = ledger.slot(slot.other()).map(|image| image.root_hash.entry());
+                other.unwrap_or_else(|| entry.clone())
+            }),
+            _ => running,
+        };
         boot_control::try_next(host, entry, meanwhile)?;
     }
     host.ledger().change_or_begin(|ledger| {

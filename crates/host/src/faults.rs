@@ -4,7 +4,9 @@
 //! after which everything stops.
 
 #[cfg(all(feature = "faults", not(debug_assertions)))]
-compile_error!("`faults` takes flushes away: it is for tests, and no program that is released may have it");
+compile_error!(
+    "`faults` takes flushes away: it is for tests, and no program that is released may have it; build with `cargo xtask build`"
+);
 
 use std::fs::File;
 use std::io;

@@ -54,9 +54,9 @@ pub const OEM_CLAIMED: &str = "/oem/edge/claimed";
 /// Boots in which something outside could not be read, one a line: after some the host is claimed all the same.
 pub const OEM_OPEN_BOOTS: &str = "/oem/edge/open-boots";
 /// Why something outside could not be read in this boot, if so: such a boot does not close the host.
+pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// Digest of the documents that this boot was started with.
 pub const CONFIGURATION_MARK: &str = "/run/edge/configuration-mark";
-pub const SITE_UNREAD: &str = "/run/edge/site-unread";
 /// Documents that this boot must not read, one path a line: reading them takes more than a document may.
 pub const DOCUMENTS_REFUSED: &str = "/run/edge/documents-refused";
 /// The host's own private key, kept for life.

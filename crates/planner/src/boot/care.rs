@@ -157,6 +157,11 @@ impl BootCare {
         self.trial.as_ref().is_some_and(|trial| now + HANGS_AFTER >= trial.clock.deadline)
     }
 
+    /// Whether the documents are to be looked at, to be kept as ones that work.
+    pub fn wants_to_keep(&self, look: &Look) -> bool {
+        self.has_lasted && !self.configuration_is_kept && *look == Look::Healthy
+    }
+
     /// Decides on the next steps.
     pub fn decide(&mut self, facts: &Facts) -> Turn {
         let mut steps = Vec::new();
