@@ -461,8 +461,9 @@ mod tests {
         let Some(()) = build(folder.path()) else { return };
         let image = folder.path().join("image/root.img");
         let mut bytes = fs::read(&image).unwrap();
-        let middle = bytes.iter().rposition(|byte| *byte == 7).unwrap();
-        bytes[middle] = 8;
+        // In the file, and not in a superblock that happens to hold such a byte.
+        let content = bytes.windows(64).position(|window| window.iter().all(|byte| *byte == 7)).unwrap();
+        bytes[content] = 8;
         fs::write(&image, &bytes).unwrap();
         let error = edge_model::error::render(&resolve(&image.display().to_string(), false).unwrap_err());
         assert!(error.contains("is damaged"), "{error}");
