@@ -229,12 +229,12 @@ impl Bench<'_> {
         };
         let mut failure = None;
         for slot in [Slot::A, Slot::B].into_iter().filter(|slot| !may_start(slot)) {
-            let written = self.write(Role::of_slot(slot), report).and_then(|()| {
-                match self.kernel(&Kernel::of_slot(slot, &ours)) {
-                    State::Whole => Ok(()),
-                    _ => Err(Error::environment("its kernel cannot be written")),
-                }
-            });
+            // The kernel first: where the boot partition takes nothing, no slot is touched for nothing.
+            if self.kernel(&Kernel::of_slot(slot, &ours)) != State::Whole {
+                failure = Some(Error::environment("no version can start, and no kernel can be written"));
+                continue;
+            }
+            let written = self.write(Role::of_slot(slot), report);
             match written {
                 Ok(()) => {
                     known.put(slot, ours.clone());
