@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut disk = bytes.to_vec();
     disk.resize(MIB as usize, 0);
     drop(gpt::read(&mut Cursor::new(&mut disk)));
-    drop(gpt::both_copies_are_whole(&mut Cursor::new(&mut disk), 512));
+    let _ = gpt::both_copies_are_whole(&mut Cursor::new(&mut disk), 512);
     drop(InstallRecord::read(&mut Cursor::new(&mut disk)));
     drop(gpt::grow_last_partition(&mut Cursor::new(&mut disk), GIB, 512));
 });

@@ -4,10 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 
-use edge_model::canvos::Canvos;
+use edge_model::canvos::Arguments;
 use edge_model::forge::Forge;
 
 fuzz_target!(|text: &str| {
     drop(Forge::parse("forge.yaml", text));
-    drop(Canvos::parse(".arg", text));
+    drop(Arguments::parse(".arg", text));
 });
