@@ -131,8 +131,11 @@ fn fuzz_all(tally: &mut Tally) {
         return;
     }
     timed("fuzz targets", |name| add_stage(tally, name, fuzz::build()));
-    for target in fuzz::targets().unwrap_or_default() {
-        add_stage(tally, &format!("fuzz {target}"), fuzz::run(&target, FUZZ_SECONDS));
+    match fuzz::targets() {
+        Ok(targets) => targets.iter().for_each(|target| {
+            add_stage(tally, &format!("fuzz {target}"), fuzz::run(target, FUZZ_SECONDS));
+        }),
+        Err(error) => add_stage(tally, "list of fuzz targets", Err(error)),
     }
 }
 

@@ -180,6 +180,19 @@ fn a_restart_during_a_trial_goes_on_with_it() {
 }
 
 #[test]
+fn from_recovery_the_other_image_is_tried_and_the_default_is_what_is_fallen_back_to() {
+    let mut stand = stand_with_images();
+    let default = stand.host.record.root_hash.entry();
+    let other = stand.host.ledger().load().slot_a.unwrap().root_hash.entry();
+    stand.host.kind = edge_planner::host_kind::HostKind::Recovery;
+    (stand.host.record.mode, stand.host.record.slot) = (edge_model::cmdline::Mode::Recovery, None);
+    slot_switch::rollback(&stand.host).unwrap();
+    assert_eq!(stand.boots_next(), Some(other));
+    assert_eq!(stand.variables().get_entry(Variable::FallbackEntry).unwrap(), Some(default.clone()));
+    assert_eq!(stand.variables().get_entry(Variable::LoaderEntryDefault).unwrap(), Some(default));
+}
+
+#[test]
 fn a_reset_leads_to_recovery_a_few_times_and_changes_nothing_else() {
     let stand = stand_with_images();
     let refused = reset::ask(&stand.host, false, &mut Nobody).unwrap_err();
