@@ -19,8 +19,8 @@ use crate::ssh::{Key, Ssh};
 const CALIBRATION_SECONDS: f64 = 7.0;
 const CALIBRATION_LIMIT: Duration = Duration::from_secs(180);
 pub const DISK_GIB: u64 = 8;
-/// Bytes on the disk for everything that is there at the same time: images 6.6 GiB, the registry 3, the base 1.7, two
-/// scenarios; those wait for each other where it gets tight.
+/// Bytes on the disk for everything that is there at the same time: the cache 4 GiB, images 4.5, the registry 3, the base
+/// 1.7, two scenarios; those wait for each other where it gets tight.
 const NEEDED: u64 = 15 << 30;
 /// On the medium of every host: each stage of an installation says that it ran, and one step does not stay.
 const USER_DATA: &str = r#"#cloud-config
@@ -52,6 +52,19 @@ pub const IN_NAMESPACES: &str = "passthrough:
 ";
 /// The cluster of tests and demo: a page on every address of the host, port 30080.
 pub const CLUSTER: &str = include_str!("cluster.yaml");
+
+/// Images that several scenarios use, each made when the first asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedImage {
+    /// [`Ground::every_envelope`]
+    EveryEnvelope,
+    /// [`Ground::with_cluster`]
+    WithCluster,
+}
+
+impl SharedImage {
+    pub const ALL: [Self; 2] = [Self::EveryEnvelope, Self::WithCluster];
+}
 
 /// The ground on which scenarios run.
 #[derive(Debug)]
@@ -164,6 +177,21 @@ impl Ground {
         let recipe = Recipe::with_cluster("1.0.0", component, CLUSTER);
         let made = images::build(&self.lab, "with-cluster", &recipe, &self.site(), None)?;
         Ok(built.insert(made).clone())
+    }
+
+    /// Removes a shared image; who asks for it again has it built again.
+    ///
+    /// # Errors
+    /// When its folder cannot be removed.
+    pub fn forget(&self, image: SharedImage) -> Result<()> {
+        let made = match image {
+            SharedImage::EveryEnvelope => &self.every_envelope,
+            SharedImage::WithCluster => &self.with_cluster,
+        };
+        let built = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+        built.map_or(Ok(()), |built| {
+            fs::remove_dir_all(&built.folder).context("cannot remove an image that nobody needs any more")
+        })
     }
 
     /// The folder with the content of [`Ground::every_envelope`].

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use edge_model::Result;
-use qemu_tests::bench_ground::Ground;
+use qemu_tests::bench_ground::{Ground, SharedImage};
 use qemu_tests::cost::{self, Costs};
 use qemu_tests::tally::Tally;
 
@@ -46,6 +46,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         running: Mutex::new(0),
         ended: Condvar::new(),
     };
+    let images = Images::of(&queue.waiting);
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL {
             scope.spawn(|| {
@@ -55,6 +56,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
                     // Nobody waits for a base that will never stand, also when its scenario panics.
                     let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
                     let well = run_one(&ground, scenario, &summary, &costs);
+                    images.used(&ground, scenario);
                     if let Some(mut outcome) = outcome
                         && well
                     {
@@ -84,6 +86,30 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
     }
     Ok(read(&summary))
+}
+
+/// Shared images, each with the number of scenarios that still want it.
+struct Images(Mutex<Vec<(SharedImage, usize)>>);
+
+impl Images {
+    fn of(waiting: &Mutex<VecDeque<&Scenario>>) -> Self {
+        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let users = |image| (image, waiting.iter().filter(|scenario| scenario.image == Some(image)).count());
+        Self(Mutex::new(SharedImage::ALL.map(users).into()))
+    }
+
+    /// The last one that wanted an image takes it away: two of them are a quarter of what all scenarios need.
+    fn used(&self, ground: &Ground, scenario: &Scenario) {
+        let mut images = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (image, users) in images.iter_mut().filter(|(image, _)| scenario.image == Some(*image)) {
+            *users = users.saturating_sub(1);
+            if *users == 0
+                && let Err(error) = ground.forget(*image)
+            {
+                eprintln!("warning: {image:?} stays: {error}");
+            }
+        }
+    }
 }
 
 /// The host that most scenarios start from.

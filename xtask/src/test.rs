@@ -16,7 +16,7 @@ const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 const COMPILE_AFTER_AT_MOST: Duration = Duration::from_secs(25 * 60);
 /// Scenarios build some twenty images, each of which is used for minutes: of the builder's cache they need only the newest.
 const CACHE_LIMIT: &str = "EDGEFORGE_CACHE_LIMIT";
-const CACHE_OF_SCENARIOS: &str = "6G";
+const CACHE_OF_SCENARIOS: &str = "4G";
 const MACHINES_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
 /// Writes what a real host says, for the pictures of the console.

@@ -18,7 +18,7 @@ mod upgrades;
 mod ways_back;
 
 use edge_model::{Error, Result};
-use qemu_tests::bench_ground::{Ground, KUBERNETES, OLDER_BUILDER};
+use qemu_tests::bench_ground::{Ground, KUBERNETES, OLDER_BUILDER, SharedImage};
 use qemu_tests::namespaces;
 
 /// One story with an end.
@@ -33,9 +33,15 @@ pub(crate) struct Scenario {
     pub(crate) needs_namespaces: bool,
     /// A variable without which there is nothing to run it with.
     pub(crate) needs_variable: Option<&'static str>,
+    /// An image that it shares with others; it goes with the last of them.
+    pub(crate) image: Option<SharedImage>,
 }
 
 impl Scenario {
+    const fn of(self, image: SharedImage) -> Self {
+        Self { image: Some(image), ..self }
+    }
+
     /// Why it cannot run here, if it cannot: what did not run has not passed.
     pub(crate) fn missing(&self) -> Option<String> {
         let unset = |name: &&str| std::env::var(name).map_or(true, |value| value.is_empty());
@@ -45,16 +51,40 @@ impl Scenario {
 }
 
 const fn short(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: false, needs_base: true, needs_namespaces: false, needs_variable: None }
+    Scenario {
+        name,
+        run,
+        long: false,
+        needs_base: true,
+        needs_namespaces: false,
+        needs_variable: None,
+        image: None,
+    }
 }
 
 /// About the builder alone: runs beside the installation of the base host.
 const fn without_machine(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: false, needs_base: false, needs_namespaces: false, needs_variable: None }
+    Scenario {
+        name,
+        run,
+        long: false,
+        needs_base: false,
+        needs_namespaces: false,
+        needs_variable: None,
+        image: None,
+    }
 }
 
 const fn long(name: &'static str, run: fn(&Ground) -> Result<()>) -> Scenario {
-    Scenario { name, run, long: true, needs_base: true, needs_namespaces: false, needs_variable: None }
+    Scenario {
+        name,
+        run,
+        long: true,
+        needs_base: true,
+        needs_namespaces: false,
+        needs_variable: None,
+        image: None,
+    }
 }
 
 /// With something that only some have.
@@ -66,13 +96,22 @@ const fn long_with(name: &'static str, run: fn(&Ground) -> Result<()>, variable:
         needs_base: true,
         needs_namespaces: false,
         needs_variable: Some(variable),
+        image: None,
     }
 }
 
 /// With Kubernetes, in a machine of its own.
 const fn with_kubernetes(name: &'static str, run: fn(&Ground) -> Result<()>, long: bool) -> Scenario {
     let needs_variable = Some(KUBERNETES);
-    Scenario { name, run, long, needs_base: false, needs_namespaces: false, needs_variable }
+    Scenario {
+        name,
+        run,
+        long,
+        needs_base: false,
+        needs_namespaces: false,
+        needs_variable,
+        image: Some(SharedImage::WithCluster),
+    }
 }
 
 /// With Kubernetes, in namespaces: no machine is needed.
@@ -106,9 +145,11 @@ pub(crate) const ALL: &[Scenario] = &[
     short("recovery-says-why", installation::recovery_says_why),
     short("network-change-comes-back", configuration::network_change_comes_back),
     short("stages-run-in-order", configuration::stages_run_in_order),
-    without_machine("image-from-a-registry", bases::image_from_a_registry),
-    without_machine("outputs-hold-against-other-tools", outputs::hold_against_other_tools),
-    without_machine("builds-are-reproducible", reproducibility::two_builds_are_equal),
+    without_machine("image-from-a-registry", bases::image_from_a_registry).of(SharedImage::EveryEnvelope),
+    without_machine("outputs-hold-against-other-tools", outputs::hold_against_other_tools)
+        .of(SharedImage::EveryEnvelope),
+    without_machine("builds-are-reproducible", reproducibility::two_builds_are_equal)
+        .of(SharedImage::EveryEnvelope),
     without_machine("docs-run-with-the-builder", documentation::commands_of_the_builder),
     short("docs-run-on-a-host", documentation::commands_of_a_host),
     short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
@@ -121,7 +162,7 @@ pub(crate) const ALL: &[Scenario] = &[
     long("bad-images-before-user-space", bad_images::before_user_space),
     long("by-hand-upgrade-and-recovery", by_hand::upgrade_and_recovery),
     long("slow-trial-is-kept", upgrades::slow_and_kept),
-    long("kairos-base-runs", bases::kairos_base_runs),
+    long("kairos-base-runs", bases::kairos_base_runs).of(SharedImage::EveryEnvelope),
     long_with("from-an-older-agent-and-back", upgrades::from_an_older_agent, OLDER_BUILDER),
     long_with("real-kairos-base-runs", bases::real_kairos_base_runs, bases::REAL_IMAGE),
     long("boots-over-http", netboot::boots_over_http),

@@ -12,6 +12,8 @@ use qemu_tests::images::{self, Built, Recipe};
 use super::ensure;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
+/// Its cache serves for one build, beside that of everything else.
+const CACHE_LIMIT: &str = "EDGEFORGE_CACHE_LIMIT=2G";
 /// Made for the build, and removed afterwards.
 const USER: &str = "edgeforge-builder";
 
@@ -57,7 +59,7 @@ fn as_ordinary_user(ground: &Ground, one: &Built) -> Result<PathBuf> {
         let (home, path) = (home.display(), project.display());
         let user = format!(
             "setpriv --reuid {USER} --regid {USER} --init-groups --inh-caps=-all \
-             env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME={home} TMPDIR={home}/tmp"
+             env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME={home} TMPDIR={home}/tmp {CACHE_LIMIT}"
         );
         let edgeforge = format!("{home}/dist/edgeforge");
         let fetched = Child::new("sh").args(["-ec", &format!("cd / && {user} {edgeforge} fetch '{path}'")]);
