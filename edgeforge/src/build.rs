@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_host::sandbox::Sandbox;
-use edge_model::cluster::KubernetesVersions;
+use edge_model::cluster::CarriedKubernetes;
 use edge_model::forge::{Base as From, Envelope, Forge, SizeBudgets};
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result};
@@ -83,7 +83,7 @@ struct Base {
 struct Made {
     /// The paths that the project added.
     added: BTreeSet<String>,
-    kubernetes: Option<KubernetesVersions>,
+    kubernetes: Option<CarriedKubernetes>,
 }
 
 /// Where the parts of an image come from.
@@ -273,7 +273,7 @@ impl Builder<'_> {
             let added = normalise::normalise(tree, &parts, created)?;
             Ok(Made {
                 added,
-                kubernetes: kubernetes.map(|(_, locked)| component::versions(locked, images.as_ref())),
+                kubernetes: kubernetes.map(|(_, locked)| component::carried(locked, images.as_ref())),
             })
         };
         let tree_key = self.tree_key(&base_key, &inputs.lock, created)?;

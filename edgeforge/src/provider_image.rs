@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use edge_model::cluster::KubernetesVersions;
+use edge_model::cluster::CarriedKubernetes;
 use edge_model::manifest::{Blob, FORMAT, ImageManifest, Ukis};
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{self, Descriptor};
@@ -36,7 +36,7 @@ pub(crate) struct Parts<'a> {
     /// Folder with the three UKIs.
     pub(crate) ukis: &'a Path,
     pub(crate) signer: Option<&'a dyn Signer>,
-    pub(crate) kubernetes: Option<KubernetesVersions>,
+    pub(crate) kubernetes: Option<CarriedKubernetes>,
 }
 
 fn blob_of(path: &Path) -> Result<Blob> {

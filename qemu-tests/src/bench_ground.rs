@@ -41,6 +41,8 @@ const BASE_IMAGE: &str = "root-hash";
 const STATE: &str = "state";
 /// Path of the Kubernetes component that images with a cluster are built from.
 pub const KUBERNETES: &str = "KUBERNETES_COMPONENT";
+/// The same of the minor release before.
+pub const KUBERNETES_BEFORE: &str = "KUBERNETES_COMPONENT_BEFORE";
 /// Names the builder of an earlier state of this project; `cargo xtask test-long` makes one.
 pub const OLDER_BUILDER: &str = "OLDER_EDGEFORGE";
 /// What a node accepts on a machine that is not its own: control groups of version 1, disks that are nearly full. For

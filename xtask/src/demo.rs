@@ -81,7 +81,7 @@ pub(crate) fn cluster() -> Result<()> {
     packages::for_builder()?;
     stop_if_running()?;
     build::build(false)?;
-    let component = kubernetes::prepare()?;
+    let component = kubernetes::prepare(kubernetes::Release::Current)?;
     let port = free_port()?;
     start(
         &open_lab()?,

@@ -57,7 +57,11 @@ enum Command {
     /// Everything, with the repetitions that take long
     TestLong,
     /// Make the Kubernetes of tests and demo from Go modules, or from what KUBE_COMPONENT names
-    Kubernetes,
+    Kubernetes {
+        /// The minor release before, from which tests upgrade
+        #[arg(long)]
+        before: bool,
+    },
     /// Random bytes for everything that reads bytes of others
     Fuzz {
         /// Only these targets
@@ -90,7 +94,10 @@ fn main() -> ExitCode {
         Command::DemoStop => demo::stop(),
         Command::Test { scenarios } => test::test(&scenarios, false),
         Command::TestLong => test::test(&[], true),
-        Command::Kubernetes => build::build(false).and_then(|()| kubernetes::command()),
+        Command::Kubernetes { before } => {
+            let release = if before { kubernetes::Release::Before } else { kubernetes::Release::Current };
+            build::build(false).and_then(|()| kubernetes::command(release))
+        }
         Command::Fuzz { targets, seconds } => fuzz::command(targets, seconds),
         Command::Record => test::record(),
         Command::Generate => generate::generate(),

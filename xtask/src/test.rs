@@ -1,14 +1,15 @@
 //! Everything that proves the project, cheap things first; the last line counts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use edge_host::child::Child;
 use edge_model::{Error, Result};
-use qemu_tests::bench_ground::{KUBERNETES, OLDER_BUILDER};
+use qemu_tests::bench_ground::{KUBERNETES, KUBERNETES_BEFORE, OLDER_BUILDER};
 use qemu_tests::tally::Tally;
 
 use crate::build::{build, cargo, program};
+use crate::kubernetes::Release;
 use crate::{check, fuzz, kubernetes, older, packages, root};
 
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
@@ -77,13 +78,19 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
         eprintln!("unit tests: {} s", started.elapsed().as_secs());
     }
     let too_slow = !long && scenarios.is_empty() && started.elapsed() > COMPILE_AFTER_AT_MOST;
-    let component = if tally.failed == 0 { component(&mut tally, too_slow) } else { None };
+    let component = |tally: &mut Tally, release| match tally.failed {
+        0 => component(tally, release, too_slow),
+        _ => None,
+    };
+    let current = component(&mut tally, Release::Current);
+    let before = if long { component(&mut tally, Release::Before) } else { None };
     if long && scenarios.is_empty() {
         fuzz_all(&mut tally);
     }
     let older = if long && tally.failed == 0 { older_builder(&mut tally) } else { None };
     if tally.failed == 0 {
-        tally.add(virtual_machines(scenarios, long, component.as_deref(), older.as_deref())?);
+        let given = [(KUBERNETES, current), (KUBERNETES_BEFORE, before), (OLDER_BUILDER, older)];
+        tally.add(virtual_machines(scenarios, long, &given)?);
     } else {
         println!("SKIPPED virtual machines: an earlier stage failed");
         tally.skipped += 1;
@@ -103,9 +110,9 @@ fn tools() -> Result<()> {
 }
 
 /// The Kubernetes of scenarios with a cluster. Where it cannot be made they are skipped, and say so.
-fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
-    let missing = kubernetes::missing().or_else(|| {
-        (too_slow && !kubernetes::is_here()).then(|| {
+fn component(tally: &mut Tally, release: Release, too_slow: bool) -> Option<PathBuf> {
+    let missing = kubernetes::missing(release).or_else(|| {
+        (too_slow && !kubernetes::is_here(release)).then(|| {
             "this machine is slow, and would compile it for long; cargo xtask kubernetes does it once".into()
         })
     });
@@ -115,7 +122,7 @@ fn component(tally: &mut Tally, too_slow: bool) -> Option<PathBuf> {
     }
     let mut found = None;
     timed("Kubernetes", |name| {
-        let made = kubernetes::prepare().map(|component| found = Some(component.archive));
+        let made = kubernetes::prepare(release).map(|component| found = Some(component.archive));
         add_stage(tally, name, made);
     });
     found
@@ -153,21 +160,16 @@ fn older_builder(tally: &mut Tally) -> Option<PathBuf> {
     found
 }
 
-fn virtual_machines(
-    scenarios: &[String],
-    long: bool,
-    component: Option<&Path>,
-    older: Option<&Path>,
-) -> Result<Tally> {
+/// `given` are variables with what scenarios need beside the builder.
+fn virtual_machines(scenarios: &[String], long: bool, given: &[(&str, Option<PathBuf>)]) -> Result<Tally> {
     let mut runner = Child::new(program("qemu-tests", false)).with_whole_environment().args(scenarios);
     if std::env::var_os(CACHE_LIMIT).is_none() {
         runner = runner.env(CACHE_LIMIT, CACHE_OF_SCENARIOS);
     }
-    if let Some(component) = component {
-        runner = runner.env(KUBERNETES, component);
-    }
-    if let Some(older) = older {
-        runner = runner.env(OLDER_BUILDER, older);
+    for (variable, path) in given {
+        if let Some(path) = path {
+            runner = runner.env(variable, path);
+        }
     }
     if long {
         runner = runner.arg("--long");

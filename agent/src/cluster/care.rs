@@ -12,12 +12,14 @@ use edge_model::api::cluster::{
 };
 use edge_model::cluster::{ClusterDefinition, ImageKubernetes, KubernetesVersions};
 use edge_model::{Error, Result, paths};
+use edge_planner::cluster::gate::{self, Verdict};
 use edge_planner::cluster::member::{Duty, Member, duty};
-use edge_planner::cluster::{self as planner, Placement, Step, StepId, check, gate, state};
+use edge_planner::cluster::{self as planner, Placement, Step, StepId, check, state};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::ground::Host;
+use super::kept::{Kept, Places};
 use super::kube_api::KubeApi;
 use super::pass::{Progress, advance};
 use super::sight::LastSight;
@@ -49,6 +51,7 @@ pub(crate) fn caretaker(shared: &Arc<Shared>, runtime: &Handle) -> impl Caretake
         plan: None,
         waits: None,
         told_ready: false,
+        told_change: false,
         serves_content: false,
         begun: Instant::now(),
         sight: LastSight::default(),
@@ -107,6 +110,7 @@ struct Care {
     waits: Option<(Wait, Instant)>,
     /// The consoles know that it runs.
     told_ready: bool,
+    told_change: bool,
     serves_content: bool,
     begun: Instant,
     sight: LastSight,
@@ -171,7 +175,11 @@ impl Care {
         }
         check::fits_versions(&definition, image.as_ref().map(|image| &image.versions))?;
         let Some(image) = image else { return Ok(self.stopped("this image carries no Kubernetes".into())) };
-        gate::may_open(&member, &image.versions)?;
+        let kept = Places::of_host().kept()?;
+        let root_hash = self.shared.host.record.root_hash;
+        let of = kept.as_ref().map(|kept| kept.of.root_hash);
+        let verdict = gate::verdict(&member, &image.versions, root_hash, of)?;
+        self.tell_of_change(&verdict, kept.as_ref());
         if is_new {
             let Some(told) = told else { return Err(Error::internal("a new cluster has no definition")) };
             if let Some(what) = self.too_early() {
@@ -187,7 +195,31 @@ impl Care {
         let node = node_name(&member, &definition)?;
         let placement = Placement::new(&definition, &image, &node, &name_servers())?;
         self.serve_content();
-        self.go_on(placement, &member, &image)
+        self.go_on(placement, &verdict, &image)
+    }
+
+    /// What happens to data is for people, too.
+    fn tell_of_change(&mut self, verdict: &Verdict, kept: Option<&Kept>) {
+        if self.told_change {
+            return;
+        }
+        self.told_change = true;
+        match (verdict, kept) {
+            (Verdict::Keep(of), _) => {
+                console::say("edge: the cluster's data is kept for the version before.");
+                tracing::info!("cluster: data of {} is kept before this image opens it", of.versions);
+            }
+            (Verdict::Restore(of), Some(kept)) => {
+                let when = edge_model::calendar::day_and_time(kept.made);
+                let text = format!(
+                    "the cluster has its data of {when} again: what was made with {} since then is put aside",
+                    of.versions
+                );
+                console::say(&format!("edge: {text}"));
+                self.shared.notice(Said::warning(text));
+            }
+            _ => {}
+        }
     }
 
     /// What a cluster waits for before it is made: nothing of it can be changed later.
@@ -221,12 +253,12 @@ impl Care {
     fn go_on(
         &mut self,
         placement: Placement,
-        member: &Member,
+        verdict: &Verdict,
         image: &ImageKubernetes,
     ) -> Result<Option<Duration>> {
         let is_the_same = self.plan.as_ref().is_some_and(|plan| plan.placement == placement);
         if !is_the_same {
-            let steps = planner::steps(&placement, member.opened.is_some())?;
+            let steps = planner::steps(&placement, verdict)?;
             self.plan = Some(Plan { placement, steps, at: 0 });
         }
         let Some(plan) = &mut self.plan else { return Ok(Some(LATER)) };

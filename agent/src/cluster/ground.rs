@@ -15,9 +15,11 @@ use edge_planner::cluster::member::Opening;
 use edge_planner::cluster::{Action, Probe, RenderedFile, StepId, state};
 use tokio::runtime::Handle;
 
+use super::kept::Places;
 use super::kube_api::KubeApi;
 use super::pass::{Ground, Seen};
 use super::store;
+use crate::facts;
 
 /// Programs of Kubernetes wait for each other, on slow machines for long; they say themselves when they give up.
 const PROGRAM_DEADLINE: Duration = Duration::from_secs(45 * 60);
@@ -60,7 +62,8 @@ impl Ground for Host<'_> {
             Probe::Present(paths) => seen(paths.iter().all(|path| is_present(path))),
             Probe::Opened => {
                 let member = store::member().load();
-                seen(member.opened.is_some_and(|opening| opening == self.opening()))
+                let waits = Places::of_host().kept()?.is_some_and(|kept| kept.of.root_hash == self.root_hash);
+                seen(!waits && member.opened.is_some_and(|opening| opening == self.opening()))
             }
             Probe::Unit(unit) => seen(is_active(unit)?),
             Probe::Runtime(unit) if is_active(unit)? => match crictl(&["version"]) {
@@ -127,6 +130,19 @@ impl Ground for Host<'_> {
                     Ok(())
                 })
             }
+            Action::KeepData(of) => {
+                nothing_runs()?;
+                Places::of_host().keep(of, &store::member().load().definition, facts::now())
+            }
+            Action::RestoreData(by) => {
+                nothing_runs()?;
+                let kept = Places::of_host().restore(self.root_hash, by.root_hash)?;
+                store::member().change(|member| {
+                    member.definition.clone_from(&kept.definition);
+                    Ok(())
+                })
+            }
+            Action::ForgetKept => Places::of_host().forget(),
             Action::Start(unit) => start(unit),
             Action::Apply(set) => self.api()?.apply(set),
             Action::Refuse(reason) => Err(Error::integrity(*reason)
@@ -143,6 +159,17 @@ impl Host<'_> {
     fn opening(&self) -> Opening {
         Opening { root_hash: self.root_hash, versions: self.versions.clone() }
     }
+}
+
+/// Data that somebody writes to meanwhile is neither copied nor replaced.
+fn nothing_runs() -> Result<()> {
+    for unit in ["kubelet.service", "containerd.service"] {
+        if is_active(unit)? {
+            let what = format!("{unit} runs, and the cluster's data is of another version");
+            return Err(Error::environment(what).help("restart the host"));
+        }
+    }
+    Ok(())
 }
 
 fn is_written(file: &RenderedFile) -> bool {

@@ -7,6 +7,7 @@ mod board;
 mod care;
 mod content;
 mod ground;
+mod kept;
 mod kube_api;
 mod pass;
 pub(crate) mod people;

@@ -80,7 +80,8 @@ impl Medium {
             // Before any disk is touched: a host that cannot make its cluster is of no use.
             let definition =
                 check::parse("cluster.yaml", text).context("the medium's cluster definition is wrong")?;
-            check::fits_versions(&definition, manifest.kubernetes.as_ref())?;
+            let carried = manifest.kubernetes.as_ref().map(|carried| &carried.versions);
+            check::fits_versions(&definition, carried)?;
         }
         Ok(Self { root, id: InstallationId(id.trim().parse()?), manifest, signed, cluster })
     }

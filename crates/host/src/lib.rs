@@ -15,6 +15,7 @@ pub mod ext4;
 pub mod faults;
 pub mod files;
 pub mod firmware;
+pub mod folder;
 pub mod gpt;
 pub mod install_record;
 pub mod kernel;

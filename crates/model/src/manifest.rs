@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::cluster::KubernetesVersions;
+use crate::cluster::CarriedKubernetes;
 use crate::ids::{Digest, RootHash};
 
 /// Version of this document. A host refuses a higher one: nothing of it can be relied on.
@@ -32,7 +32,7 @@ pub struct ImageManifest {
     pub ukis: Ukis,
     /// The Kubernetes in the image: data of a cluster may not meet every other one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kubernetes: Option<KubernetesVersions>,
+    pub kubernetes: Option<CarriedKubernetes>,
     /// Other parts with versions that somebody may ask for: `edge-agent`, `systemd`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, String>,

@@ -102,6 +102,8 @@ pub const CLUSTER_RUN: &str = "/run/edge/cluster";
 pub const CLUSTER_OPEN: &str = "/run/edge/cluster/open";
 /// What the host remembers of its cluster, beside Kubernetes' own data.
 pub const CLUSTER_STATE: &str = "/usr/local/.state/edge-cluster";
+/// Data of a cluster as an image left it, before one with other formats opened it.
+pub const CLUSTER_KEPT: &str = "/usr/local/.state/edge-cluster/kept";
 /// Where the runtime asks for container images: the agent answers.
 pub const CONTENT_REGISTRY: &str = "127.0.0.1:5001";
 

@@ -257,6 +257,7 @@ fn pieces(version: &str) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use edge_model::cluster::CarriedKubernetes;
     use edge_model::ids::Digest;
     use edge_model::ledger::FailedImage;
     use edge_model::manifest::{Blob, FORMAT, RootImage, Ukis};
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_keeps_its_version_of_kubernetes() {
+    fn a_cluster_goes_to_versions_that_can_open_its_data() {
         let versions = |kubernetes: &str| KubernetesVersions {
             distribution: edge_model::cluster::Distribution::Kubeadm,
             kubernetes: kubernetes.into(),
@@ -394,10 +395,15 @@ mod tests {
         };
         let (ledger, present) = (Ledger::default(), versions("v1.37.2"));
         let facts = UpgradeFacts { cluster: Some(&present), ..facts(&ledger) };
-        let next = |kubernetes| ImageManifest { kubernetes, ..manifest(2, "2.0") };
+        let carried = |versions| CarriedKubernetes { versions, upgrades_from: None };
+        let next = |versions: Option<KubernetesVersions>| ImageManifest {
+            kubernetes: versions.map(carried),
+            ..manifest(2, "2.0")
+        };
         assert!(plan(&facts, &next(Some(versions("v1.37.2"))), SIGNED, &request()).is_ok());
+        assert!(plan(&facts, &next(Some(versions("v1.38.0"))), SIGNED, &request()).is_ok());
         assert!(
-            refusal(&facts, &next(Some(versions("v1.38.0"))), SIGNED).contains("carries Kubernetes 1.38.0")
+            refusal(&facts, &next(Some(versions("v1.39.0"))), SIGNED).contains("carries Kubernetes 1.39.0")
         );
         assert!(refusal(&facts, &next(None), SIGNED).contains("carries no Kubernetes"));
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use edge_host::child::Child;
 use edge_host::files;
-use edge_model::cluster::{Distribution, KubernetesVersions};
+use edge_model::cluster::{CarriedKubernetes, Distribution, KubernetesVersions};
 use edge_model::forge::{Component, Kubernetes};
 use edge_model::ids::{Digest, from_hex, to_hex};
 use edge_model::{Context, Error, Result};
+use edge_planner::cluster::gate;
 
 use crate::cache::Cache;
 use crate::lock::LockedComponent;
@@ -93,15 +94,16 @@ fn from_url(url: &str, digest: Digest, cache: &Cache, offline: bool) -> Result<P
 }
 
 /// What of a component decides which data it may open.
-pub(crate) fn versions(locked: &LockedComponent, images: Option<&images::Carried>) -> KubernetesVersions {
-    match images {
+pub(crate) fn carried(locked: &LockedComponent, images: Option<&images::Carried>) -> CarriedKubernetes {
+    let versions = match images {
         Some(images) => images.kubernetes.versions.clone(),
         None => KubernetesVersions {
             distribution: Distribution::K3s,
             kubernetes: format!("v{}", locked.version.trim_start_matches('v')),
             etcd: None,
         },
-    }
+    };
+    CarriedKubernetes { upgrades_from: Some(gate::least_before(&versions)), versions }
 }
 
 /// Puts a component into the root: a program, or everything that an archive has.

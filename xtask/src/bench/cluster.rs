@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Prints what a cluster costs, in namespaces and in a machine.
 pub(super) fn measure(ground: &Ground) -> Result<()> {
-    let component = kubernetes::prepare()?;
+    let component = kubernetes::prepare(kubernetes::Release::Current)?;
     let built = ground.with_cluster_of(&component.archive)?;
     let size = |path: &Path| -> Result<f64> {
         let archive = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;

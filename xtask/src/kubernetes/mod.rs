@@ -20,8 +20,27 @@ use programs::Programs;
 const GIVEN: &str = "KUBE_COMPONENT";
 /// Pinned modules.
 const SOURCES: &str = "xtask/kubernetes";
+/// The same for the release before: a person's archive or folder.
+const GIVEN_BEFORE: &str = "KUBE_COMPONENT_BEFORE";
 /// Changes when the same programs give another archive.
 const RECIPE: &str = "component-3";
+
+/// Two minor releases that follow each other, each with the etcd of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    Current,
+    Before,
+}
+
+impl Release {
+    fn given(self) -> Option<PathBuf> {
+        let variable = match self {
+            Release::Current => GIVEN,
+            Release::Before => GIVEN_BEFORE,
+        };
+        std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+}
 
 /// A component that is there.
 #[derive(Debug, Clone)]
@@ -35,26 +54,27 @@ pub(crate) struct Component {
 ///
 /// # Errors
 /// When something is missing, or a program does not compile.
-pub(crate) fn command() -> Result<()> {
-    let component = prepare()?;
+pub(crate) fn command(release: Release) -> Result<()> {
+    let component = prepare(release)?;
     println!("{}", component.archive.display());
     Ok(())
 }
 
 /// Why the component cannot be made on this machine, if it cannot.
-pub(crate) fn missing() -> Option<String> {
-    given().is_none().then(|| programs::compiler().err().map(|error| error.to_string()))?
+pub(crate) fn missing(release: Release) -> Option<String> {
+    release.given().is_none().then(|| programs::compiler().err().map(|error| error.to_string()))?
 }
 
 /// Whether nothing has to be compiled.
-pub(crate) fn is_here() -> bool {
-    given().is_some() || compiled_folder().and_then(|folder| kept(&folder)).is_ok_and(|kept| kept.is_some())
+pub(crate) fn is_here(release: Release) -> bool {
+    release.given().is_some()
+        || compiled_folder(release).and_then(|folder| kept(&folder)).is_ok_and(|kept| kept.is_some())
 }
 
 /// Where the component of this machine's compiler is kept.
-fn compiled_folder() -> Result<PathBuf> {
+fn compiled_folder(release: Release) -> Result<PathBuf> {
     let compiler = programs::compiler()?;
-    cache_folder(&key(&[RECIPE.as_bytes(), compiler.as_bytes()], &root().join(SOURCES), &page()?)?)
+    cache_folder(&key(&[RECIPE.as_bytes(), compiler.as_bytes()], release, &root().join(SOURCES), &page()?)?)
 }
 
 /// containerd's own client, which no image carries: `xtask bench` imports images with it.
@@ -65,29 +85,26 @@ pub(crate) fn compile_ctr(output: &Path) -> Result<()> {
     programs::compile_ctr(&root().join(SOURCES), output)
 }
 
-fn given() -> Option<PathBuf> {
-    std::env::var_os(GIVEN).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
 /// The component of this machine: given, from the cache, or made now.
 ///
 /// # Errors
 /// As [`command`].
-pub(crate) fn prepare() -> Result<Component> {
+pub(crate) fn prepare(release: Release) -> Result<Component> {
     // Of its tools trees comes what the proxy's image has beside the proxy.
     crate::packages::for_builder()?;
-    if let Some(path) = given() {
-        let path = path.canonicalize().with_context(|| format!("{GIVEN}: cannot open {}", path.display()))?;
-        return if path.is_dir() { of_folder(&path) } else { of_archive(path) };
+    if let Some(path) = release.given() {
+        let path =
+            path.canonicalize().with_context(|| format!("a component: cannot open {}", path.display()))?;
+        return if path.is_dir() { of_folder(&path, release) } else { of_archive(path) };
     }
-    let folder = compiled_folder()?;
+    let folder = compiled_folder(release)?;
     if let Some(component) = kept(&folder)? {
         return Ok(component);
     }
     eprintln!("compiling Kubernetes from Go modules: about 25 processor minutes, once on this machine...");
     let started = Instant::now();
     let objects = folder.join("objects");
-    let programs = Programs::compile(&root().join(SOURCES), &objects, &folder.join("bin"))?;
+    let programs = Programs::compile(release, &root().join(SOURCES), &objects, &folder.join("bin"))?;
     let component = pack(&programs, &folder)?;
     // Gigabytes that nothing needs any more: the archive is what is kept.
     fs::remove_dir_all(&objects).context("cannot remove what the compiler kept")?;
@@ -96,8 +113,8 @@ pub(crate) fn prepare() -> Result<Component> {
 }
 
 /// Programs that a person brought, upstream's own for example.
-fn of_folder(given: &Path) -> Result<Component> {
-    let folder = cache_folder(&key(&[RECIPE.as_bytes()], given, &page()?)?)?;
+fn of_folder(given: &Path, release: Release) -> Result<Component> {
+    let folder = cache_folder(&key(&[RECIPE.as_bytes()], release, given, &page()?)?)?;
     match kept(&folder)? {
         Some(component) => Ok(component),
         None => pack(&Programs::find(given, &root().join(SOURCES), &folder.join("bin"))?, &folder),
@@ -141,7 +158,7 @@ fn page() -> Result<PathBuf> {
 }
 
 /// Names everything that the archive is made of.
-fn key(words: &[&[u8]], sources: &Path, page: &Path) -> Result<String> {
+fn key(words: &[&[u8]], release: Release, sources: &Path, page: &Path) -> Result<String> {
     let mut hasher = Hasher::default();
     let mut files = vec![page.to_owned()];
     let mut folders = vec![sources.to_owned()];
@@ -151,6 +168,8 @@ fn key(words: &[&[u8]], sources: &Path, page: &Path) -> Result<String> {
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
+    // What only the other release is made of changes nothing of this one.
+    files.retain(|file| release == Release::Before || !programs::is_of_before(file));
     files.sort();
     words.iter().for_each(|word| hasher.update(word));
     for file in files {

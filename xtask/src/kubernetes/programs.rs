@@ -9,6 +9,8 @@ use edge_host::child::Child;
 use edge_model::document::format::is_kubernetes_version;
 use edge_model::{Context, Error, Result};
 
+use super::Release;
+
 /// A slow machine with something else to do.
 const COMPILE_DEADLINE: Duration = Duration::from_secs(3 * 3600);
 /// Kubernetes' components; compiled here, all of them are one program.
@@ -100,6 +102,19 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
+/// Beside `go.mod`, in the folders that have one: the modules of the release before.
+const BEFORE: &str = "before.mod";
+
+pub(super) fn is_of_before(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "before")
+}
+
+/// The list of modules that counts for a folder and a release.
+fn module_file(folder: &Path, release: Release) -> PathBuf {
+    let before = folder.join(BEFORE);
+    if release == Release::Before && before.exists() { before } else { folder.join("go.mod") }
+}
+
 /// Where each program is.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -111,13 +126,16 @@ impl Programs {
     ///
     /// # Errors
     /// When a program does not compile.
-    pub(super) fn compile(sources: &Path, objects: &Path, output: &Path) -> Result<Self> {
+    pub(super) fn compile(release: Release, sources: &Path, objects: &Path, output: &Path) -> Result<Self> {
         crate::packages::for_kubernetes()?;
-        let go = |module: &Path, link_flags: &str| go(module, link_flags).env("GOCACHE", objects);
+        let go = |module: &Path, link_flags: &str| {
+            go(&module_file(module, release), link_flags).env("GOCACHE", objects)
+        };
         fs::create_dir_all(output).with_context(|| format!("cannot create {}", output.display()))?;
         for source in &SOURCES {
             eprintln!("compiling {}...", source.name);
-            go(&sources.join(source.module), &link_flags(sources, source)?)
+            let module = sources.join(source.module);
+            go(&module, &link_flags(&module_file(&module, release), source)?)
                 .env("CGO_ENABLED", "0")
                 .arg("-o")
                 .arg(output.join(source.name))
@@ -251,7 +269,7 @@ impl Programs {
 /// # Errors
 /// When it does not compile.
 pub(super) fn compile_ctr(sources: &Path, output: &Path) -> Result<()> {
-    go(&sources.join("containerd"), "-s -w")
+    go(&sources.join("containerd/go.mod"), "-s -w")
         .env("CGO_ENABLED", "0")
         .arg("-o")
         .arg(output)
@@ -260,26 +278,35 @@ pub(super) fn compile_ctr(sources: &Path, output: &Path) -> Result<()> {
         .map(drop)
 }
 
-fn go(module: &Path, link_flags: &str) -> Child {
+/// The compiler, in the folder of a list of modules.
+fn go(list: &Path, link_flags: &str) -> Child {
+    let name = list.file_name().unwrap_or_default().to_string_lossy();
     Child::new("go")
         .with_whole_environment()
-        .directory(module)
+        .directory(list.parent().unwrap_or(list))
         // The compiler of this machine, and the modules that are pinned: nothing else decides what comes out.
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=readonly")
         // The compiler spends a quarter of its time on collecting its own garbage, and needs few hundred MB without.
         .env("GOGC", "400")
         // What is stripped afterwards need not be made.
-        .args(["build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", link_flags])
+        .args([
+            "build",
+            &format!("-modfile={name}"),
+            "-trimpath",
+            "-buildvcs=false",
+            "-gcflags=all=-dwarf=false",
+            "-ldflags",
+            link_flags,
+        ])
         .deadline(COMPILE_DEADLINE)
 }
 
 /// Without its version Kubernetes refuses to work with its other parts.
-fn link_flags(sources: &Path, source: &Source) -> Result<String> {
-    let module = sources.join(source.module).join("go.mod");
+fn link_flags(modules: &Path, source: &Source) -> Result<String> {
     let mut flags = "-s -w".to_owned();
     if source.name == ONE_PROGRAM {
-        let version = version_of(&module, "k8s.io/kubernetes")?;
+        let version = version_of(modules, "k8s.io/kubernetes")?;
         let mut parts = version.trim_start_matches('v').split('.');
         let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
@@ -296,7 +323,7 @@ fn link_flags(sources: &Path, source: &Source) -> Result<String> {
         }
     }
     if let Some((of, variable)) = source.stamp {
-        flags.push_str(&format!(" -X {variable}={}", version_of(&module, of)?));
+        flags.push_str(&format!(" -X {variable}={}", version_of(modules, of)?));
     }
     Ok(flags)
 }

@@ -3,9 +3,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edge_model::cluster::{CoreImages, Distribution, ImageKubernetes, KubernetesVersions};
+use edge_model::ids::RootHash;
+use edge_planner::cluster::gate;
+use edge_planner::cluster::member::{Member, Opening};
 use edge_planner::cluster::{Placement, RenderedFile, check, steps};
 
 use super::*;
+
+/// The image that runs: of two minor versions.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Image {
+    #[default]
+    Old,
+    New,
+}
+
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Store {
+    format: Image,
+    /// What people have made in it, by image.
+    made: Vec<Image>,
+    /// A copy that was cut.
+    torn: bool,
+}
+
+impl Image {
+    fn opening(self) -> Opening {
+        let versions = placement(self).versions;
+        Opening { root_hash: RootHash([self as u8 + 1; 32]), versions }
+    }
+}
 
 /// What a power cut leaves, and what it does not.
 #[derive(Debug, Default, Clone)]
@@ -13,13 +40,17 @@ struct FakeHost {
     // On the disk.
     keys: BTreeSet<String>,
     staged: BTreeSet<String>,
-    opened: bool,
+    opened: Option<Opening>,
+    /// Content of the datastore, and the image whose etcd has opened it last.
+    store: Store,
+    kept: Option<(Opening, Store)>,
     /// How often keys were made: a cluster has one set.
     key_sets: u32,
     /// Whether anything was in the datastore when keys were made.
     data: bool,
     objects: BTreeSet<String>,
     applied: BTreeMap<String, String>,
+    image: Image,
     // In memory.
     bridge: bool,
     files: BTreeMap<String, RenderedFile>,
@@ -77,7 +108,7 @@ impl FakeHost {
             Action::EmptyFolder(_) => self.staged.clear(),
             Action::Run { arguments, output, .. } => {
                 if arguments.iter().any(|word| word.contains("kubeadm-new.yaml")) {
-                    assert!(!self.opened && !self.data, "keys are made for data that is there");
+                    assert!(self.opened.is_none() && !self.data, "keys are made for data that is there");
                     self.staged.insert(output.clone().unwrap_or_else(|| arguments.join(" ")));
                 } else if arguments.contains(&"upload-config".into())
                     || arguments.contains(&"mark-control-plane".into())
@@ -100,11 +131,29 @@ impl FakeHost {
                     self.staged.clear();
                 }
             }
-            Action::RecordOpening => self.opened = !by_half,
+            // Two copies with generations: the old record or the new one.
+            Action::RecordOpening if by_half => {}
+            Action::RecordOpening => self.opened = Some(self.image.opening()),
+            Action::KeepData(of) => {
+                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
+                self.kept = (!by_half).then(|| (of.clone(), self.store.clone()));
+            }
+            Action::RestoreData(_) => {
+                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
+                let (of, store) = self.kept.clone().expect("something is kept");
+                assert_eq!(of, self.image.opening());
+                self.store = Store { torn: by_half, ..store };
+            }
+            Action::ForgetKept if by_half => {}
+            Action::ForgetKept => self.kept = None,
             Action::Start(unit) => {
                 if *unit == "kubelet.service" {
-                    assert!(self.opened && self.mounted && self.units.contains("containerd.service"));
+                    assert_eq!(self.opened, Some(self.image.opening()));
+                    assert!(self.mounted && self.units.contains("containerd.service"));
+                    assert!(!self.store.torn && self.store.format <= self.image, "{:?}", self.store);
                     self.data = true;
+                    self.store.format = self.image;
+                    self.store.made.push(self.image);
                 }
                 self.units.insert(unit);
             }
@@ -128,7 +177,10 @@ impl Ground for FakeHost {
             Probe::Present(paths) => paths.iter().all(|path| {
                 self.keys.iter().any(|name| path.starts_with(&format!("/etc/kubernetes/{name}")))
             }),
-            Probe::Opened => self.opened,
+            Probe::Opened => {
+                let own = self.image.opening();
+                self.opened == Some(own.clone()) && self.kept.as_ref().is_none_or(|(of, _)| *of != own)
+            }
             Probe::Unit(unit) | Probe::Runtime(unit) => self.units.contains(unit),
             Probe::Api => {
                 self.until_api = self.until_api.saturating_sub(1);
@@ -156,15 +208,19 @@ impl Ground for FakeHost {
     }
 }
 
-fn placement() -> Placement {
+fn placement(image: Image) -> Placement {
+    let (kubernetes, etcd) = match image {
+        Image::Old => ("v1.36.3", "3.6.16"),
+        Image::New => ("v1.37.2", "3.7.3"),
+    };
     let text = "name: shop\nworkloads: [{name: a, manifests: '{apiVersion: v1, kind: Namespace, metadata: {name: a}}'}]\n";
     let definition = check::parse("cluster.yaml", text).unwrap();
-    let name = |name: &str| format!("registry.k8s.io/{name}:v1.37.2");
+    let name = |name: &str| format!("registry.k8s.io/{name}:{kubernetes}");
     let image = ImageKubernetes {
         versions: KubernetesVersions {
             distribution: Distribution::Kubeadm,
-            kubernetes: "v1.37.2".into(),
-            etcd: Some("3.7.3".into()),
+            kubernetes: kubernetes.into(),
+            etcd: Some(etcd.into()),
         },
         images: Some(CoreImages {
             api_server: name("kube-apiserver"),
@@ -181,7 +237,11 @@ fn placement() -> Placement {
 
 /// As the caretaker does: with a plan of now, from its beginning, until nothing is left to do.
 fn go_on(host: &mut FakeHost) -> Result<()> {
-    let plan = steps(&placement(), host.opened).unwrap();
+    let placed = placement(host.image);
+    let member = Member { opened: host.opened.clone(), ..Member::default() };
+    let kept = host.kept.as_ref().map(|(of, _)| of.root_hash);
+    let verdict = gate::verdict(&member, &placed.versions, host.image.opening().root_hash, kept)?;
+    let plan = steps(&placed, &verdict).unwrap();
     let mut at = 0;
     for _ in 0..20 {
         match advance(host, &plan, &mut at) {
@@ -224,9 +284,55 @@ fn a_cut_at_every_action_ends_well_and_keys_are_made_once() {
         host.power_cut();
         go_on(&mut host).unwrap_or_else(|error| panic!("after a cut at action {at}: {error}"));
         assert_eq!(host.applied, whole.applied, "after a cut at action {at}");
-        assert!(host.key_sets == 1 && host.opened && host.data, "after a cut at action {at}");
+        assert!(host.key_sets == 1 && host.opened.is_some() && host.data, "after a cut at action {at}");
     }
     assert!(cuts >= 20, "only {cuts} places were cut");
+}
+
+/// A host whose cluster the old image has made, at the first boot of `image`.
+fn at_first_boot_of(image: Image) -> FakeHost {
+    let mut host = FakeHost { until_api: 2, ..FakeHost::default() };
+    go_on(&mut host).unwrap();
+    host.power_cut();
+    host.image = image;
+    host
+}
+
+#[test]
+fn another_minor_is_opened_after_its_data_was_kept_and_the_old_image_gets_it_back_whatever_is_cut() {
+    let mut cuts = 0;
+    for (forward, back) in (0..14).flat_map(|forward| (0..12).map(move |back| (forward, back))) {
+        let mut host = at_first_boot_of(Image::New);
+        host.until_cut = Some(forward);
+        let migrated = go_on(&mut host).is_ok();
+        // The next power-on is the old image's: a trial that was cut is given up, or the new image does not get well.
+        host.power_cut();
+        host.image = Image::Old;
+        host.until_cut = Some(back);
+        let returned = go_on(&mut host).is_ok();
+        host.power_cut();
+        go_on(&mut host).unwrap_or_else(|error| panic!("cut at {forward} and {back}: {error}"));
+        assert!(!host.store.made.contains(&Image::New), "cut at {forward} and {back}: {:?}", host.store);
+        assert_eq!((host.opened.clone(), host.kept.clone()), (Some(Image::Old.opening()), None));
+        // And it is tried once more, and stays.
+        host.power_cut();
+        host.image = Image::New;
+        go_on(&mut host).unwrap();
+        assert_eq!(host.store.format, Image::New);
+        assert_eq!(host.kept.as_ref().map(|(of, _)| of.clone()), Some(Image::Old.opening()));
+        cuts += u32::from(!migrated) + u32::from(!returned);
+    }
+    assert!(cuts > 150, "only {cuts} cuts");
+}
+
+#[test]
+fn data_that_nothing_is_kept_of_is_not_opened_by_the_old_image() {
+    let mut host = at_first_boot_of(Image::New);
+    go_on(&mut host).unwrap();
+    host.power_cut();
+    (host.image, host.kept) = (Image::Old, None);
+    let error = go_on(&mut host).unwrap_err();
+    assert!(error.message.contains("does not go back") && host.units.is_empty(), "{error}");
 }
 
 #[test]

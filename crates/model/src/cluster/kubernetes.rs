@@ -48,6 +48,25 @@ impl std::fmt::Display for KubernetesVersions {
     }
 }
 
+/// The oldest releases whose data an image takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpgradesFrom {
+    /// With `v`.
+    pub kubernetes: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<String>,
+}
+
+/// What the signed manifest of an image says of its Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedKubernetes {
+    #[serde(flatten)]
+    pub versions: KubernetesVersions,
+    /// Of images of the first releases there is none: then the rules that the host knows count.
+    #[serde(default, rename = "upgrades-from", skip_serializing_if = "Option::is_none")]
+    pub upgrades_from: Option<UpgradesFrom>,
+}
+
 /// `/usr/lib/edge/kubernetes.json`: written by the builder into the verified root, read by the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageKubernetes {

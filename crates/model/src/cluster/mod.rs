@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use kubernetes::{CoreImage, CoreImages, Distribution, ImageKubernetes, KubernetesVersions, etcd_of_tag};
+pub use kubernetes::{
+    CarriedKubernetes, CoreImage, CoreImages, Distribution, ImageKubernetes, KubernetesVersions,
+    UpgradesFrom, etcd_of_tag,
+};
 
 use crate::secret::Secret;
 

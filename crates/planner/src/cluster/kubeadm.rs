@@ -7,6 +7,7 @@ use edge_model::paths;
 use edge_model::paths::CLUSTER_RUN;
 use serde_json::{Value, json};
 
+use super::gate::Verdict;
 use super::node::{self, MANIFESTS, PROXY_KUBECONFIG, VOLUME_PLUGINS};
 use super::step::documents;
 use super::{Action, ObjectSet, Placement, Probe, RenderedFile, Step, StepId, name_service, runtime};
@@ -52,7 +53,7 @@ const KERNEL: [(&str, &str); 3] = [
 /// The cluster's own network device.
 pub(super) const DEVICE: &str = "edge0";
 
-pub(super) fn steps(placement: &Placement, opened: bool) -> Vec<Step> {
+pub(super) fn steps(placement: &Placement, verdict: &Verdict) -> Vec<Step> {
     let configuration = configuration_files(placement);
     let mut steps = vec![
         Step {
@@ -75,8 +76,8 @@ pub(super) fn steps(placement: &Placement, opened: bool) -> Vec<Step> {
             check: Probe::Files(configuration.clone()),
             act: vec![Action::Write(configuration)],
         },
-        keys(opened),
-        Step { id: StepId::Opening, check: Probe::Opened, act: vec![Action::RecordOpening] },
+        keys(verdict.has_data()),
+        super::opening(verdict),
         manifests(placement),
         Step {
             id: StepId::Runtime,

@@ -21,6 +21,7 @@ pub mod trouble;
 use edge_model::cluster::Distribution;
 use edge_model::{Error, Result};
 
+use gate::Verdict;
 pub use placement::Placement;
 pub use step::{Action, ObjectSet, Probe, RenderedFile, Step, StepId};
 
@@ -28,12 +29,24 @@ pub use step::{Action, ObjectSet, Probe, RenderedFile, Step, StepId};
 ///
 /// # Errors
 /// [`edge_model::Class::Rejected`] for a distribution whose clusters are not made yet.
-pub fn steps(placement: &Placement, opened: bool) -> Result<Vec<Step>> {
+pub fn steps(placement: &Placement, verdict: &Verdict) -> Result<Vec<Step>> {
     match placement.versions.distribution {
-        Distribution::Kubeadm => Ok(kubeadm::steps(placement, opened)),
+        Distribution::Kubeadm => Ok(kubeadm::steps(placement, verdict)),
         Distribution::K3s => Err(Error::rejected("clusters of K3s are not made yet")
             .help("use an image with kubernetes: {kubeadm: …}")),
     }
+}
+
+/// From the record on this image answers for the data.
+fn opening(verdict: &Verdict) -> Step {
+    let act = match verdict {
+        Verdict::Fresh | Verdict::Open => vec![Action::RecordOpening, Action::ForgetKept],
+        Verdict::Keep(of) => vec![Action::KeepData(of.clone()), Action::RecordOpening],
+        Verdict::Restore(of) => {
+            vec![Action::RestoreData(of.clone()), Action::RecordOpening, Action::ForgetKept]
+        }
+    };
+    Step { id: StepId::Opening, check: Probe::Opened, act }
 }
 
 /// One step for each workload of the definition.

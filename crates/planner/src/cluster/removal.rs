@@ -35,6 +35,7 @@ pub fn steps() -> Vec<Removal> {
     ];
     let devices = ["cni0", super::kubeadm::DEVICE].map(Removal::RemoveDevice);
     let data = [
+        paths::CLUSTER_KEPT,
         paths::ETCD_DATA,
         "/var/lib/kubelet",
         "/var/lib/containerd",

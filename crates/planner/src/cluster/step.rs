@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::member::Opening;
+
 /// The steps, in the order in which they are taken. A distribution leaves out what it does by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepId {
@@ -101,7 +103,7 @@ pub enum Probe {
     Files(Vec<RenderedFile>),
     /// These files are there and hold something.
     Present(Vec<String>),
-    /// This host's record says that its data was opened by the image that runs.
+    /// This host's record says that its data was opened by the image that runs, and nothing waits for that image to come back.
     Opened,
     /// A unit of the service manager runs.
     Unit(&'static str),
@@ -148,8 +150,14 @@ pub enum Action {
         to: &'static str,
         names: &'static [&'static str],
     },
+    /// The datastore's data is copied aside as this image left it, before anything else opens it. What was kept before goes.
+    KeepData(Opening),
+    /// The data that the image that runs has left takes the place of what another one has made of it; that is put aside.
+    RestoreData(Opening),
     /// This image is the one that opens the data, from now on.
     RecordOpening,
+    /// Nothing is kept for another image any more.
+    ForgetKept,
     Start(&'static str),
     Apply(ObjectSet),
     /// Whatever else is done by hand: the reason is shown, and nothing is changed.

@@ -12,7 +12,7 @@ const WHOLE: &str = "kind: Cluster\nname: shop\nversion: v1.37.2\nhosts: [{role:
 #[test]
 fn the_plan_is_the_same_for_a_new_cluster_and_for_every_boot_but_for_its_keys() {
     let placed = placement(PLAIN, &[]);
-    let (fresh, later) = (steps(&placed, false).unwrap(), steps(&placed, true).unwrap());
+    let (fresh, later) = (steps(&placed, &Verdict::Fresh).unwrap(), steps(&placed, &Verdict::Open).unwrap());
     let ids = |steps: &[Step]| steps.iter().map(|step| step.id).collect::<Vec<_>>();
     assert_eq!(ids(&fresh), ids(&later));
     // Workloads only where there are some; everything in its order.
@@ -33,7 +33,7 @@ fn the_plan_is_the_same_for_a_new_cluster_and_for_every_boot_but_for_its_keys() 
 #[test]
 fn data_is_marked_as_opened_before_anything_can_write_to_it() {
     let placed = placement(PLAIN, &[]);
-    let steps = steps(&placed, false).unwrap();
+    let steps = steps(&placed, &Verdict::Fresh).unwrap();
     let at = |id: StepId| steps.iter().position(|step| step.id == id).unwrap();
     assert!(at(StepId::Keys) < at(StepId::Opening));
     for id in [StepId::Manifests, StepId::Kubelet] {
@@ -45,9 +45,28 @@ fn data_is_marked_as_opened_before_anything_can_write_to_it() {
 }
 
 #[test]
+fn data_of_another_minor_is_kept_or_restored_before_the_record() {
+    let placed = placement(PLAIN, &[]);
+    let of =
+        member::Opening { root_hash: edge_model::ids::RootHash([7; 32]), versions: placed.versions.clone() };
+    let act = |verdict: &Verdict| {
+        let steps = steps(&placed, verdict).unwrap();
+        steps.into_iter().find(|step| step.id == StepId::Opening).unwrap().act
+    };
+    let kept = act(&Verdict::Keep(of.clone()));
+    assert_eq!(
+        kept,
+        [Action::KeepData(of.clone()), Action::RecordOpening],
+        "what is kept stays for its image"
+    );
+    let restored = act(&Verdict::Restore(of.clone()));
+    assert_eq!(restored, [Action::RestoreData(of), Action::RecordOpening, Action::ForgetKept]);
+}
+
+#[test]
 fn every_step_has_a_look_that_its_act_can_satisfy() {
     let placed = placement(WHOLE, &[]);
-    for step in steps(&placed, false).unwrap() {
+    for step in steps(&placed, &Verdict::Fresh).unwrap() {
         let satisfies = match &step.check {
             Probe::Address { address, .. } => step
                 .act
@@ -64,7 +83,7 @@ fn every_step_has_a_look_that_its_act_can_satisfy() {
                     _ => false,
                 })
             }),
-            Probe::Opened => step.act == [Action::RecordOpening],
+            Probe::Opened => step.act == [Action::RecordOpening, Action::ForgetKept],
             Probe::Unit(unit) | Probe::Runtime(unit) => step.act.contains(&Action::Start(unit)),
             // Nothing can be done for these but to wait.
             Probe::Api | Probe::NodeReady(_) => step.act.is_empty(),
@@ -83,7 +102,7 @@ fn rendered_files_are_what_the_golden_files_say() {
     for (name, text, servers) in [("plain", PLAIN, &[][..]), ("whole", WHOLE, &servers[..])] {
         let placed = placement(text, servers);
         let mut seen = String::new();
-        for step in steps(&placed, false).unwrap() {
+        for step in steps(&placed, &Verdict::Fresh).unwrap() {
             seen.push_str(&format!("## {}\n", step.id.name()));
             step.act.iter().for_each(|act| seen.push_str(&describe(act)));
         }
@@ -132,5 +151,5 @@ fn a_host_without_a_name_server_forwards_nothing() {
 fn k3s_is_refused_by_name() {
     let mut placed = placement(PLAIN, &[]);
     placed.versions.distribution = Distribution::K3s;
-    assert!(steps(&placed, false).unwrap_err().message.contains("K3s"));
+    assert!(steps(&placed, &Verdict::Fresh).unwrap_err().message.contains("K3s"));
 }
