@@ -125,7 +125,11 @@ enum Command {
         dry_run: bool,
     },
     /// Restart into the image of the other slot
-    Rollback,
+    Rollback {
+        /// The cluster's name, instead of typing it, where its data of before comes back too
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
     /// Keep the image on trial without waiting for its checks
     Commit,
     /// Read and check every block of all images on this host
@@ -279,7 +283,7 @@ pub(crate) fn run() -> Result<ExitCode> {
                 }),
             )
         }
-        Command::Rollback => operate(reader, &OperationRequest::Rollback),
+        Command::Rollback { confirm } => rollback(reader, confirm),
         Command::Commit => operate(reader, &OperationRequest::Commit),
         Command::Verify => operate(reader, &OperationRequest::Verify),
         Command::Fsck { repair } => operate(reader, &OperationRequest::Fsck { repair }),
@@ -504,6 +508,28 @@ fn typed(name: &str, meaning: &str) -> Result<String> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
     Ok(answer.trim().to_owned())
+}
+
+/// Asks where more than the version goes back.
+fn rollback(reader: Reader, confirm: Option<String>) -> Result<()> {
+    if let Some(cluster) = Client::new()?.status()?.cluster
+        && let Some(kept) = &cluster.kept
+    {
+        let when = edge_model::calendar::day_and_time(kept.made);
+        let meaning = format!(
+            "The cluster {} gets its data of {when} again: what was stored in it since then is put aside.",
+            cluster.name
+        );
+        let name = match confirm {
+            Some(name) => name,
+            None => typed("the cluster's name", &meaning)?,
+        };
+        if name != cluster.name {
+            return Err(Error::rejected(format!("the cluster is called {}, not {name}", cluster.name))
+                .help("type its name to go back"));
+        }
+    }
+    operate(reader, &OperationRequest::Rollback)
 }
 
 fn reset(reader: Reader, oem: bool, confirm: Option<String>) -> Result<()> {

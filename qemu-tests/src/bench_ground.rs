@@ -181,6 +181,18 @@ impl Ground {
         Ok(built.insert(made).clone())
     }
 
+    /// An image of the minor release before, in a project with this name.
+    ///
+    /// # Errors
+    /// As [`Ground::with_cluster`].
+    pub fn with_cluster_before(&self, name: &str) -> Result<Built> {
+        let component = std::env::var_os(KUBERNETES_BEFORE)
+            .ok_or_else(|| Error::environment(format!("{KUBERNETES_BEFORE} is not set")))
+            .map_err(|error| error.help("cargo xtask kubernetes --before makes one"))?;
+        let recipe = Recipe::with_cluster("0.9.0", Path::new(&component), CLUSTER);
+        images::build(&self.lab, name, &recipe, &self.site(), None)
+    }
+
     /// Removes a shared image; who asks for it again has it built again.
     ///
     /// # Errors

@@ -16,7 +16,10 @@ pub enum Destructive {
         /// What the disk holds is lost.
         erases: bool,
     },
-    Rollback,
+    Rollback {
+        /// Since when the cluster's data goes with it: a day and a time.
+        loses: Option<String>,
+    },
     Restart,
     RestartIntoRecovery,
     PowerOff,
@@ -41,8 +44,9 @@ impl Destructive {
             Destructive::RestartIntoRecovery => Some("RECOVERY"),
             Destructive::PowerOff => Some("OFF"),
             Destructive::Reset { .. } => Some("RESET"),
+            Destructive::Rollback { loses: Some(_) } => Some("RETURN"),
             Destructive::Install { erases: false, .. }
-            | Destructive::Rollback
+            | Destructive::Rollback { loses: None }
             | Destructive::Restart
             | Destructive::RestoreConfiguration { .. }
             | Destructive::UpgradeAndRestart(_) => None,

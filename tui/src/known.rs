@@ -4,8 +4,10 @@ use edge_model::api::access::Role;
 use edge_model::api::diagnostics::Metrics;
 use edge_model::api::routes::Access;
 use edge_model::api::{ConsoleRules, HostStatus, NetworkState, Possibility};
+use edge_model::calendar::day_and_time;
 use edge_model::cmdline::Mode;
 
+use crate::confirm::Destructive;
 use crate::event::{Started, StartedBy};
 
 /// Lines around the text of a screen: title, frame, footer.
@@ -61,6 +63,13 @@ impl Known {
     /// Whether the agent offers it now.
     pub fn can(&self, possibility: Possibility) -> bool {
         self.status.as_ref().is_some_and(|status| status.possible.contains(&possibility))
+    }
+
+    /// Going back to the previous version, with what that means here.
+    pub fn rollback(&self) -> Destructive {
+        let cluster = self.status.as_ref().and_then(|status| status.cluster.as_ref());
+        let kept = cluster.and_then(|cluster| cluster.kept.as_ref());
+        Destructive::Rollback { loses: kept.map(|kept| day_and_time(kept.made)) }
     }
 
     pub fn host_name(&self) -> &str {

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use edge_model::api::cluster::{ClusterPhase, ClusterStatus, PodCounts, PodStatus};
+use edge_model::api::cluster::{ClusterPhase, ClusterStatus, PodStatus};
 
 #[derive(Debug, Default)]
 pub(crate) struct Board {
@@ -45,15 +45,7 @@ impl Board {
     /// Shows at once what was ordered: the caretaker may be busy.
     pub(crate) fn announce(&self, name: &str, phase: ClusterPhase) {
         let mut shown = lock(&self.shown);
-        let blank = ClusterStatus {
-            name: name.to_owned(),
-            node: String::new(),
-            versions: None,
-            phase,
-            waits_for: None,
-            pods: PodCounts::default(),
-            troubled: Vec::new(),
-        };
+        let blank = ClusterStatus::new(name, phase);
         shown.status.get_or_insert(blank).phase = phase;
     }
 

@@ -237,13 +237,9 @@ impl Care {
     fn not_yet(&mut self, definition: &ClusterDefinition, what: &str, image: &ImageKubernetes) -> Duration {
         self.wait_for(what, None);
         let status = ClusterStatus {
-            name: definition.name.clone(),
-            node: String::new(),
             versions: Some(image.versions.clone()),
-            phase: ClusterPhase::Making,
             waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
-            pods: PodCounts::default(),
-            troubled: Vec::new(),
+            ..ClusterStatus::new(&definition.name, ClusterPhase::Making)
         };
         self.show(Some(status), Vec::new());
         SHORTLY
@@ -394,13 +390,10 @@ impl Care {
         let name = store::remembered(&member).or(told.map(|told| told.definition)).map(|known| known.name);
         let wait = self.waits.as_ref().map(|(wait, _)| wait_of(wait));
         let status = ClusterStatus {
-            name: name.unwrap_or_default(),
             node: member.node,
             versions: store::image().ok().flatten().map(|image| image.versions),
-            phase: ClusterPhase::Stopped,
             waits_for: wait,
-            pods: PodCounts::default(),
-            troubled: Vec::new(),
+            ..ClusterStatus::new(name.unwrap_or_default(), ClusterPhase::Stopped)
         };
         self.show(Some(status), Vec::new());
         Some(RARELY)
@@ -413,14 +406,11 @@ impl Care {
     ) -> Result<Option<Duration>> {
         self.forget();
         self.wait_for("its end", None);
+        let name = definition.map(|definition| definition.name.clone()).unwrap_or_default();
         let status = ClusterStatus {
-            name: definition.map(|definition| definition.name.clone()).unwrap_or_default(),
             node: member.node.clone(),
-            versions: None,
-            phase: ClusterPhase::Removing,
             waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
-            pods: PodCounts::default(),
-            troubled: Vec::new(),
+            ..ClusterStatus::new(name, ClusterPhase::Removing)
         };
         self.show(Some(status), Vec::new());
         removal::run()?;
@@ -434,10 +424,9 @@ impl Care {
         let wanted = |pod: &&PodStatus| pod.state != PodState::Done;
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let status = ClusterStatus {
-            name: plan.placement.cluster.clone(),
             node: plan.placement.node.clone(),
             versions,
-            phase,
+            kept: Places::of_host().kept().ok().flatten().map(|kept| kept.for_people()),
             waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
             pods: PodCounts {
                 running: count(pods.iter().filter(running).count()),
@@ -449,6 +438,7 @@ impl Care {
                 .take(MOST_NAMED)
                 .cloned()
                 .collect(),
+            ..ClusterStatus::new(&plan.placement.cluster, phase)
         };
         self.show(Some(status), pods);
     }

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use edge_host::{files, folder};
+use edge_model::api::cluster::KeptData;
+use edge_model::calendar::day_and_time;
 use edge_model::ids::{Digest, RootHash, to_hex};
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::cluster::member::Opening;
@@ -33,6 +35,19 @@ pub(crate) struct Kept {
     /// The definition that was in force.
     pub(super) definition: String,
     files: BTreeMap<String, Digest>,
+}
+
+impl Kept {
+    pub(super) fn for_people(self) -> KeptData {
+        KeptData { versions: self.of.versions, made: self.made }
+    }
+}
+
+/// What a return to this image does to the data of the cluster; `None` when it does nothing to it.
+pub(crate) fn told_of_return(to: &RootHash) -> Option<String> {
+    let kept = Places::of_host().kept().ok().flatten().filter(|kept| kept.of.root_hash == *to)?;
+    let when = day_and_time(kept.made);
+    Some(format!("the cluster gets its data of {when} again, and what was made since is put aside"))
 }
 
 /// Where it is kept, and where the datastore has its own.

@@ -18,4 +18,5 @@ mod store;
 
 pub(crate) use board::Board;
 pub(crate) use care::caretaker;
+pub(crate) use kept::told_of_return;
 pub(crate) use store::{facts, missing_on_trial, opened_versions, order_end, order_start};

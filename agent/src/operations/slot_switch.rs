@@ -15,6 +15,7 @@ use edge_planner::host_kind::HostKind;
 
 use super::Outcome;
 use crate::boot_control;
+use crate::cluster;
 use crate::facts::{self, Host};
 
 /// Tries the image of the other slot at the next boot; it is committed when it proves healthy.
@@ -56,7 +57,9 @@ pub(crate) fn rollback(host: &Host) -> Result<Outcome> {
         *ledger = record_rollback(ledger, &booted, &image, slot, facts::now());
         Ok(())
     })?;
-    Ok(Outcome::restart(format!("restarting into version {} in slot {slot}", image.version)))
+    let cluster =
+        cluster::told_of_return(&image.root_hash).map(|told| format!("; {told}")).unwrap_or_default();
+    Ok(Outcome::restart(format!("restarting into version {} in slot {slot}{cluster}", image.version)))
 }
 
 /// What the other slot holds: seen from the booted one, and in recovery from the one that starts when nothing else is said.

@@ -79,22 +79,35 @@ impl NamespaceHost {
             fs::remove_dir_all(&host.folder).with_context(context)?;
         }
         fs::create_dir_all(host.folder.join(PERSISTENT).join("oem/edge")).with_context(context)?;
+        host.next_image(built, Slot::A)?;
+        host.tell(facts)?;
+        Ok(host)
+    }
+
+    /// Another image is in the slot that is started next.
+    ///
+    /// # Errors
+    /// When its root cannot be had.
+    pub fn next_image(&self, built: &Built, slot: Slot) -> Result<()> {
+        let context = || format!("cannot prepare {}", self.folder.display());
         let root = root_image::unpack(built)?;
-        fs::hard_link(&root, host.folder.join(ROOT_IMAGE)).with_context(context)?;
+        let place = self.folder.join(ROOT_IMAGE);
+        if place.exists() {
+            fs::remove_file(&place).with_context(context)?;
+        }
+        fs::hard_link(&root, &place).with_context(context)?;
         let record = BootRecord {
             mode: Mode::Main,
             root_hash: built.root_hash.parse()?,
             data_blocks: fs::metadata(&root).with_context(context)?.len() / 4096,
-            slot: Some(Slot::A),
+            slot: Some(slot),
             disk: "/dev/none".into(),
             reasons: Vec::new(),
             is_fallback: false,
             found: Found::default(),
         };
         let record = serde_json::to_vec(&record).with_context(context)?;
-        fs::write(host.folder.join(BOOT_RECORD), record).with_context(context)?;
-        host.tell(facts)?;
-        Ok(host)
+        fs::write(self.folder.join(BOOT_RECORD), record).with_context(context)
     }
 
     /// Changes what it finds at its next start.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use edge_model::api::cluster::ClusterPhase;
+use edge_model::ids::Slot;
 use edge_model::{Context, Result};
 use edge_planner::cluster::StepId;
 use qemu_tests::bench_ground::{CLUSTER, Ground, IN_NAMESPACES};
@@ -21,10 +22,14 @@ const CLUSTER_DISK_GIB: u64 = 16;
 const PATIENCE: Duration = Duration::from_secs(400);
 
 fn new_host(ground: &Ground, name: &str) -> Result<NamespaceHost> {
+    new_host_of(ground, name, &ground.with_cluster()?)
+}
+
+fn new_host_of(ground: &Ground, name: &str, image: &Built) -> Result<NamespaceHost> {
     let facts = Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: None };
     let program = std::env::current_exe().context("this program has no path")?;
     let program = program.with_file_name("edge-namespace");
-    NamespaceHost::install(&program, ground.lab.work(), name, &ground.with_cluster()?, &facts)
+    NamespaceHost::install(&program, ground.lab.work(), name, image, &facts)
 }
 
 /// Steps that change something: after each of them the power can go. The others only wait.
@@ -209,6 +214,83 @@ fn expect_page(ground: &Ground, powered: &mut Powered, built: &Built, port: u16,
     mark("ready", powered)?;
     page::wait_for(port, &powered.serial, PATIENCE)?;
     mark("page", powered)
+}
+
+/// To the next minor version of Kubernetes, with the next of etcd, and back: first as it should go, then with the power going
+/// after every step of each way.
+pub(super) fn minor_there_and_back(ground: &Ground) -> Result<()> {
+    let name = "cluster-minor-there-and-back";
+    let (old, new) = (ground.with_cluster_before(name)?, ground.with_cluster()?);
+    let mut host = new_host_of(ground, name, &old)?;
+    host.start()?;
+    host.expect_cluster()?;
+    note(&host, "before")?;
+    host.power_cut()?;
+
+    go_to(&mut host, &new, Slot::B, "to the next minor")?;
+    ensure(notes(&host)?.contains("before"), || "an object did not come along".into())?;
+    note(&host, "after")?;
+    host.power_cut()?;
+
+    go_to(&mut host, &old, Slot::A, "back")?;
+    expect_the_old_data(&host)?;
+    let notices = host.run(&["edge-agent", "notices"])?;
+    ensure(notices.contains("has its data of"), || format!("nobody was told of the return: {notices}"))?;
+    host.power_cut()?;
+
+    for (image, slot) in [(&new, Slot::B), (&old, Slot::A), (&new, Slot::B)] {
+        host.next_image(image, slot)?;
+        for step in changing() {
+            host.start()?;
+            cut_after(&mut host, step)?;
+        }
+        host.start()?;
+        host.expect_cluster()?;
+        ask_for_page(&host, "http://page/")?;
+        expect_the_old_data(&host)?;
+        if slot == Slot::B {
+            note(&host, "after")?;
+        }
+        host.power_cut()?;
+        eprintln!("  cluster: slot {slot}, cut after every step: whole again");
+    }
+    Ok(())
+}
+
+fn go_to(host: &mut NamespaceHost, image: &Built, slot: Slot, what: &str) -> Result<()> {
+    host.next_image(image, slot)?;
+    let started = Instant::now();
+    host.start()?;
+    let begun = started.elapsed();
+    host.expect_log(&["cluster: api: done".into(), "cluster: controllers: done".into()])?;
+    let answers = started.elapsed() - begun;
+    let view = host.expect_cluster()?;
+    let version = view.status.and_then(|status| status.versions).map(|versions| versions.to_string());
+    eprintln!(
+        "  cluster: {what}, {}: API {:.1} s after the service manager, all pods {:.1} s",
+        version.unwrap_or_default(),
+        answers.as_secs_f64(),
+        (started.elapsed() - begun).as_secs_f64()
+    );
+    let nodes =
+        host.kubectl(&["get", "nodes", "--output=jsonpath={.items[*].status.nodeInfo.kubeletVersion}"])?;
+    let wanted = host.run(&["kubelet", "--version"])?;
+    ensure(wanted.contains(nodes.trim()), || format!("the node is at {nodes}, its image at {wanted}"))?;
+    ask_for_page(host, "http://page/")
+}
+
+fn note(host: &NamespaceHost, name: &str) -> Result<()> {
+    host.kubectl(&["create", "configmap", name]).map(drop)
+}
+
+fn notes(host: &NamespaceHost) -> Result<String> {
+    host.kubectl(&["get", "configmaps", "--output=name"])
+}
+
+fn expect_the_old_data(host: &NamespaceHost) -> Result<()> {
+    let notes = notes(host)?;
+    let is_old = notes.contains("configmap/before") && !notes.contains("configmap/after");
+    ensure(is_old, || format!("the objects of before should be there, and no others: {notes}"))
 }
 
 /// A host says in words why its cluster does not come up.

@@ -18,7 +18,7 @@ mod upgrades;
 mod ways_back;
 
 use edge_model::{Error, Result};
-use qemu_tests::bench_ground::{Ground, KUBERNETES, OLDER_BUILDER, SharedImage};
+use qemu_tests::bench_ground::{Ground, KUBERNETES, KUBERNETES_BEFORE, OLDER_BUILDER, SharedImage};
 use qemu_tests::namespaces;
 
 /// One story with an end.
@@ -158,6 +158,10 @@ pub(crate) const ALL: &[Scenario] = &[
     short("disk-too-small", installation::disk_too_small),
     with_kubernetes("cluster-in-a-machine", cluster::in_a_machine, true),
     in_namespaces("cluster-cut-after-each-step", cluster::cut_after_each_step, true),
+    Scenario {
+        needs_variable: Some(KUBERNETES_BEFORE),
+        ..in_namespaces("cluster-minor-there-and-back", cluster::minor_there_and_back, true)
+    },
     in_namespaces("cluster-many-unclean-restarts", cluster::many_unclean_restarts, true),
     long("bad-images-before-user-space", bad_images::before_user_space),
     long("by-hand-upgrade-and-recovery", by_hand::upgrade_and_recovery),

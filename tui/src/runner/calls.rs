@@ -242,7 +242,7 @@ fn find_out(client: &Client, check: &Check) -> Result<Answer> {
 fn destroy(client: &Client, destructive: &Destructive) -> Result<Answer> {
     let operation = match destructive {
         Destructive::Install { .. } => client.start_installation()?,
-        Destructive::Rollback => client.start(&OperationRequest::Rollback)?,
+        Destructive::Rollback { .. } => client.start(&OperationRequest::Rollback)?,
         Destructive::Restart => client.start(&OperationRequest::Reboot { recovery: false })?,
         Destructive::RestartIntoRecovery => client.start(&OperationRequest::Reboot { recovery: true })?,
         Destructive::PowerOff => client.start(&OperationRequest::PowerOff)?,

@@ -87,7 +87,7 @@ fn of_host(known: &Known) -> Vec<Entry> {
 fn of_recovery(known: &Known) -> Vec<Entry> {
     let offers = [
         (Possibility::Reboot, words::START_MAIN, Wish::Confirm(Destructive::Restart)),
-        (Possibility::Rollback, words::ROLLBACK, Wish::Confirm(Destructive::Rollback)),
+        (Possibility::Rollback, words::ROLLBACK, Wish::Confirm(known.rollback())),
         (Possibility::RestoreNetwork, words::RESTORE_NETWORK, Wish::Ask(Request::RestoreNetwork)),
         (Possibility::Fsck, words::REPAIR, Wish::Ask(Request::Start(Work::Repair))),
         (Possibility::Reset, words::RESET, Wish::Confirm(Destructive::Reset { oem: false })),

@@ -144,7 +144,7 @@ impl Behaviour for System {
         let wish = match pressed {
             Pressed::Pushed(SystemField::Upgrade) => self.upgrade(),
             Pressed::Pushed(SystemField::Keep) => Some(Wish::Ask(Request::Start(Work::Commit))),
-            Pressed::Pushed(SystemField::GoBack) => Some(Wish::Confirm(Destructive::Rollback)),
+            Pressed::Pushed(SystemField::GoBack) => Some(Wish::Confirm(known.rollback())),
             Pressed::Pushed(SystemField::Verify) => Some(Wish::Ask(Request::Start(Work::Verify))),
             Pressed::Pushed(SystemField::Repair) => Some(Wish::Ask(Request::Start(Work::Repair))),
             Pressed::Pushed(SystemField::Refresh) => Some(Wish::Ask(Request::Start(Work::RefreshRecovery))),

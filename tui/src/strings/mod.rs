@@ -221,7 +221,7 @@ pub mod confirm {
         match asks {
             Destructive::Install { erases: true, .. } => "Erase this disk?",
             Destructive::Install { erases: false, .. } => "Install now?",
-            Destructive::Rollback => "Return to the previous version?",
+            Destructive::Rollback { .. } => "Return to the previous version?",
             Destructive::Restart => "Restart now?",
             Destructive::RestartIntoRecovery => "Restart into recovery?",
             Destructive::PowerOff => "Power off?",
@@ -243,7 +243,15 @@ pub mod confirm {
             Destructive::Install { disk, erases: false } => {
                 return vec![format!("The system will be installed on {disk}, which is empty.")];
             }
-            Destructive::Rollback => &[
+            Destructive::Rollback { loses: Some(since) } => {
+                return vec![
+                    "The host restarts with the previous version. Settings stay.".to_owned(),
+                    format!(
+                        "The cluster gets its data of {since} again: what was stored in it since then is put aside."
+                    ),
+                ];
+            }
+            Destructive::Rollback { loses: None } => &[
                 "The host restarts with the previous version. Settings and data stay.",
                 "The version that runs now can be started again later.",
             ],

@@ -175,7 +175,7 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Trouble> {
             match confirmed.get() {
                 Destructive::Install { .. } => "install",
                 Destructive::Reset { .. } => "reset",
-                Destructive::Rollback => "rollback",
+                Destructive::Rollback { .. } => "rollback",
                 Destructive::Restart | Destructive::RestartIntoRecovery => "reboot",
                 Destructive::PowerOff => "power-off",
                 Destructive::RestoreConfiguration { .. } => "restore-configuration",

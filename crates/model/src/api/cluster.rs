@@ -25,6 +25,34 @@ pub struct ClusterStatus {
     /// Pods that do not run, the first ones.
     #[serde(default)]
     pub troubled: Vec<PodStatus>,
+    /// Its data of before the last change of the version: a rollback brings it back, and what was made since is put aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptData>,
+}
+
+impl ClusterStatus {
+    /// Of a cluster of which no more is known than this.
+    pub fn new(name: impl Into<String>, phase: ClusterPhase) -> Self {
+        Self {
+            name: name.into(),
+            node: String::new(),
+            versions: None,
+            phase,
+            waits_for: None,
+            pods: PodCounts::default(),
+            troubled: Vec::new(),
+            kept: None,
+        }
+    }
+}
+
+/// Data that an image has left for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptData {
+    /// What it was written with.
+    pub versions: KubernetesVersions,
+    /// Seconds since 1970 by the host's clock; for people.
+    pub made: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
