@@ -30,6 +30,7 @@ mod stages;
 mod stand;
 mod state_file;
 mod support_bundle;
+mod web;
 
 use std::process::ExitCode;
 

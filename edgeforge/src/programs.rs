@@ -7,8 +7,11 @@ use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
 
 /// Programs of the root, and where they are in it.
-pub(crate) const IN_THE_ROOT: [(&str, &str); 2] =
-    [("edge-agent", "usr/bin/edge-agent"), ("edge-tui", "usr/bin/edge-tui")];
+pub(crate) const IN_THE_ROOT: [(&str, &str); 3] = [
+    ("edge-agent", "usr/bin/edge-agent"),
+    ("edge-local-ui", "usr/bin/edge-local-ui"),
+    ("edge-tui", "usr/bin/edge-tui"),
+];
 /// The first program of the initrd.
 pub(crate) const INIT: &str = "edge-init";
 

@@ -210,6 +210,8 @@ mod tests {
         assert!(Recipe::files().iter().any(|(path, _)| path == "usr/lib/edge/cos-layout.env"));
         let console = recipe.accounts.iter().find(|account| account.name == "edge-tui").unwrap();
         assert_eq!(console.id, edge_model::api::access::CONSOLE_UID);
+        let page = recipe.accounts.iter().find(|account| account.name == "edge-local-ui").unwrap();
+        assert_eq!(page.id, edge_model::api::access::LOCAL_UI_UID);
         assert!(!Tools::load().unwrap().builder.is_empty());
         let forge = project_files().into_iter().find(|(path, _)| path == "forge.yaml").unwrap().1;
         edge_model::forge::Forge::parse("forge.yaml", &String::from_utf8(forge).unwrap()).unwrap();

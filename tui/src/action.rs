@@ -11,13 +11,15 @@ use edge_model::api::host::{LogLines, SiteSettings};
 use edge_model::api::installer::{Answers, InstallDisk, Message, Volume};
 use edge_model::api::network::InterfaceView;
 use edge_model::api::routes::{Access, ROUTES, RouteId};
-use edge_model::api::{OperationRequest, OperationStatus, UpgradeRequest};
+use edge_model::api::{OperationRequest, OperationStatus};
 use edge_model::keyboard::KeyboardChoice;
 use edge_model::secret::Secret;
 use edge_model::user_data::interface::Interface;
 use serde::{Deserialize, Serialize};
 
-use crate::confirm::{Confirmed, Destructive};
+pub use edge_words::destructive::UpgradeSource;
+
+use crate::confirm::{Confirmed, Destructive, route_of};
 
 /// Ties an answer to what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,28 +107,6 @@ pub enum Work {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UpgradeSource {
-    pub source: String,
-    pub allow_downgrade: bool,
-    pub retry_failed: bool,
-    pub plain_http: bool,
-}
-
-impl UpgradeSource {
-    pub(crate) fn request(&self, reboot: bool) -> OperationRequest {
-        OperationRequest::Upgrade(UpgradeRequest {
-            source: self.source.clone(),
-            allow_downgrade: self.allow_downgrade,
-            root_hash: None,
-            retry_failed: self.retry_failed,
-            plain_http: self.plain_http,
-            reboot,
-            dry_run: false,
-        })
-    }
-}
-
 impl Work {
     pub(crate) fn request(&self) -> OperationRequest {
         match self {
@@ -204,7 +184,7 @@ impl Request {
             Request::GiveAnswers(_) => RouteId::ChangeInstallAnswers,
             Request::ExportAnswers { .. } => RouteId::ExportAnswers,
             Request::OpenShell => RouteId::OpenShell,
-            Request::Destroy(confirmed) => confirmed.get().route(),
+            Request::Destroy(confirmed) => route_of(confirmed.get()),
         }
     }
 

@@ -2,62 +2,16 @@
 //! a [`Confirmed`] is performed.
 
 use edge_model::api::routes::RouteId;
+pub use edge_words::destructive::Destructive;
 use serde::Serialize;
 
-use crate::action::UpgradeSource;
 use crate::event::Key;
 
-/// What ends or erases something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "destroys", content = "with")]
-pub enum Destructive {
-    Install {
-        disk: String,
-        /// What the disk holds is lost.
-        erases: bool,
-    },
-    Rollback {
-        /// Since when the cluster's data goes with it: a day and a time.
-        loses: Option<String>,
-    },
-    Restart,
-    RestartIntoRecovery,
-    PowerOff,
-    /// Restarts when the image is ready.
-    UpgradeAndRestart(UpgradeSource),
-    Reset {
-        /// What the site has told is forgotten too.
-        oem: bool,
-    },
-    /// Restarts with other settings; data stays.
-    RestoreConfiguration {
-        /// Forget what came from outside, instead of going back to what worked.
-        without_site: bool,
-    },
-}
-
-impl Destructive {
-    /// The word that must be typed; none where a plain yes is enough.
-    pub fn word(&self) -> Option<&'static str> {
-        match self {
-            Destructive::Install { erases: true, .. } => Some("ERASE"),
-            Destructive::RestartIntoRecovery => Some("RECOVERY"),
-            Destructive::PowerOff => Some("OFF"),
-            Destructive::Reset { .. } => Some("RESET"),
-            Destructive::Rollback { loses: Some(_) } => Some("RETURN"),
-            Destructive::Install { erases: false, .. }
-            | Destructive::Rollback { loses: None }
-            | Destructive::Restart
-            | Destructive::RestoreConfiguration { .. }
-            | Destructive::UpgradeAndRestart(_) => None,
-        }
-    }
-
-    pub(crate) fn route(&self) -> RouteId {
-        match self {
-            Destructive::Install { .. } => RouteId::StartInstallation,
-            _ => RouteId::StartOperation,
-        }
+/// Where it goes.
+pub(crate) fn route_of(asks: &Destructive) -> RouteId {
+    match asks {
+        Destructive::Install { .. } => RouteId::StartInstallation,
+        _ => RouteId::StartOperation,
     }
 }
 

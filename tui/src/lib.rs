@@ -19,9 +19,10 @@ pub mod runner;
 pub mod screens;
 pub mod scroll;
 pub mod state;
-pub mod strings;
 pub mod terminal;
 pub mod time_zones;
-pub mod units;
 pub mod update;
 pub mod view;
+
+pub use edge_words as strings;
+pub use edge_words::units;

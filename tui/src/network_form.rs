@@ -1,9 +1,7 @@
 //! The form of one interface, for the installer and for a host.
 
-use std::net::Ipv4Addr;
-
 use edge_model::api::network::InterfaceView;
-use edge_model::user_data::interface::{Addressing, Interface, Vlan};
+use edge_model::user_data::interface::{Addressing, Interface, Vlan, with_prefix};
 
 use crate::form::{Field, Form};
 use crate::strings::network as words;
@@ -38,7 +36,7 @@ pub fn form(given: &Interface, button: &str) -> Form<NetworkField> {
     use NetworkField as Id;
     let addressing = match given.kind {
         Some(kind) => kind,
-        None if addresses(given).is_empty() => Addressing::Dhcp,
+        None if given.all_addresses().is_empty() => Addressing::Dhcp,
         None => Addressing::Static,
     };
     let chosen = ADDRESSINGS.iter().position(|kind| *kind == addressing).unwrap_or(0);
@@ -48,13 +46,13 @@ pub fn form(given: &Interface, button: &str) -> Form<NetworkField> {
         Field::choice(Id::Addressing, words::ADDRESSING, &words::ADDRESSINGS, chosen)
             .hint(words::ADDRESSING_HINT)
             .fills(&["type"]),
-        Field::text(Id::Addresses, words::ADDRESS, addresses(given).join(", "))
+        Field::text(Id::Addresses, words::ADDRESS, given.all_addresses().join(", "))
             .hint(words::ADDRESS_HINT)
             .fills(&["addresses", "ipAddress", "mask"]),
         Field::text(Id::Gateway, words::GATEWAY, given.gateway.clone().unwrap_or_default())
             .hint(words::GATEWAY_HINT)
             .fills(&["gateway"]),
-        Field::text(Id::NameServers, words::NAME_SERVERS, name_servers(given).join(", "))
+        Field::text(Id::NameServers, words::NAME_SERVERS, given.all_name_servers().join(", "))
             .hint(words::NAME_SERVERS_HINT)
             .fills(&["dns", "nameserver"]),
         Field::text(Id::Search, words::SEARCH, given.search.join(", "))
@@ -154,36 +152,6 @@ fn number<N: std::str::FromStr>(
 }
 
 /// All addresses with prefix length, whichever spelling the document has.
-fn addresses(given: &Interface) -> Vec<String> {
-    let mut addresses = given.addresses.clone();
-    if let Some(address) = &given.ip_address {
-        let prefix = given.mask.as_deref().map_or_else(String::new, |mask| format!("/{}", prefix(mask)));
-        addresses.push(format!("{address}{prefix}"));
-    }
-    addresses
-}
-
-fn name_servers(given: &Interface) -> Vec<String> {
-    let more = given.nameserver.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned());
-    given.dns.iter().cloned().chain(more).collect()
-}
-
-/// `192.0.2.17/255.255.255.0` as it is written everywhere else.
-fn with_prefix(address: &str) -> String {
-    match address.split_once('/') {
-        Some((address, mask)) => format!("{address}/{}", prefix(mask)),
-        None => address.to_owned(),
-    }
-}
-
-/// The prefix length of a mask; anything else stays, and the agent says what is wrong with it.
-fn prefix(mask: &str) -> String {
-    match mask.parse::<Ipv4Addr>().map(u32::from) {
-        Ok(mask) if mask.leading_ones() == mask.count_ones() => mask.leading_ones().to_string(),
-        _ => mask.to_owned(),
-    }
-}
-
 /// Whoever makes an address static mostly wants the one that the host has got.
 pub fn take_lease(form: &mut Form<NetworkField>, now: &InterfaceView) {
     use NetworkField as Id;
@@ -192,7 +160,7 @@ pub fn take_lease(form: &mut Form<NetworkField>, now: &InterfaceView) {
     }
     let is_lease = |address: &&String| {
         let plain = address.split('/').next().unwrap_or_default();
-        plain.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_link_local())
+        plain.parse::<std::net::Ipv4Addr>().is_ok_and(|address| !address.is_link_local())
     };
     if let Some(address) = now.addresses.iter().find(is_lease) {
         form.set_text(Id::Addresses, address.clone());
@@ -204,7 +172,7 @@ pub fn take_lease(form: &mut Form<NetworkField>, now: &InterfaceView) {
 
 /// In one line, what an interface is configured as.
 pub fn summary(interface: &Interface) -> String {
-    let addresses = addresses(interface);
+    let addresses = interface.all_addresses();
     let text = match interface.kind {
         Some(Addressing::None) => words::ADDRESSINGS[2].to_owned(),
         Some(Addressing::Dhcp) => words::ADDRESSINGS[0].to_owned(),

@@ -10,7 +10,7 @@ use crate::root;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Program and package.
-const IN_IMAGES: [&str; 3] = ["edge-agent", "edge-init", "edge-tui"];
+const IN_IMAGES: [&str; 4] = ["edge-agent", "edge-init", "edge-local-ui", "edge-tui"];
 
 /// Fills `dist/`.
 ///

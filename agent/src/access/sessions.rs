@@ -43,6 +43,8 @@ pub(crate) struct Sessions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entrance {
     Console,
+    /// The web page: the whole network.
+    Web,
     Elsewhere,
 }
 
@@ -50,6 +52,7 @@ pub(crate) enum Entrance {
 #[derive(Debug, Default)]
 struct Guards {
     console: LoginGuard,
+    web: LoginGuard,
     elsewhere: LoginGuard,
 }
 
@@ -57,6 +60,7 @@ impl Guards {
     fn of(&mut self, entrance: Entrance) -> &mut LoginGuard {
         match entrance {
             Entrance::Console => &mut self.console,
+            Entrance::Web => &mut self.web,
             Entrance::Elsewhere => &mut self.elsewhere,
         }
     }

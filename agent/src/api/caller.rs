@@ -1,7 +1,8 @@
 //! Who is at the other end of the socket, and what they may do.
 
-use edge_model::api::access::CONSOLE_UID;
-use edge_model::api::access::Role;
+use edge_model::api::access::{CONSOLE_UID, LOCAL_UI_UID, Role};
+use std::net::IpAddr;
+
 use edge_model::api::routes::{Access, Route};
 use edge_model::api::{Actor, Surface};
 use edge_model::{Class, Error, Result};
@@ -25,6 +26,8 @@ pub(crate) struct Caller {
     /// The token of the session.
     pub(crate) token: Option<String>,
     pub(crate) role: Option<Role>,
+    /// Where the browser is that the web page speaks for.
+    pub(crate) browser: Option<IpAddr>,
     /// What the caller calls this call.
     pub(crate) order: Option<String>,
 }
@@ -40,7 +43,8 @@ pub(crate) struct House {
 /// The most that somebody with this number can be, however they log in: services that have nothing to do with the
 /// host's care cannot use a password that they have learnt.
 fn ceiling(uid: u32) -> Role {
-    if uid == 0 || uid == CONSOLE_UID || PEOPLE.contains(&uid) { Role::Admin } else { Role::Viewer }
+    let cares = uid == 0 || uid == CONSOLE_UID || uid == LOCAL_UI_UID || PEOPLE.contains(&uid);
+    if cares { Role::Admin } else { Role::Viewer }
 }
 
 /// The role of a caller: that of its session, else what its number is worth by itself.
@@ -54,6 +58,8 @@ pub(crate) fn role_of(peer: Peer, session: Option<&Session>, house: House) -> Op
         None if peer.uid == CONSOLE_UID && house.kind == HostKind::Recovery && !house.somebody_can_log_in => {
             Some(Role::Operator)
         }
+        // Behind the web page is the whole network.
+        None if peer.uid == LOCAL_UI_UID => None,
         None => house.view_without_login.then_some(Role::Viewer),
     };
     own.map(|role| role.min(ceiling(peer.uid)))
@@ -67,6 +73,7 @@ impl Caller {
             None => match self.peer.uid {
                 0 => "root".into(),
                 CONSOLE_UID => "console".into(),
+                LOCAL_UI_UID => "web page".into(),
                 uid => crate::accounts::name_of(uid),
             },
         }
@@ -75,6 +82,7 @@ impl Caller {
     pub(crate) fn actor(&self) -> Actor {
         let surface = match self.peer.uid {
             CONSOLE_UID => Surface::Console,
+            LOCAL_UI_UID => Surface::Web,
             uid if uid == 0 || PEOPLE.contains(&uid) => Surface::CommandLine,
             _ => Surface::Service,
         };
@@ -113,7 +121,11 @@ impl Caller {
 
     /// Root is whoever is at a shell of the host already.
     pub(crate) fn entrance(&self) -> Entrance {
-        if matches!(self.peer.uid, 0 | CONSOLE_UID) { Entrance::Console } else { Entrance::Elsewhere }
+        match self.peer.uid {
+            0 | CONSOLE_UID => Entrance::Console,
+            LOCAL_UI_UID => Entrance::Web,
+            _ => Entrance::Elsewhere,
+        }
     }
 
     /// # Errors
@@ -134,16 +146,21 @@ mod tests {
     fn caller(uid: u32, session: Option<Role>, house: House) -> Caller {
         let session = session.map(Session::of_test);
         let peer = Peer { uid, pid: None };
-        Caller { role: role_of(peer, session.as_ref(), house), peer, session, token: None, order: None }
+        let role = role_of(peer, session.as_ref(), house);
+        Caller { role, peer, session, token: None, browser: None, order: None }
     }
 
     /// Every route for every role, over every kind of peer.
     #[test]
     fn the_matrix_of_routes_and_roles_holds() {
         for route in ROUTES {
-            for (uid, most) in
-                [(0, Role::Admin), (CONSOLE_UID, Role::Admin), (1000, Role::Admin), (33, Role::Viewer)]
-            {
+            for (uid, most) in [
+                (0, Role::Admin),
+                (CONSOLE_UID, Role::Admin),
+                (LOCAL_UI_UID, Role::Admin),
+                (1000, Role::Admin),
+                (33, Role::Viewer),
+            ] {
                 for role in Role::ALL {
                     let allowed = caller(uid, Some(role), HOUSE).may_call(route).is_ok();
                     let expected = match route.access {
@@ -159,7 +176,7 @@ mod tests {
                     Access::Anybody => true,
                     Access::Session => false,
                     Access::Console => matches!(uid, 0 | CONSOLE_UID),
-                    Access::AtLeast(needed) => uid == 0 || needed == Role::Viewer,
+                    Access::AtLeast(needed) => uid == 0 || (needed == Role::Viewer && uid != LOCAL_UI_UID),
                 };
                 assert_eq!(without.is_ok(), expected, "{} {} uid {uid}", route.method.name(), route.path);
             }

@@ -2,6 +2,7 @@
 //! Handlers are reached only through here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use edge_model::api::access::Role;
+use edge_model::api::access::{BROWSER_HEADER, LOCAL_UI_UID, Role};
 use edge_model::api::audit::{AuditRecord, Outcome};
 use edge_model::api::routes::Route;
 use edge_model::{Class, Error, Result};
@@ -44,12 +45,17 @@ struct KeptAnswer {
     at: Instant,
 }
 
+/// Whose calls are counted together: an account's, and of the web page's those of each browser.
+type Bucket = (u32, Option<IpAddr>);
+/// As many as are remembered before old ones are looked for.
+const BUCKETS: usize = 1024;
+
 #[derive(Default)]
 pub(crate) struct Limits {
     answers: Mutex<VecDeque<((String, String), KeptAnswer)>>,
     /// Keys whose requests are being done now.
     begun: Mutex<BTreeSet<(String, String)>>,
-    buckets: Mutex<BTreeMap<u32, (f64, Instant)>>,
+    buckets: Mutex<BTreeMap<Bucket, (f64, Instant)>>,
     /// When refusals of strangers were written down.
     refusals: Mutex<VecDeque<Instant>>,
 }
@@ -59,12 +65,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Limits {
-    fn admit(&self, uid: u32, now: Instant) -> Result<()> {
-        if uid == 0 {
+    fn admit(&self, bucket: Bucket, now: Instant) -> Result<()> {
+        if bucket.0 == 0 {
             return Ok(());
         }
         let mut buckets = lock(&self.buckets);
-        let (left, at) = buckets.entry(uid).or_insert((BURST, now));
+        if buckets.len() >= BUCKETS {
+            // Whoever has not called for so long has a full one again.
+            buckets.retain(|_, (_, at)| now.duration_since(*at).as_secs_f64() * EACH_SECOND < BURST);
+        }
+        // More at one time than there are browsers at a site share one.
+        let is_new = !buckets.contains_key(&bucket);
+        let bucket = if is_new && buckets.len() >= BUCKETS { (bucket.0, None) } else { bucket };
+        let (left, at) = buckets.entry(bucket).or_insert((BURST, now));
         *left = (*left + now.duration_since(*at).as_secs_f64() * EACH_SECOND).min(BURST);
         *at = now;
         if *left < 1.0 {
@@ -131,10 +144,11 @@ pub(super) async fn guard(
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return Refusal(Error::internal("a connection without a peer")).into_response();
     };
-    if let Err(error) = door.limits.admit(peer.uid, Instant::now()) {
+    let browser = browser_of(peer, request.headers());
+    if let Err(error) = door.limits.admit((peer.uid, browser), Instant::now()) {
         return Refusal(error).into_response();
     }
-    let caller = identify(&door, peer, request.headers());
+    let caller = identify(&door, peer, browser, request.headers());
     if let Err(error) = caller.may_call(route) {
         let response = Refusal(error).into_response();
         return record(&door, route, &caller, response).await;
@@ -172,14 +186,20 @@ async fn obey(
     }
 }
 
-fn identify(door: &Door, peer: Peer, headers: &HeaderMap) -> Caller {
+/// What the web page says about who is behind it; others may say what they want.
+fn browser_of(peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
+    let said = headers.get(BROWSER_HEADER).filter(|_| peer.uid == LOCAL_UI_UID)?;
+    said.to_str().ok()?.parse().ok()
+}
+
+fn identify(door: &Door, peer: Peer, browser: Option<IpAddr>, headers: &HeaderMap) -> Caller {
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .map(|value| value.strip_prefix("Bearer ").unwrap_or(value).to_owned());
     let session = token.as_deref().and_then(|token| door.sessions.find(token, clock::seconds()));
     let order = headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
-    Caller { role: role_of(peer, session.as_ref(), door.house()), peer, session, token, order }
+    Caller { role: role_of(peer, session.as_ref(), door.house()), peer, session, token, browser, order }
 }
 
 enum Repeatable {
@@ -257,9 +277,10 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
         surface: actor.surface,
         order: actor.order.filter(|order| order.len() <= LONGEST_KEY),
         actor_type: caller.role.map_or_else(|| "nobody".into(), |role| role.to_string()),
-        from: match caller.peer.pid {
-            Some(pid) => format!("uid {} pid {pid}", caller.peer.uid),
-            None => format!("uid {}", caller.peer.uid),
+        from: match (caller.browser, caller.peer.pid) {
+            (Some(address), _) => address.to_string(),
+            (None, Some(pid)) => format!("uid {} pid {pid}", caller.peer.uid),
+            (None, None) => format!("uid {}", caller.peer.uid),
         },
         action: format!("{} {}", route.method.name(), route.path),
         resource_kind: resource_kind(route),
@@ -295,10 +316,18 @@ mod tests {
     fn a_user_who_calls_too_often_waits_and_root_does_not() {
         let limits = Limits::default();
         let now = Instant::now();
-        let admitted = (0..1000).filter(|_| limits.admit(1000, now).is_ok()).count();
+        let admitted = (0..1000).filter(|_| limits.admit((1000, None), now).is_ok()).count();
         assert_eq!(admitted, BURST as usize);
-        assert!(limits.admit(1001, now).is_ok() && limits.admit(0, now).is_ok());
-        assert!(limits.admit(1000, now + Duration::from_secs(1)).is_ok());
+        assert!(limits.admit((1001, None), now).is_ok() && limits.admit((0, None), now).is_ok());
+        assert!(limits.admit((1000, None), now + Duration::from_secs(1)).is_ok());
+        let browser = |last| (LOCAL_UI_UID, Some(IpAddr::from([192, 0, 2, last])));
+        assert_eq!((0..1000).filter(|_| limits.admit(browser(1), now).is_ok()).count(), BURST as usize);
+        assert!(limits.admit(browser(2), now).is_ok(), "one browser does not slow down another one");
+        for number in 0..5000_u32 {
+            let address = IpAddr::from(number.to_be_bytes());
+            let _ = limits.admit((LOCAL_UI_UID, Some(address)), now + Duration::from_secs(u64::from(number)));
+        }
+        assert!(lock(&limits.buckets).len() <= BUCKETS);
     }
 
     #[test]

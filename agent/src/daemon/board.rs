@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edge_host::kernel;
-use edge_model::api::{BootState, Health, HostStatus, NetworkState, OperationStatus};
+use edge_model::api::{BootState, Health, HostStatus, NetworkState, OperationStatus, WebUi};
 
 use super::shared::lock;
 
@@ -17,6 +17,8 @@ pub(super) struct Board {
     boot_state: Mutex<Option<BootState>>,
     network: Mutex<NetworkState>,
     health: Mutex<Health>,
+    /// The web page, when there is one; its address is looked up.
+    web: Mutex<Option<WebUi>>,
     /// When the trial of this boot ends, in seconds from power-on; 0 without one.
     trial_ends: AtomicU64,
 }
@@ -29,6 +31,7 @@ impl Board {
             boot_state: Mutex::new(None),
             network: Mutex::new(NetworkState::default()),
             health: Mutex::new(Health::Checking),
+            web: Mutex::new(None),
             trial_ends: AtomicU64::new(0),
         }
     }
@@ -55,6 +58,14 @@ impl Board {
         let mut changed = (**present).clone();
         changed.operation = last;
         *present = Arc::new(changed);
+    }
+
+    pub(super) fn web(&self) -> Option<WebUi> {
+        lock(&self.web).clone()
+    }
+
+    pub(super) fn set_web(&self, page: Option<WebUi>) {
+        *lock(&self.web) = page;
     }
 
     pub(super) fn health(&self) -> Health {

@@ -32,6 +32,7 @@ use crate::access::audit::AuditLog;
 use crate::cluster;
 use crate::configuration::Settings;
 use crate::facts::Host;
+use crate::web::WebCaretaker;
 use network_care::NetworkCaretaker;
 use notices::Said;
 pub(crate) use shared::Shared;
@@ -60,6 +61,7 @@ pub(crate) fn begin(runtime: &Handle) -> Result<Arc<Shared>> {
         care::begin(&shared, NetworkCaretaker::Begins);
         care::begin(&shared, cluster::caretaker(&shared, runtime));
     }
+    care::begin(&shared, WebCaretaker::default());
     let observer = shared.clone();
     std::thread::spawn(move || observe(&observer));
     Ok(shared)

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use edge_host::{kernel, settle, system_info, volumes};
-use edge_model::api::{BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind};
+use edge_model::api::{BootState, EventKind, Health, HostStatus, NetworkState, Notice, OperationKind, WebUi};
 use edge_model::ids::Digest;
 use edge_model::stage_log::StageRecord;
 use edge_model::user_data::edge::Unsigned;
@@ -245,7 +245,7 @@ impl Shared {
     }
 
     /// Tells what is true about something, as long as it lasts.
-    pub(super) fn notice_while(&self, about: &'static str, now: Vec<Said>) {
+    pub(crate) fn notice_while(&self, about: &'static str, now: Vec<Said>) {
         for news in self.notices.while_it_lasts(about, now) {
             notices::log(news.severity, &news.text);
         }
@@ -268,6 +268,12 @@ impl Shared {
     /// What was last seen of the host.
     pub(crate) fn status(&self) -> Arc<HostStatus> {
         self.board.status()
+    }
+
+    /// From now on this is the web page, or there is none.
+    pub(crate) fn show_web(&self, page: Option<WebUi>) {
+        self.board.set_web(page);
+        self.refresh();
     }
 
     /// Looks at the host again; those who follow it hear of what has changed.

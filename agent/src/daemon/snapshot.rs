@@ -1,7 +1,7 @@
 //! One look at the host: everything that its status says.
 
 use edge_host::{kernel, network, system_info};
-use edge_model::api::{BootState, ConsoleRules, Health, HostStatus, Management, NetworkState};
+use edge_model::api::{BootState, ConsoleRules, Health, HostStatus, Management, NetworkState, WebUi};
 use edge_model::ledger::Ledger;
 use edge_planner::admission::{self, HostFacts};
 
@@ -66,8 +66,18 @@ pub(super) fn look(shared: &Shared) -> HostStatus {
         possible: admission::possible(&admission_facts(shared, known, &ledger)),
         failed: ledger.failed,
         cluster: shared.cluster.status(),
+        web_ui: shared.board.web().map(|page| WebUi { url: web_address(page.port), ..page }),
         ..blank(&shared.host)
     }
+}
+
+/// Where a browser finds the page: at the first address, which is the one that people are told.
+fn web_address(port: u16) -> String {
+    let address = network::addresses().into_iter().map(|address| address.address).next();
+    address.map_or_else(String::new, |address| match address.contains(':') {
+        true => format!("https://[{address}]:{port}"),
+        false => format!("https://{address}:{port}"),
+    })
 }
 
 fn trial_seconds_left(shared: &Shared, settings: &Settings, state: BootState) -> Option<u64> {

@@ -3,6 +3,7 @@
 //! [`Client`] blocks: surfaces are simple programs, and those that need more run it in a thread. Paths and methods come
 //! from the table of routes that the agent serves by.
 
+mod asynchronous;
 mod calls;
 mod events;
 
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
+pub use asynchronous::{AsyncClient, Speaker};
 pub use calls::LogQuery;
 pub use events::EventReader;
 
@@ -34,9 +36,9 @@ pub struct Client {
     token: Mutex<Option<String>>,
 }
 
-/// One call: a route, what varies in its path, its query and its body.
+/// One call: what varies in its path, its query and its body.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Call {
+pub struct Call {
     segments: Vec<(&'static str, String)>,
     query: Vec<(&'static str, String)>,
     body: Vec<u8>,
@@ -44,22 +46,28 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn segment(mut self, name: &'static str, value: impl ToString) -> Self {
+    /// What stands for `{name}` in the path.
+    #[must_use]
+    pub fn segment(mut self, name: &'static str, value: impl ToString) -> Self {
         self.segments.push((name, value.to_string()));
         self
     }
 
-    pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
+    #[must_use]
+    pub fn query(mut self, name: &'static str, value: impl ToString) -> Self {
         self.query.push((name, value.to_string()));
         self
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    pub(crate) fn body<T: Serialize>(mut self, body: &T) -> Result<Self> {
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn body<T: Serialize>(mut self, body: &T) -> Result<Self> {
         self.body = serde_json::to_vec(body).context("cannot write the request")?;
         Ok(self)
     }
@@ -163,6 +171,28 @@ async fn send(
     route: &Route,
     call: &Call,
 ) -> Result<Response<Incoming>> {
+    let (mut headers, target) = (call.headers.clone(), call.path(route));
+    headers.push(("content-type", "application/json".to_owned()));
+    let body = Bytes::from(call.body.clone());
+    let answer = exchange(socket, token, route.method.name(), &target, &headers, body).await?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let body = collect(answer).await?;
+    Err(serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Error::internal(format!("the agent answered {status} without a reason"))))
+}
+
+/// One request and the answer to it, whatever that is.
+async fn exchange(
+    socket: &Path,
+    token: Option<String>,
+    method: &str,
+    target: &str,
+    headers: &[(&'static str, String)],
+    body: Bytes,
+) -> Result<Response<Incoming>> {
     let unreachable = |error: String| {
         Error::environment(error)
             .context(format!("cannot reach the agent at {}", socket.display()))
@@ -173,30 +203,16 @@ async fn send(
         .await
         .map_err(|error| unreachable(error.to_string()))?;
     tokio::spawn(connection);
-    let method = Method::from_bytes(route.method.name().as_bytes())
-        .map_err(|error| Error::internal(error.to_string()))?;
-    let mut request = Request::builder()
-        .method(method)
-        .uri(call.path(route))
-        .header("host", "agent")
-        .header("content-type", "application/json");
+    let method = Method::from_bytes(method.as_bytes()).map_err(|error| Error::internal(error.to_string()))?;
+    let mut request = Request::builder().method(method).uri(target).header("host", "agent");
     if let Some(token) = token {
         request = request.header("authorization", token);
     }
-    for (name, value) in &call.headers {
+    for (name, value) in headers {
         request = request.header(*name, value);
     }
-    let request = request
-        .body(Full::new(Bytes::from(call.body.clone())))
-        .map_err(|error| Error::internal(error.to_string()))?;
-    let answer = sender.send_request(request).await.map_err(|error| unreachable(error.to_string()))?;
-    if answer.status().is_success() {
-        return Ok(answer);
-    }
-    let status = answer.status();
-    let body = collect(answer).await?;
-    Err(serde_json::from_slice(&body)
-        .unwrap_or_else(|_| Error::internal(format!("the agent answered {status} without a reason"))))
+    let request = request.body(Full::new(body)).map_err(|error| Error::internal(error.to_string()))?;
+    sender.send_request(request).await.map_err(|error| unreachable(error.to_string()))
 }
 
 async fn collect(answer: Response<Incoming>) -> Result<Vec<u8>> {

@@ -102,6 +102,14 @@ pub const CLUSTER_RUN: &str = "/run/edge/cluster";
 pub const CLUSTER_OPEN: &str = "/run/edge/cluster/open";
 /// What the host remembers of its cluster, beside Kubernetes' own data.
 pub const CLUSTER_STATE: &str = "/usr/local/.state/edge-cluster";
+/// What the web page is told, and its key.
+pub const RUN_WEB: &str = "/run/edge/web";
+/// The web page starts only when this exists.
+pub const WEB_ENABLED: &str = "/run/edge/web/enabled";
+pub const WEB_SETTINGS: &str = "/run/edge/web/settings.json";
+/// The web page's own certificate with its key.
+pub const OEM_WEB: &str = "/oem/edge/web";
+pub const LOCAL_UI_PROGRAM: &str = "/usr/bin/edge-local-ui";
 /// Data of a cluster as an image left it, before one with other formats opened it.
 pub const CLUSTER_KEPT: &str = "/usr/local/.state/edge-cluster/kept";
 /// Where the runtime asks for container images: the agent answers.

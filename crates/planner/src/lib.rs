@@ -23,3 +23,4 @@ pub mod take_over;
 pub mod template;
 pub mod upgrade;
 pub mod ways_out;
+pub mod web_certificate;

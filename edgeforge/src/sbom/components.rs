@@ -146,6 +146,7 @@ pub(crate) fn all(tree: &Tree, init: Digest, tools: &str) -> Result<Vec<Componen
     let loader = packages::versions(tools).into_iter().find(|package| package.name == "systemd-boot-efi");
     let mut components = vec![
         Component::own(tree, "edge-agent", "usr/bin/edge-agent", "The agent of the host")?,
+        Component::own(tree, "edge-local-ui", "usr/bin/edge-local-ui", "The web page of the host")?,
         Component::own(tree, "edge-tui", "usr/bin/edge-tui", "The console of the host")?,
         Component::own_with("edge-init", init, "The first program of the initrd"),
     ];

@@ -18,19 +18,22 @@ pub struct Codes {
 pub struct Code {
     pub label: &'static str,
     pub text: String,
+    /// What belongs to it and is no part of the code.
+    pub note: Option<String>,
 }
 
 pub fn codes(known: &Known) -> Vec<Code> {
     let Some(status) = &known.status else { return Vec::new() };
     let mut codes = Vec::new();
     if !status.host_id.is_empty() {
-        codes.push(Code { label: words::HOST_ID, text: status.host_id.clone() });
+        codes.push(Code { label: words::HOST_ID, text: status.host_id.clone(), note: None });
     }
     if let Some(url) = &status.management.registration_url {
-        codes.push(Code { label: words::REGISTRATION, text: registration(url, &status.host_id) });
+        codes.push(Code { label: words::REGISTRATION, text: registration(url, &status.host_id), note: None });
     }
-    if let Some(address) = &status.web_ui {
-        codes.push(Code { label: words::WEB_UI, text: address.clone() });
+    if let Some(page) = status.web_ui.as_ref().filter(|page| !page.url.is_empty()) {
+        let note = page.own.then(|| words::digits(&page.digits()));
+        codes.push(Code { label: words::WEB_UI, text: page.url.clone(), note });
     }
     codes
 }

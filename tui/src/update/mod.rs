@@ -237,7 +237,7 @@ fn perform(state: &mut State, by: Asker, wishes: Vec<Wish>, actions: &mut Vec<Ac
     for wish in wishes {
         let needs = match &wish {
             Wish::Ask(request) => request.access(),
-            Wish::Confirm(destructive) => access_of(destructive.route()),
+            Wish::Confirm(destructive) => access_of(crate::confirm::route_of(destructive)),
             Wish::Open(place) => place.access(),
             Wish::LogIn | Wish::LogOut | Wish::Close => Access::Anybody,
         };

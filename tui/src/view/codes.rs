@@ -25,6 +25,10 @@ pub(super) fn draw(screen: &Codes, known: &Known, canvas: &mut Canvas<'_>) {
     let rest = widgets::list(left, canvas.buffer, &items, at);
     let mut below = vec![Line::default()];
     below.extend(widgets::text(&code.text, LIST - 1).into_iter().map(|line| line.bold()));
+    if let Some(note) = &code.note {
+        below.push(Line::default());
+        below.extend(widgets::text(note, LIST - 1));
+    }
     below.push(Line::default());
     below.extend(widgets::text(words::HINT, LIST - 1));
     let right = Rect { x: inner.x + LIST, width: inner.width - LIST, ..inner };

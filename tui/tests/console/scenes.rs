@@ -400,9 +400,14 @@ fn reading() -> Vec<(&'static str, Console)> {
             scene(in_menu(12), |console| {
                 console.status(|status| {
                     status.management.registration_url = Some("https://manage.example/register".into());
-                    status.web_ui = Some("https://192.0.2.17:5080".into());
+                    status.web_ui = Some(edge_model::api::WebUi {
+                        url: "https://192.0.2.17:5080".into(),
+                        port: 5080,
+                        fingerprint: "3f2a91c07b1e44d0".repeat(4),
+                        own: true,
+                    });
                 });
-                console.keys("<down>");
+                console.keys("<down><down>");
             }),
         ),
     ]

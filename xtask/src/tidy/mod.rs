@@ -13,7 +13,7 @@ use crate::root;
 const MOST_LINES: usize = 600;
 
 /// Package folder and the packages of ours that it may depend on. An empty list means none.
-const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("crates/model", &[]),
     ("crates/slot-image", &["edge-model"]),
     ("crates/planner", &["edge-model", "edge-slot-image"]),
@@ -22,7 +22,9 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
     ("crates/client", &["edge-model"]),
     ("crates/registry", &["edge-model", "edge-slot-image"]),
     ("crates/testkit", &["edge-model", "edge-slot-image", "edge-host"]),
-    ("tui", &["edge-client", "edge-model"]),
+    ("crates/words", &["edge-model"]),
+    ("tui", &["edge-client", "edge-model", "edge-words"]),
+    ("local-ui", &["edge-client", "edge-model", "edge-words"]),
     (
         "edgeforge",
         &["edge-cli", "edge-host", "edge-model", "edge-planner", "edge-registry", "edge-slot-image"],

@@ -10,6 +10,10 @@ use crate::secret::Secret;
 /// The account of our own unprivileged surface on the console, `edge-tui`. It lies between the numbers that packages
 /// take from 100 upwards and from 999 downwards: who shares it shares what the console may do.
 pub const CONSOLE_UID: u32 = 590;
+/// The account of the web page, `edge-local-ui`. By itself it may do nothing: it speaks for people who have logged in.
+pub const LOCAL_UI_UID: u32 = 591;
+/// The address of the browser that the web page speaks for; believed from that account alone.
+pub const BROWSER_HEADER: &str = "x-edge-browser";
 
 /// What somebody may do; each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

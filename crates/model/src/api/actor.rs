@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Surface {
     /// The console in front of the host.
     Console,
+    /// The web page.
+    Web,
     /// `edge-agent` in a shell, or a script.
     CommandLine,
     /// A service of the host.

@@ -22,5 +22,6 @@ pub use operation::{
 };
 pub use status::{
     BootRecord, BootState, ConsoleRules, Found, Health, HostStatus, ImageIdentity, InterfaceAddress,
-    Management, NetworkState, Notice, NoticeChoice, NoticeEnd, NoticeSeverity, Possibility,
+    Management, NetworkState, Notice, NoticeChoice, NoticeEnd, NoticeSeverity, Possibility, WebSettings,
+    WebUi,
 };

@@ -114,9 +114,43 @@ pub struct HostStatus {
     /// The cluster of this host; none where there is none.
     #[serde(default)]
     pub cluster: Option<ClusterStatus>,
-    /// Address of the web interface, when it is running.
+    /// The web page of this host, when it has one.
     #[serde(default)]
-    pub web_ui: Option<String>,
+    pub web_ui: Option<WebUi>,
+}
+
+/// Where the web page is, and how a browser knows that it is this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WebUi {
+    /// Empty as long as the host has no address.
+    pub url: String,
+    pub port: u16,
+    /// SHA-256 of its certificate, in hex.
+    pub fingerprint: String,
+    /// The certificate is the host's own: browsers warn of it, and the digits tell whether it is the right one.
+    pub own: bool,
+}
+
+impl WebUi {
+    /// The first digits, as people compare them: enough that nobody makes another certificate with the same ones.
+    pub fn digits(&self) -> String {
+        const GROUPS: usize = 4;
+        let upper = self.fingerprint.to_uppercase();
+        let groups =
+            upper.as_bytes().chunks(4).take(GROUPS).map(|group| String::from_utf8_lossy(group).into_owned());
+        groups.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What the web page is told when it starts: `/run/edge/web/settings.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebSettings {
+    pub port: u16,
+    pub host_name: String,
+    pub host_id: String,
+    /// More names that browsers may use.
+    pub names: Vec<String>,
+    pub idle_minutes: u64,
 }
 
 /// Who manages this host.

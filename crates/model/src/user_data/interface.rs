@@ -47,6 +47,40 @@ pub struct Interface {
     pub bridge: Option<Bridge>,
 }
 
+impl Interface {
+    /// Its addresses, however they were written.
+    pub fn all_addresses(&self) -> Vec<String> {
+        let mut addresses = self.addresses.clone();
+        if let Some(address) = &self.ip_address {
+            let prefix = self.mask.as_deref().map_or_else(String::new, |mask| format!("/{}", prefix(mask)));
+            addresses.push(format!("{address}{prefix}"));
+        }
+        addresses
+    }
+
+    /// Its name servers, however they were written.
+    pub fn all_name_servers(&self) -> Vec<String> {
+        let more = self.nameserver.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned());
+        self.dns.iter().cloned().chain(more).collect()
+    }
+}
+
+/// `192.0.2.17/255.255.255.0` as it is written everywhere else.
+pub fn with_prefix(address: &str) -> String {
+    match address.split_once('/') {
+        Some((address, mask)) => format!("{address}/{}", prefix(mask)),
+        None => address.to_owned(),
+    }
+}
+
+/// The prefix length of a mask; anything else stays, and the agent says what is wrong with it.
+fn prefix(mask: &str) -> String {
+    match mask.parse::<std::net::Ipv4Addr>().map(u32::from) {
+        Ok(mask) if mask.leading_ones() == mask.count_ones() => mask.leading_ones().to_string(),
+        _ => mask.to_owned(),
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Addressing {

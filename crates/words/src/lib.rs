@@ -1,12 +1,15 @@
-//! Every word that the console shows. Short, without paths and error numbers, and with the next step: they are read
+//! Every word that the console shows, and the web page where it says the same. Short, without paths and error numbers, and with the next step: they are read
 //! over the telephone by people who do not know Linux. Letters beyond ASCII are left out, so that every console has them.
 
 pub mod clock;
 pub mod cluster;
+pub mod destructive;
 pub mod diagnosis;
 pub mod installer;
 pub mod login;
 pub mod network_check;
+pub mod units;
+pub mod web;
 
 pub const PRODUCT: &str = "edge appliance";
 pub const DONE: &str = "Done";
@@ -215,7 +218,7 @@ pub mod keyboard {
 }
 
 pub mod confirm {
-    use crate::confirm::Destructive;
+    use crate::destructive::Destructive;
 
     pub fn title(asks: &Destructive) -> &'static str {
         match asks {
@@ -504,6 +507,10 @@ pub mod codes {
     pub const HINT: &str = "Arrows show the next code. Scan it with a telephone.";
     pub const NO_ROOM: &str = "This screen is too small for the code.";
     pub const NOTHING: &str = "This host has no identifier yet.";
+    /// The browser warns of a certificate that nobody else has signed.
+    pub fn digits(digits: &str) -> String {
+        format!("Its certificate begins with {digits}")
+    }
 }
 
 pub mod power {

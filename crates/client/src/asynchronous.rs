@@ -1,0 +1,84 @@
+//! The client for programs that speak for many people at once: each call says for whom.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use edge_model::api::access::BROWSER_HEADER;
+use edge_model::api::routes::{Route, RouteId};
+use edge_model::{Context, Result};
+use hyper::Response;
+use hyper::body::{Bytes, Incoming};
+use serde::de::DeserializeOwned;
+
+use crate::{Call, collect, exchange, route, send};
+
+/// Whom a call speaks for.
+#[derive(Clone, Default)]
+pub struct Speaker {
+    pub token: Option<String>,
+    /// Where the browser is.
+    pub browser: Option<IpAddr>,
+}
+
+/// The token stays hidden.
+impl std::fmt::Debug for Speaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Speaker({:?})", self.browser)
+    }
+}
+
+/// A client of the agent behind a socket.
+#[derive(Debug, Clone)]
+pub struct AsyncClient {
+    socket: PathBuf,
+}
+
+impl AsyncClient {
+    pub fn at(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// # Errors
+    /// What the agent answers, or [`edge_model::Class::Environment`] when it cannot be reached.
+    pub async fn call<T: DeserializeOwned>(&self, speaker: &Speaker, id: RouteId, call: Call) -> Result<T> {
+        let answer = collect(self.open(speaker, id, call).await?).await?;
+        serde_json::from_slice(&answer).context("the agent's answer cannot be read")
+    }
+
+    /// A call whose answer has no content.
+    ///
+    /// # Errors
+    /// As [`AsyncClient::call`].
+    pub async fn tell(&self, speaker: &Speaker, id: RouteId, call: Call) -> Result<()> {
+        self.open(speaker, id, call).await.map(drop)
+    }
+
+    /// A call whose answer is read by whoever called, piece by piece.
+    ///
+    /// # Errors
+    /// As [`AsyncClient::call`].
+    pub async fn open(&self, speaker: &Speaker, id: RouteId, mut call: Call) -> Result<Response<Incoming>> {
+        if let Some(address) = speaker.browser {
+            call = call.header(BROWSER_HEADER, address.to_string());
+        }
+        send(&self.socket, speaker.token.clone(), route(id)?, &call).await
+    }
+
+    /// Somebody else's call as it came; what the agent answers is not looked at.
+    ///
+    /// # Errors
+    /// [`edge_model::Class::Environment`] when it cannot be reached.
+    pub async fn forward(
+        &self,
+        speaker: &Speaker,
+        route: &Route,
+        target: &str,
+        mut headers: Vec<(&'static str, String)>,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        if let Some(address) = speaker.browser {
+            headers.push((BROWSER_HEADER, address.to_string()));
+        }
+        exchange(&self.socket, speaker.token.clone(), route.method.name(), target, &headers, body).await
+    }
+}

@@ -1,0 +1,87 @@
+//! The agent's API for programs of the site's network: `/v1/…` with a token of the agent in the header `Authorization`. Cookies
+//! count for nothing here, so a page of somebody else can do nothing with them.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use edge_client::Speaker;
+use edge_model::api::routes::{ROUTES, RouteId};
+use edge_model::{Class, Error};
+
+use crate::App;
+use crate::accept::Ends;
+use crate::limits::BODY;
+
+/// As the agent's own limit.
+const LIMIT: usize = 2 << 20;
+const PASSED_ON: [&str; 3] = ["idempotency-key", "last-event-id", "content-type"];
+
+pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request) -> Response {
+    passed(&app, request).await.unwrap_or_else(|error| {
+        let status = StatusCode::from_u16(error.class.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let body = serde_json::to_string(&error).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    })
+}
+
+async fn passed(app: &App, request: Request) -> edge_model::Result<Response> {
+    let ends = request.extensions().get::<Ends>().copied();
+    let browser = ends.map(|ends| ends.browser);
+    let (parts, body) = request.into_parts();
+    let route = ROUTES
+        .iter()
+        .find(|route| route.method.name() == parts.method.as_str() && is_path(route.path, parts.uri.path()))
+        .ok_or_else(|| Error::new(Class::NotFound, "there is no such path").help("/api describes them"))?;
+    let token = parts.headers.get(header::AUTHORIZATION).and_then(|token| token.to_str().ok());
+    if token.is_none() && route.id != RouteId::Login {
+        return Err(Error::new(Class::Unauthenticated, "this takes a token in the header Authorization")
+            .help("POST /v1/users/default/login gives one"));
+    }
+    if route.id == RouteId::Login && !browser.is_some_and(|origin| app.limits.may_log_in(origin)) {
+        return Err(Error::new(Class::TooMany, "too many logins").help("try again in a minute"));
+    }
+    let late = |_| Error::invalid("the request did not come to its end");
+    let large = |_| Error::invalid(format!("the request is larger than {} MiB", LIMIT >> 20));
+    let body =
+        tokio::time::timeout(BODY, axum::body::to_bytes(body, LIMIT)).await.map_err(late)?.map_err(large)?;
+    let headers = PASSED_ON.iter().filter_map(|name| {
+        let value = parts.headers.get(*name)?.to_str().ok()?;
+        Some((*name, value.to_owned()))
+    });
+    let speaker =
+        Speaker { token: token.map(str::to_owned), browser: browser.map(|origin| origin.address()) };
+    let target = parts.uri.path_and_query().map_or(route.path, |target| target.as_str());
+    let answer = app.agent.forward(&speaker, route, target, headers.collect(), body).await?;
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(header::CONNECTION);
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    Ok(Response::from_parts(parts, Body::new(body)))
+}
+
+fn is_path(route: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (route.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given))
+                if wanted == given || (wanted.starts_with('{') && !given.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_table_go_through() {
+        assert!(is_path("/v1/operations/{id}", "/v1/operations/7"));
+        for wrong in ["/v1/operations", "/v1/operations/7/8", "/v1/operations/", "/v1/", ""] {
+            assert!(!is_path("/v1/operations/{id}", wrong), "{wrong}");
+        }
+    }
+}

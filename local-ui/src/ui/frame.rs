@@ -1,0 +1,197 @@
+//! What stands around every page.
+
+use edge_model::api::access::Role;
+use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
+use edge_model::cmdline::Mode;
+use edge_words::{frame as frame_words, home as menu, network, units, web as words};
+use maud::{DOCTYPE, Markup, html};
+
+use crate::assets;
+
+/// What every page knows: the host, and for whom the page is.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    pub status: HostStatus,
+    pub user: String,
+    pub role: Role,
+    /// What forms of this page bring back.
+    pub token: String,
+    /// Where the page is, to mark it in the menu.
+    pub path: String,
+    /// A part of it that changes by itself.
+    pub live: Option<String>,
+}
+
+impl Frame {
+    pub fn may(&self, role: Role) -> bool {
+        self.role >= role
+    }
+
+    /// Whether the host offers it, and this person may.
+    pub fn can(&self, possibility: Possibility) -> bool {
+        let needed = match possibility {
+            Possibility::CreateCluster | Possibility::DeleteCluster => Role::Admin,
+            _ => Role::Operator,
+        };
+        self.may(needed) && self.status.possible.contains(&possibility)
+    }
+
+    /// Instead of what somebody may not do.
+    pub fn only(&self, role: Role) -> Markup {
+        html! { @if !self.may(role) { p.hint { (words::viewer_only(&role.to_string())) } } }
+    }
+
+    fn menu(&self) -> Vec<(&'static str, &'static str)> {
+        let mut entries = vec![("/", words::HOME), ("/network", menu::NETWORK), ("/names", menu::NAMES)];
+        entries.extend([("/system", menu::SYSTEM), ("/cluster", menu::CLUSTER), ("/work", words::WORK)]);
+        if self.may(Role::Operator) {
+            entries.extend([
+                ("/diagnosis", menu::DIAGNOSIS),
+                ("/logs", menu::LOGS),
+                ("/bundle", menu::BUNDLE),
+            ]);
+        }
+        entries.push(("/boots", menu::BLACK_BOX));
+        if self.may(Role::Admin) {
+            entries.extend([("/configuration", words::CONFIGURATION), ("/audit", words::AUDIT)]);
+        }
+        entries.push(("/account", menu::ACCOUNT));
+        if self.may(Role::Operator) {
+            entries.push(("/power", menu::POWER));
+        }
+        entries
+    }
+
+    fn is_here(&self, entry: &str) -> bool {
+        let path = self.path.as_str();
+        path == entry || (entry != "/" && path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/')))
+    }
+}
+
+/// Styles and script, by names that change with their content.
+fn head(title: &str, reload: bool) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            @if reload { meta http-equiv="refresh" content="5"; }
+            title { (title) }
+            link rel="icon" href="data:,";
+            link rel="stylesheet" href=(assets::STYLE.path());
+            script src=(assets::SCRIPT.path()) defer {}
+        }
+    }
+}
+
+/// A page for somebody who has logged in.
+pub fn page(frame: &Frame, title: &str, body: &Markup) -> Markup {
+    let status = &frame.status;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(&format!("{title} - {}", status.host_name), false))
+            body data-live=[frame.live.as_deref()] data-boot=(status.boot_id) data-lost=(words::LOST) {
+                a.skip href="#main" { (words::SKIP) }
+                header class=[(status.mode == Mode::Recovery).then_some("recovery")] {
+                    p.host { strong { (status.host_name) } " " (health(status)) }
+                    p.who { (frame_words::logged_in(&frame.user, &frame.role.to_string())) }
+                    (super::form(frame, "/logout", &super::button(words::LOG_OUT)))
+                }
+                nav aria-label=(words::MAIN_MENU) {
+                    ul { @for (to, label) in frame.menu() {
+                        li { a href=(to) aria-current=[frame.is_here(to).then_some("page")] { (label) } }
+                    } }
+                }
+                main id="main" tabindex="-1" {
+                    div id="strip" role="status" aria-label=(words::LIVE_REGION) { (strip(frame)) }
+                    h1 { (title) }
+                    (body)
+                }
+                footer {
+                    p { (status.host_id) ", " (status.image.name) " " (status.image.version) }
+                    p { a href="/help" { (words::HELP) } }
+                }
+            }
+        }
+    }
+}
+
+/// A page without a host: before a login, and when nothing answers.
+pub fn bare(title: &str, body: &Markup) -> Markup {
+    bare_page(title, body, false)
+}
+
+/// Like [`bare`], loaded again by itself.
+pub(crate) fn waiting(title: &str, body: &Markup) -> Markup {
+    bare_page(title, body, true)
+}
+
+/// A page that looks for the host until it is there in another boot than this one, and goes on to `next` then.
+pub(crate) fn seeking(title: &str, body: &Markup, boot: &str, next: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title, false))
+            body.bare data-seek=(next) data-seek-boot=(boot) {
+                main id="main" {
+                    h1 { (title) }
+                    (body)
+                    noscript { p { a href=(next) { (words::TRY_AGAIN) } } }
+                }
+            }
+        }
+    }
+}
+
+fn bare_page(title: &str, body: &Markup, reload: bool) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title, reload))
+            body.bare { main id="main" { h1 { (title) } (body) } }
+        }
+    }
+}
+
+fn health(status: &HostStatus) -> Markup {
+    let (class, word) = match (&status.health, status.mode) {
+        (_, Mode::Recovery) => ("problem", frame_words::RECOVERY),
+        (Health::Healthy, _) => ("good", edge_words::status::HEALTHY),
+        (Health::Checking, _) => ("info", edge_words::status::CHECKING),
+        (Health::Unhealthy(_), _) => ("problem", "not healthy"),
+    };
+    html! { span class={ "badge " (class) } { (word) } }
+}
+
+/// What is on trial, and what runs now: on every page, because it goes on whatever somebody looks at.
+pub(crate) fn strip(frame: &Frame) -> Markup {
+    let status = &frame.status;
+    let trial = status.trial_seconds_left.filter(|_| status.boot_state == BootState::Trial);
+    let running = status.operation.as_ref().filter(|operation| operation.is_running());
+    html! {
+        @if let Some(left) = trial {
+            div.notice.info {
+                p { (words::image_on_trial(&status.image.version, &units::duration(left))) }
+                @if frame.can(Possibility::Commit) {
+                    (super::form(frame, "/system/commit", &super::button(edge_words::system::KEEP)))
+                }
+            }
+        }
+        @if let NetworkState::Trial { seconds_left } = status.network {
+            div.notice.warning {
+                p { (network::on_trial(&units::duration(seconds_left))) }
+                @if frame.may(Role::Operator) {
+                    (super::form(frame, "/network/keep", &super::button(network::KEEP)))
+                    (super::form(frame, "/network/restore", &super::button(network::GO_BACK)))
+                }
+            }
+        }
+        @if let Some(operation) = running {
+            p.notice.info {
+                a href={ "/work/" (operation.id) } { (edge_words::progress::title(operation.operation)) }
+                ": " (operation.step)
+            }
+        }
+    }
+}
