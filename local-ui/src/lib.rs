@@ -21,3 +21,6 @@ pub use accept::serve;
 pub use app::App;
 pub use limits::Origin;
 pub use tls::acceptor;
+
+#[cfg(test)]
+mod tests;

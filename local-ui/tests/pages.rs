@@ -1,0 +1,308 @@
+//! Every page as a golden, and rules that hold over all of them: who cannot see or use a mouse can use each of them, nothing is
+//! run that is not a file of ours, nothing names another host, and all of it is small.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p edge-local-ui --test pages` writes them anew; read the difference.
+
+mod html;
+
+use edge_local_ui::pages::{
+    account, audit, boots, bundle, cluster, configuration, diagnosis, help, home, login, logs, names,
+    network, power, question, system, work,
+};
+use edge_local_ui::ui::{Frame, page};
+use edge_model::Error;
+use edge_model::api::access::Role;
+use edge_model::api::cluster::{
+    ClusterPhase, ClusterStatus, ClusterWait, KeptData, PodCounts, PodState, PodStatus,
+};
+use edge_model::api::{BootState, Health, HostStatus, NetworkState};
+use edge_model::cluster::{Distribution, KubernetesVersions};
+use edge_model::cmdline::Mode;
+use edge_words::destructive::Destructive;
+use maud::{Markup, html as markup};
+use serde_json::{Value, json};
+
+/// Bytes: the first page is what everybody waits for.
+const LARGEST: usize = 60_000;
+const LARGEST_FIRST: usize = 15_000;
+
+fn status() -> HostStatus {
+    // As a real host has said it, at a moment that does not change.
+    let text = include_str!("../../tui/tests/console/records/status.json");
+    let mut status: Value = serde_json::from_str(text).unwrap();
+    for (key, value) in [
+        ("host_name", json!("shop-17")),
+        ("host_id", json!("edge-4c4c4544-0042")),
+        ("boot_id", json!("4be2a0f1")),
+        ("web_ui", Value::Null),
+        ("notices", json!([])),
+        ("operation", Value::Null),
+        ("addresses", json!([{ "interface": "enp1s0", "address": "192.0.2.17" }])),
+    ] {
+        status[key] = value;
+    }
+    status["possible"] = json!([
+        "upgrade",
+        "rollback",
+        "verify",
+        "configure",
+        "support-bundle",
+        "reboot",
+        "reboot-into-recovery",
+        "power-off",
+        "refresh-recovery",
+        "fsck",
+        "reset",
+        "create-cluster",
+        "delete-cluster",
+        "restore-configuration",
+        "commit"
+    ]);
+    serde_json::from_value(status).unwrap()
+}
+
+fn frame(path: &str, role: Role, change: impl FnOnce(&mut HostStatus)) -> Frame {
+    let mut status = status();
+    change(&mut status);
+    Frame { status, user: "site".into(), role, token: "f0".repeat(28), path: path.into(), live: None }
+}
+
+fn record<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn versions(kubernetes: &str, etcd: &str) -> KubernetesVersions {
+    KubernetesVersions {
+        distribution: Distribution::Kubeadm,
+        kubernetes: kubernetes.into(),
+        etcd: Some(etcd.into()),
+    }
+}
+
+fn of_cluster(status: &mut HostStatus) {
+    status.cluster = Some(ClusterStatus {
+        node: "shop-17".into(),
+        versions: Some(versions("v1.37.2", "3.7.3")),
+        waits_for: Some(ClusterWait { what: "the workloads".into(), since: 1_772_366_400, reason: None }),
+        pods: PodCounts { running: 4, wanted: 5 },
+        troubled: vec![troubled()],
+        kept: Some(KeptData { versions: versions("v1.36.3", "3.6.16"), made: 1_772_366_400 }),
+        ..ClusterStatus::new("shop", ClusterPhase::Degraded)
+    });
+}
+
+fn troubled() -> PodStatus {
+    PodStatus {
+        namespace: "pos".into(),
+        name: "pos-1".into(),
+        state: PodState::Failing { reason: "its image shop/pos:1 is not on this host".into() },
+        restarts: 3,
+    }
+}
+
+fn operation(state: &Value) -> edge_model::api::OperationStatus {
+    record(
+        json!({ "id": 7, "operation": "upgrade", "started_by": "site", "surface": "web", "started_at": 1_772_366_400,
+        "state": state, "step": "Write the image", "done": 120_000_000, "total": 400_000_000,
+        "steps": [{ "title": "Fetch the manifest", "after_seconds": 0 }, { "title": "Write the image", "after_seconds": 3 }] }),
+    )
+}
+
+fn interface() -> edge_model::api::network::InterfaceView {
+    record(json!({ "name": "enp1s0", "kind": "physical", "mac": "52:54:00:12:34:56", "carrier": true,
+        "addresses": ["192.0.2.17/24"], "gateway": "192.0.2.1", "configured": null }))
+}
+
+/// Name, page.
+fn pages_of_states() -> Vec<(&'static str, String)> {
+    let metrics =
+        record(serde_json::from_str(include_str!("../../tui/tests/console/records/metrics.json")).unwrap());
+    let home = |name, role, change: fn(&mut HostStatus)| {
+        let frame = frame("/", role, change);
+        (name, page(&frame, "This host", &home::view(&frame, Some(&metrics))).into_string())
+    };
+    vec![
+        home("home", Role::Admin, |_| {}),
+        home("home-viewer", Role::Viewer, |_| {}),
+        home("home-not-well", Role::Operator, |status| {
+            status.health = Health::Unhealthy(vec!["edge-pos.service has failed".into()]);
+            status.notices = record(
+                json!([{ "id": "0123", "severity": "warning", "since": 1, "text": "the data partition is full",
+                "help": "remove what is not needed", "ends": "with-its-cause" }, { "id": "4567", "severity": "info", "since": 1,
+                "text": "the network was taken back", "ends": "when-read" }]),
+            );
+        }),
+        home("home-trial", Role::Operator, |status| {
+            (status.boot_state, status.trial_seconds_left) = (BootState::Trial, Some(372));
+            status.network = NetworkState::Trial { seconds_left: 150 };
+            status.operation = Some(operation(&json!({ "state": "running" })));
+        }),
+        home("home-recovery", Role::Operator, |status| {
+            (status.mode, status.boot_state) = (Mode::Recovery, BootState::Recovery);
+            status.possible = record(json!(["support-bundle", "reboot", "power-off"]));
+        }),
+        ("login", login::view("shop-17", "3F2A 91C0 7B1E 44D0", "", None).into_string()),
+        (
+            "login-refused",
+            login::view("shop-17", "3F2A 91C0 7B1E 44D0", "site", Some(&refused())).into_string(),
+        ),
+    ]
+}
+
+fn refused() -> Error {
+    Error::new(edge_model::Class::Unauthenticated, "wrong name or password").help("caps lock may be on")
+}
+
+fn others() -> Vec<(&'static str, String)> {
+    let shown = |name,
+                 path: &str,
+                 role,
+                 change: fn(&mut HostStatus),
+                 title: &str,
+                 body: &dyn Fn(&Frame) -> Markup| {
+        let frame = frame(path, role, change);
+        (name, page(&frame, title, &body(&frame)).into_string())
+    };
+    let none: fn(&mut HostStatus) = |_| {};
+    let admin = Role::Admin;
+    let given = network::Given::of(&interface());
+    let wrong = Error::invalid("192.0.2.300 is no address").help("like 192.0.2.17/24");
+    let ledger = record(json!({ "history": [{ "at": 1_772_366_400, "event": "installed", "version": "1.0.0",
+        "root_hash": "ab".repeat(32) }] }));
+    let pods = [troubled()];
+    let user = record(json!({ "userName": "site", "role": "operator", "sshKeys": ["ssh-ed25519 AAAA site"],
+        "disablePasswordUpdate": false }));
+    let settings =
+        record(json!({ "hostName": "shop-17", "ntpServers": ["192.0.2.1"], "timeZone": "Europe/Zurich" }));
+    let black_box = record(json!({ "boots": [{ "id": "1", "mode": "main", "slot": "a", "version": "1.0.0",
+        "rootHash": "ab".repeat(32), "began": { "at": 1_772_366_400, "proven": true },
+        "ending": { "as": "crashed", "reason": "Kernel panic" }, "console": ["Kernel panic - not syncing"], "doubts": [] }] }));
+    let audits = record(
+        json!({ "items": [{ "sequence": 1, "at": 1_772_366_400, "clockIsSet": true, "edgeHostId": "e",
+        "actor": "site", "actorType": "operator", "from": "192.0.2.50", "action": "POST /v1/operations",
+        "resourceKind": "operations", "resourceId": "7", "resourceName": "upgrade", "contentMsg": "Start an operation",
+        "outcome": { "result": "accepted", "status": 202 } }], "continue": 51 }),
+    );
+    let document = record(
+        json!({ "local": "#cloud-config\nhostname: shop-17\n", "effective": ["hostname = shop-17  # local.yaml"],
+        "findings": [] }),
+    );
+    vec![
+        shown("network", "/network", admin, none, "Network", &|frame| network::view(frame, &[interface()])),
+        shown("network-viewer", "/network", Role::Viewer, none, "Network", &|frame| {
+            network::view(frame, &[interface()])
+        }),
+        shown("interface", "/network/interface/enp1s0", admin, none, "Network: enp1s0", &|frame| {
+            network::edit_view(frame, &interface(), &given, true, Some(&wrong))
+        }),
+        shown("names", "/names", admin, none, "Names and time", &|frame| names::view(frame, &settings)),
+        shown("names-viewer", "/names", Role::Viewer, none, "Names and time", &|frame| {
+            names::view(frame, &settings)
+        }),
+        shown("system", "/system", admin, none, "System", &|frame| system::view(frame, &ledger)),
+        shown("cluster-none", "/cluster", admin, |status| status.cluster = None, "Cluster", &|frame| {
+            cluster::view(frame, &[])
+        }),
+        shown("cluster", "/cluster", admin, of_cluster, "Cluster", &|frame| cluster::view(frame, &pods)),
+        shown("cluster-new", "/cluster/new", admin, none, "Make a cluster", &|frame| {
+            cluster::new_view(frame, "name: Shop\n", Some(&wrong))
+        }),
+        shown(
+            "cluster-delete",
+            "/cluster/delete",
+            admin,
+            of_cluster,
+            "Delete the cluster",
+            &cluster::delete_view,
+        ),
+        shown("work-list", "/work", admin, none, "Last work", &|_| {
+            work::list_view(&[operation(&json!({ "state": "done", "message": "ready" }))])
+        }),
+        shown("work-running", "/work/7", admin, none, "Upgrade", &|frame| {
+            work::view(frame, &operation(&json!({ "state": "running" })))
+        }),
+        shown("work-failed", "/work/7", admin, none, "Upgrade", &|frame| {
+            let error =
+                json!({ "class": "rejected", "message": "the image is not signed", "help": "sign it" });
+            work::view(frame, &operation(&json!({ "state": "failed", "error": error })))
+        }),
+        shown("diagnosis", "/diagnosis", admin, none, "Diagnosis", &|frame| {
+            diagnosis::view(frame, "ping", "192.0.2.1", Some(&Ok(markup! { p { "It answers." } })))
+        }),
+        shown("logs", "/logs", admin, none, "Logs", &|frame| {
+            logs::view(frame, &logs::Wanted::default(), &["a line".into(), "<b>another</b>".into()])
+        }),
+        shown("bundle", "/bundle", admin, none, "Support bundle", &|frame| bundle::view(frame, true)),
+        shown("boots", "/boots", admin, none, "Last boots", &|_| boots::view(&black_box)),
+        shown("configuration", "/configuration", admin, none, "Configuration", &|frame| {
+            configuration::view(frame, &document, Some("#cloud-config\n"), &markup! {})
+        }),
+        shown("audit", "/audit", admin, none, "Who did what", &|_| audit::view(&audits)),
+        shown("account", "/account", admin, none, "Account", &|frame| {
+            account::view(frame, &user, &markup! {})
+        }),
+        shown("power", "/power", admin, none, "Power", &power::view),
+        shown("help", "/help", admin, none, "Help", &|_| help::view()),
+    ]
+}
+
+fn questions() -> Vec<(&'static str, String)> {
+    let asked = |name, asks: Destructive| {
+        let frame = frame("/power", Role::Operator, |_| {});
+        (name, question(&frame, &asks, "/power/restart", "/power", &markup! {}).into_string())
+    };
+    vec![
+        asked("question-restart", Destructive::Restart),
+        asked("question-off", Destructive::PowerOff),
+        asked("question-return", Destructive::Rollback { loses: Some("2026-03-01 12:00 UTC".into()) }),
+        asked("question-reset", Destructive::Reset { oem: true }),
+    ]
+}
+
+fn all() -> Vec<(&'static str, String)> {
+    [pages_of_states(), others(), questions()].concat()
+}
+
+#[test]
+fn pages_are_what_the_goldens_say() {
+    let mut differences = String::new();
+    for (name, page) in all() {
+        let lines = page.replace("><", ">\n<");
+        let golden =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages").join(format!("{name}.html"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&golden, &lines).unwrap();
+        }
+        if std::fs::read_to_string(&golden).unwrap_or_default() != lines {
+            differences.push_str(&format!("{}\n", golden.display()));
+        }
+    }
+    assert!(differences.is_empty(), "other than:\n{differences}");
+}
+
+#[test]
+fn everybody_can_use_every_page() {
+    let mut wrong = Vec::new();
+    for (name, page) in all() {
+        wrong.extend(html::findings(&page).into_iter().map(|finding| format!("{name}: {finding}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pages_are_small() {
+    for (name, page) in all() {
+        let most =
+            if name.starts_with("home") || name.starts_with("login") { LARGEST_FIRST } else { LARGEST };
+        assert!(page.len() <= most, "{name} has {} bytes", page.len());
+    }
+}
+
+#[test]
+fn who_may_only_look_gets_no_form_but_the_way_out() {
+    for (name, page) in all().into_iter().filter(|(name, _)| name.ends_with("-viewer")) {
+        let forms = page.matches("<form").count();
+        assert_eq!((forms, page.matches("action=\"/logout\"").count()), (1, 1), "{name}");
+        assert!(!page.contains("href=\"/power\"") && !page.contains("href=\"/audit\""), "{name}");
+    }
+}
