@@ -3,6 +3,8 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p edge-local-ui --test pages` writes them anew; read the difference.
 
+#![allow(clippy::unwrap_used)]
+
 mod html;
 
 use edge_local_ui::pages::{
@@ -153,27 +155,82 @@ fn refused() -> Error {
     Error::new(edge_model::Class::Unauthenticated, "wrong name or password").help("caps lock may be on")
 }
 
-fn others() -> Vec<(&'static str, String)> {
-    let shown = |name,
-                 path: &str,
-                 role,
-                 change: fn(&mut HostStatus),
-                 title: &str,
-                 body: &dyn Fn(&Frame) -> Markup| {
-        let frame = frame(path, role, change);
-        (name, page(&frame, title, &body(&frame)).into_string())
-    };
-    let none: fn(&mut HostStatus) = |_| {};
-    let admin = Role::Admin;
+fn shown(
+    name: &'static str,
+    path: &str,
+    role: Role,
+    title: &str,
+    change: fn(&mut HostStatus),
+    body: &dyn Fn(&Frame) -> Markup,
+) -> (&'static str, String) {
+    let frame = frame(path, role, change);
+    (name, page(&frame, title, &body(&frame)).into_string())
+}
+
+/// Of pages that need no other state than the usual one.
+fn plain(
+    name: &'static str,
+    path: &str,
+    title: &str,
+    body: &dyn Fn(&Frame) -> Markup,
+) -> (&'static str, String) {
+    shown(name, path, Role::Admin, title, |_| {}, body)
+}
+
+fn wrong() -> Error {
+    Error::invalid("192.0.2.300 is no address").help("like 192.0.2.17/24")
+}
+
+fn of_the_host() -> Vec<(&'static str, String)> {
     let given = network::Given::of(&interface());
-    let wrong = Error::invalid("192.0.2.300 is no address").help("like 192.0.2.17/24");
     let ledger = record(json!({ "history": [{ "at": 1_772_366_400, "event": "installed", "version": "1.0.0",
         "root_hash": "ab".repeat(32) }] }));
-    let pods = [troubled()];
-    let user = record(json!({ "userName": "site", "role": "operator", "sshKeys": ["ssh-ed25519 AAAA site"],
-        "disablePasswordUpdate": false }));
     let settings =
         record(json!({ "hostName": "shop-17", "ntpServers": ["192.0.2.1"], "timeZone": "Europe/Zurich" }));
+    let none: fn(&mut HostStatus) = |_| {};
+    let viewer = Role::Viewer;
+    vec![
+        plain("network", "/network", "Network", &|frame| network::view(frame, &[interface()])),
+        shown("network-viewer", "/network", viewer, "Network", none, &|frame| {
+            network::view(frame, &[interface()])
+        }),
+        plain("interface", "/network/interface/enp1s0", "Network: enp1s0", &|frame| {
+            network::edit_view(frame, &interface(), &given, true, Some(&wrong()))
+        }),
+        plain("names", "/names", "Names and time", &|frame| names::view(frame, &settings)),
+        shown("names-viewer", "/names", viewer, "Names and time", none, &|frame| {
+            names::view(frame, &settings)
+        }),
+        plain("system", "/system", "System", &|frame| system::view(frame, &ledger)),
+        plain("power", "/power", "Power", &power::view),
+        plain("help", "/help", "Help", &|_| help::view()),
+        plain("diagnosis", "/diagnosis", "Diagnosis", &|frame| {
+            diagnosis::view(frame, "ping", "192.0.2.1", Some(&Ok(markup! { p { "It answers." } })))
+        }),
+        plain("logs", "/logs", "Logs", &|frame| {
+            logs::view(frame, &logs::Wanted::default(), &["a line".into(), "<b>another</b>".into()])
+        }),
+        plain("bundle", "/bundle", "Support bundle", &|frame| bundle::view(frame, true)),
+    ]
+}
+
+fn of_the_cluster() -> Vec<(&'static str, String)> {
+    let pods = [troubled()];
+    let alone: fn(&mut HostStatus) = |status| status.cluster = None;
+    let admin = Role::Admin;
+    vec![
+        shown("cluster-none", "/cluster", admin, "Cluster", alone, &|frame| cluster::view(frame, &[])),
+        shown("cluster", "/cluster", admin, "Cluster", of_cluster, &|frame| cluster::view(frame, &pods)),
+        plain("cluster-new", "/cluster/new", "Make a cluster", &|frame| {
+            cluster::new_view(frame, "name: Shop\n", Some(&wrong()))
+        }),
+        shown("cluster-delete", "/cluster/delete", admin, "Delete", of_cluster, &cluster::delete_view),
+    ]
+}
+
+fn of_work_and_people() -> Vec<(&'static str, String)> {
+    let user = record(json!({ "userName": "site", "role": "operator", "sshKeys": ["ssh-ed25519 AAAA site"],
+        "disablePasswordUpdate": false }));
     let black_box = record(json!({ "boots": [{ "id": "1", "mode": "main", "slot": "a", "version": "1.0.0",
         "rootHash": "ab".repeat(32), "began": { "at": 1_772_366_400, "proven": true },
         "ending": { "as": "crashed", "reason": "Kernel panic" }, "console": ["Kernel panic - not syncing"], "doubts": [] }] }));
@@ -188,61 +245,23 @@ fn others() -> Vec<(&'static str, String)> {
         "findings": [] }),
     );
     vec![
-        shown("network", "/network", admin, none, "Network", &|frame| network::view(frame, &[interface()])),
-        shown("network-viewer", "/network", Role::Viewer, none, "Network", &|frame| {
-            network::view(frame, &[interface()])
-        }),
-        shown("interface", "/network/interface/enp1s0", admin, none, "Network: enp1s0", &|frame| {
-            network::edit_view(frame, &interface(), &given, true, Some(&wrong))
-        }),
-        shown("names", "/names", admin, none, "Names and time", &|frame| names::view(frame, &settings)),
-        shown("names-viewer", "/names", Role::Viewer, none, "Names and time", &|frame| {
-            names::view(frame, &settings)
-        }),
-        shown("system", "/system", admin, none, "System", &|frame| system::view(frame, &ledger)),
-        shown("cluster-none", "/cluster", admin, |status| status.cluster = None, "Cluster", &|frame| {
-            cluster::view(frame, &[])
-        }),
-        shown("cluster", "/cluster", admin, of_cluster, "Cluster", &|frame| cluster::view(frame, &pods)),
-        shown("cluster-new", "/cluster/new", admin, none, "Make a cluster", &|frame| {
-            cluster::new_view(frame, "name: Shop\n", Some(&wrong))
-        }),
-        shown(
-            "cluster-delete",
-            "/cluster/delete",
-            admin,
-            of_cluster,
-            "Delete the cluster",
-            &cluster::delete_view,
-        ),
-        shown("work-list", "/work", admin, none, "Last work", &|_| {
+        plain("work-list", "/work", "Last work", &|_| {
             work::list_view(&[operation(&json!({ "state": "done", "message": "ready" }))])
         }),
-        shown("work-running", "/work/7", admin, none, "Upgrade", &|frame| {
+        plain("work-running", "/work/7", "Upgrade", &|frame| {
             work::view(frame, &operation(&json!({ "state": "running" })))
         }),
-        shown("work-failed", "/work/7", admin, none, "Upgrade", &|frame| {
+        plain("work-failed", "/work/7", "Upgrade", &|frame| {
             let error =
                 json!({ "class": "rejected", "message": "the image is not signed", "help": "sign it" });
             work::view(frame, &operation(&json!({ "state": "failed", "error": error })))
         }),
-        shown("diagnosis", "/diagnosis", admin, none, "Diagnosis", &|frame| {
-            diagnosis::view(frame, "ping", "192.0.2.1", Some(&Ok(markup! { p { "It answers." } })))
-        }),
-        shown("logs", "/logs", admin, none, "Logs", &|frame| {
-            logs::view(frame, &logs::Wanted::default(), &["a line".into(), "<b>another</b>".into()])
-        }),
-        shown("bundle", "/bundle", admin, none, "Support bundle", &|frame| bundle::view(frame, true)),
-        shown("boots", "/boots", admin, none, "Last boots", &|_| boots::view(&black_box)),
-        shown("configuration", "/configuration", admin, none, "Configuration", &|frame| {
+        plain("boots", "/boots", "Last boots", &|_| boots::view(&black_box)),
+        plain("configuration", "/configuration", "Configuration", &|frame| {
             configuration::view(frame, &document, Some("#cloud-config\n"), &markup! {})
         }),
-        shown("audit", "/audit", admin, none, "Who did what", &|_| audit::view(&audits)),
-        shown("account", "/account", admin, none, "Account", &|frame| {
-            account::view(frame, &user, &markup! {})
-        }),
-        shown("power", "/power", admin, none, "Power", &power::view),
-        shown("help", "/help", admin, none, "Help", &|_| help::view()),
+        plain("audit", "/audit", "Who did what", &|_| audit::view(&audits)),
+        plain("account", "/account", "Account", &|frame| account::view(frame, &user, &markup! {})),
     ]
 }
 
@@ -260,7 +279,7 @@ fn questions() -> Vec<(&'static str, String)> {
 }
 
 fn all() -> Vec<(&'static str, String)> {
-    [pages_of_states(), others(), questions()].concat()
+    [pages_of_states(), of_the_host(), of_the_cluster(), of_work_and_people(), questions()].concat()
 }
 
 #[test]
@@ -304,5 +323,22 @@ fn who_may_only_look_gets_no_form_but_the_way_out() {
         let forms = page.matches("<form").count();
         assert_eq!((forms, page.matches("action=\"/logout\"").count()), (1, 1), "{name}");
         assert!(!page.contains("href=\"/power\"") && !page.contains("href=\"/audit\""), "{name}");
+    }
+}
+
+#[test]
+fn what_keeps_people_out_is_found() {
+    for (page, expected) in [
+        ("<input name=\"a\" type=\"text\">", "without a label"),
+        ("<p id=\"a\"></p><p id=\"a\"></p>", "stands twice"),
+        ("<label for=\"gone\">A</label>", "leads nowhere"),
+        ("<p style=\"color:red\">", "style in"),
+        ("<a href=\"https://elsewhere.example/\">", "href=https://elsewhere.example/"),
+        ("<script>alert(1)</script>", "inside the page"),
+        ("<h1>A</h1><h3>B</h3>", "left out"),
+        ("<input id=\"p\" type=\"password\"><label for=\"p\">P</label>", "recognises"),
+    ] {
+        let found = html::findings(page);
+        assert!(found.iter().any(|finding| finding.contains(expected)), "{page}: {found:?}");
     }
 }

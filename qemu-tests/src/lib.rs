@@ -1,6 +1,7 @@
 //! Real virtual machines for demo and tests: UEFI firmware, serial line, control socket, registry.
 
 pub mod bench_ground;
+pub mod browser;
 pub mod console;
 pub mod cost;
 pub mod docs;

@@ -66,19 +66,10 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
             });
         }
     });
-    for scenario in queue.waiting.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        println!("SKIPPED {}: there is no installed host to start from", scenario.name);
-        summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
-    }
-    for scenario in cannot_run {
-        println!("SKIPPED {}: {}", scenario.name, scenario.missing().unwrap_or_default());
-        summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
-    }
-    summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += ground.skips();
-    for scenario in scenarios::ALL.iter().filter(|scenario| names.is_empty() && scenario.long && !long) {
-        println!("SKIPPED {}: it takes long; make test-long runs it", scenario.name);
-        summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += 1;
-    }
+    let left = queue.waiting.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let long_ones = |scenario: &&Scenario| names.is_empty() && scenario.long && !long;
+    let skipped = skipped(&ground, left, &cannot_run, scenarios::ALL.iter().filter(long_ones));
+    summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += skipped;
     let costs = costs.into_inner().unwrap_or_else(PoisonError::into_inner);
     eprint!("{}", costs.report());
     if let Err(error) = costs.check(root, scenarios::BASE.name) {
@@ -86,6 +77,30 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
     }
     Ok(read(&summary))
+}
+
+/// Says what did not run, and counts it.
+fn skipped<'a>(
+    ground: &Ground,
+    left: VecDeque<&Scenario>,
+    cannot_run: &[&Scenario],
+    long_ones: impl Iterator<Item = &'a Scenario>,
+) -> u32 {
+    let mut count = ground.skips();
+    let mut say = |name: &str, why: &str| {
+        println!("SKIPPED {name}: {why}");
+        count += 1;
+    };
+    for scenario in left {
+        say(scenario.name, "there is no installed host to start from");
+    }
+    for scenario in cannot_run {
+        say(scenario.name, &scenario.missing().unwrap_or_default());
+    }
+    for scenario in long_ones {
+        say(scenario.name, "it takes long; make test-long runs it");
+    }
+    count
 }
 
 /// Shared images, each with the number of scenarios that still want it.

@@ -111,9 +111,17 @@ impl Ssh<'_> {
     /// # Errors
     /// When ssh itself cannot be started.
     pub fn forward(&self, port: u16) -> Result<Running> {
+        self.forward_to(port, paths::AGENT_SOCKET)
+    }
+
+    /// Like [`Ssh::forward`], to something else of the machine.
+    ///
+    /// # Errors
+    /// As [`Ssh::forward`].
+    pub fn forward_to(&self, port: u16, target: &str) -> Result<Running> {
         self.client("ssh", "-p")?
             .args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-N", "-L"])
-            .arg(format!("127.0.0.1:{port}:{}", paths::AGENT_SOCKET))
+            .arg(format!("127.0.0.1:{port}:{target}"))
             .arg(Self::address())
             .spawn(&self.forward_log(port))
     }

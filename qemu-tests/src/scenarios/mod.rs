@@ -16,6 +16,7 @@ mod refusals;
 mod reproducibility;
 mod upgrades;
 mod ways_back;
+mod web_page;
 
 use edge_model::{Error, Result};
 use qemu_tests::bench_ground::{Ground, KUBERNETES, KUBERNETES_BEFORE, OLDER_BUILDER, SharedImage};
@@ -151,6 +152,7 @@ pub(crate) const ALL: &[Scenario] = &[
     without_machine("builds-are-reproducible", reproducibility::two_builds_are_equal)
         .of(SharedImage::EveryEnvelope),
     without_machine("docs-run-with-the-builder", documentation::commands_of_the_builder),
+    short("web-page", web_page::web_page),
     short("docs-run-on-a-host", documentation::commands_of_a_host),
     short("second-disk-is-left-alone", installation::second_disk_is_left_alone),
     short("raw-disk-grows", installation::raw_disk_grows),

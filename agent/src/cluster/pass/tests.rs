@@ -89,6 +89,37 @@ impl FakeHost {
         }
     }
 
+    fn move_keys(&mut self, names: &[&str], by_half: bool) {
+        assert_eq!(self.staged.len(), 3, "keys move when all of them are there");
+        let count = if by_half { names.len() / 2 } else { names.len() };
+        self.keys.extend(names[..count].iter().map(|name| (*name).to_owned()));
+        if !by_half {
+            self.key_sets += 1;
+            self.staged.clear();
+        }
+    }
+
+    fn change_data(&mut self, action: &Action, by_half: bool) {
+        match action {
+            // Two copies with generations: the old record or the new one.
+            Action::RecordOpening if by_half => {}
+            Action::RecordOpening => self.opened = Some(self.image.opening()),
+            Action::KeepData(of) => {
+                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
+                self.kept = (!by_half).then(|| (of.clone(), self.store.clone()));
+            }
+            Action::RestoreData(_) => {
+                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
+                let (of, store) = self.kept.clone().expect("something is kept");
+                assert_eq!(of, self.image.opening());
+                self.store = Store { torn: by_half, ..store };
+            }
+            Action::ForgetKept if by_half => {}
+            Action::ForgetKept => self.kept = None,
+            _ => {}
+        }
+    }
+
     fn perform(&mut self, action: &Action, by_half: bool) -> Result<()> {
         match action {
             Action::LoadModules(_) | Action::SetKernel(_) | Action::RemoveEmpty(_) => {}
@@ -122,30 +153,10 @@ impl FakeHost {
                     assert!(self.mounted, "manifests are in memory");
                 }
             }
-            Action::MoveDurably { names, .. } => {
-                assert_eq!(self.staged.len(), 3, "keys move when all of them are there");
-                let count = if by_half { names.len() / 2 } else { names.len() };
-                self.keys.extend(names[..count].iter().map(|name| (*name).to_owned()));
-                if !by_half {
-                    self.key_sets += 1;
-                    self.staged.clear();
-                }
+            Action::MoveDurably { names, .. } => self.move_keys(names, by_half),
+            Action::RecordOpening | Action::KeepData(_) | Action::RestoreData(_) | Action::ForgetKept => {
+                self.change_data(action, by_half)
             }
-            // Two copies with generations: the old record or the new one.
-            Action::RecordOpening if by_half => {}
-            Action::RecordOpening => self.opened = Some(self.image.opening()),
-            Action::KeepData(of) => {
-                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
-                self.kept = (!by_half).then(|| (of.clone(), self.store.clone()));
-            }
-            Action::RestoreData(_) => {
-                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
-                let (of, store) = self.kept.clone().expect("something is kept");
-                assert_eq!(of, self.image.opening());
-                self.store = Store { torn: by_half, ..store };
-            }
-            Action::ForgetKept if by_half => {}
-            Action::ForgetKept => self.kept = None,
             Action::Start(unit) => {
                 if *unit == "kubelet.service" {
                     assert_eq!(self.opened, Some(self.image.opening()));
