@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use edge_host::child::Child;
+use edge_host::machine::Machine;
 use edge_host::mount::{self, MountFlags};
 use edge_host::{files, kernel, modules, network};
 use edge_model::cluster::KubernetesVersions;
@@ -15,6 +16,7 @@ use edge_planner::cluster::member::Opening;
 use edge_planner::cluster::{Action, Probe, RenderedFile, StepId, state};
 use tokio::runtime::Handle;
 
+use super::authority;
 use super::kept::Places;
 use super::kube_api::KubeApi;
 use super::pass::{Ground, Seen};
@@ -116,6 +118,10 @@ impl Ground for Host<'_> {
             Action::Write(wanted) => wanted.iter().try_for_each(write),
             Action::MountMemory(path) => mount_memory(Path::new(path)),
             Action::EmptyFolder(path) => empty_folder(Path::new(path)),
+            Action::MakeAuthorities { folder, names, life_days } => {
+                let built = crate::web::built(&Machine::real());
+                authority::make(Path::new(folder), names, built, *life_days)
+            }
             Action::RemoveEmpty(paths) => paths.iter().try_for_each(|path| remove_if_empty(Path::new(path))),
             Action::Run { program, arguments, output } => run(program, arguments, output.as_deref()),
             Action::MoveDurably { from, to, names } => {

@@ -3,6 +3,7 @@
 //!
 //! Without a cluster nothing of this runs: the caretaker sleeps until somebody brings a definition.
 
+mod authority;
 mod board;
 mod care;
 mod content;

@@ -102,7 +102,11 @@ impl Certificate {
     }
 }
 
-fn moment(seconds: u64) -> Result<time::OffsetDateTime> {
+/// As certificates have it.
+///
+/// # Errors
+/// Beyond all calendars.
+pub(crate) fn moment(seconds: u64) -> Result<time::OffsetDateTime> {
     let seconds = i64::try_from(seconds).map_err(|_| Error::internal("a date beyond all calendars"))?;
     time::OffsetDateTime::from_unix_timestamp(seconds)
         .map_err(|_| Error::internal("a date beyond all calendars"))

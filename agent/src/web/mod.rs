@@ -16,7 +16,7 @@ use crate::facts::Host;
 use crate::{clock, facts};
 
 pub(crate) use care::WebCaretaker;
-pub(crate) use certificate::Certificate;
+pub(crate) use certificate::{Certificate, moment};
 
 /// Where it listens when nothing is said.
 const PORT: u16 = 5080;
@@ -71,12 +71,12 @@ fn certificate(host: &Host) -> Result<Certificate> {
 }
 
 /// When the image was built: before that it is certainly not.
-fn built(machine: &Machine) -> u64 {
+pub(crate) fn built(machine: &Machine) -> u64 {
     let path = machine.path(paths::CLOCK_EPOCH);
     let written = files::read_text(&path).ok().and_then(|text| text.trim().parse().ok());
     let modified = || {
         let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok()?;
         modified.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
     };
-    written.or_else(modified).unwrap_or(0)
+    written.or_else(modified).unwrap_or_else(facts::now)
 }

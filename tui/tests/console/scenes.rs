@@ -398,19 +398,28 @@ fn reading() -> Vec<(&'static str, Console)> {
         (
             "codes-registration",
             scene(in_menu(12), |console| {
-                console.status(|status| {
-                    status.management.registration_url = Some("https://manage.example/register".into());
-                    status.web_ui = Some(edge_model::api::WebUi {
-                        url: "https://192.0.2.17:5080".into(),
-                        port: 5080,
-                        fingerprint: "3f2a91c07b1e44d0".repeat(4),
-                        own: true,
-                    });
-                });
+                console.status(registered_and_with_a_web_page);
+                console.keys("<down>");
+            }),
+        ),
+        (
+            "codes-web-page",
+            scene(in_menu(12), |console| {
+                console.status(registered_and_with_a_web_page);
                 console.keys("<down><down>");
             }),
         ),
     ]
+}
+
+fn registered_and_with_a_web_page(status: &mut edge_model::api::HostStatus) {
+    status.management.registration_url = Some("https://manage.example/register".into());
+    status.web_ui = Some(edge_model::api::WebUi {
+        url: "https://192.0.2.17:5080".into(),
+        port: 5080,
+        fingerprint: "3f2a91c07b1e44d0".repeat(4),
+        own: true,
+    });
 }
 
 /// From the first screen to the summary, on an empty disk.

@@ -122,7 +122,10 @@ impl FakeHost {
 
     fn perform(&mut self, action: &Action, by_half: bool) -> Result<()> {
         match action {
-            Action::LoadModules(_) | Action::SetKernel(_) | Action::RemoveEmpty(_) => {}
+            Action::LoadModules(_)
+            | Action::SetKernel(_)
+            | Action::RemoveEmpty(_)
+            | Action::MakeAuthorities { .. } => {}
             Action::MakeBridge { .. } => self.bridge = !by_half,
             Action::Write(files) => {
                 let count = if by_half { files.len() / 2 } else { files.len() };

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::gate::Verdict;
 use super::node::{self, MANIFESTS, PROXY_KUBECONFIG, VOLUME_PLUGINS};
 use super::step::documents;
-use super::{Action, ObjectSet, Placement, Probe, RenderedFile, Step, StepId, name_service, runtime};
+use super::{
+    Action, Authority, ObjectSet, Placement, Probe, RenderedFile, Step, StepId, name_service, runtime,
+};
 
 pub(super) const API_PORT: u16 = 6443;
 const KUBEADM: &str = "kubeadm";
@@ -33,6 +35,14 @@ const CONTROLLERS_STAMP: &str = "/etc/kubernetes/manifests/.edge-controllers";
 /// A box may be off for years, and nobody is there to renew anything.
 const LEAF_LIFE: &str = "87600h";
 const AUTHORITY_LIFE: &str = "262800h";
+const AUTHORITY_DAYS: u64 = 30 * 365;
+/// kubeadm takes those that it finds, and dates what they sign from their own first day
+/// (<https://kubernetes.io/docs/setup/best-practices/certificates/>).
+const AUTHORITIES: [Authority; 3] = [
+    Authority { file: "ca", name: "kubernetes" },
+    Authority { file: "front-proxy-ca", name: "front-proxy-ca" },
+    Authority { file: "etcd/ca", name: "etcd-ca" },
+];
 /// Machines under load, or emulated ones, take their time; the agent says what it waits for.
 const PATIENCE: &str = "30m0s";
 
@@ -185,6 +195,7 @@ fn keys(opened: bool) -> Step {
         check,
         act: vec![
             Action::EmptyFolder(STAGED),
+            Action::MakeAuthorities { folder: STAGED_KEYS, names: &AUTHORITIES, life_days: AUTHORITY_DAYS },
             run(&["init", "phase", "certs", "all"], None),
             run(&["init", "phase", "kubeconfig", "all", &folder], None),
             // This command takes the life of what it makes from its own option alone.

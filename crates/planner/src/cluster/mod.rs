@@ -23,7 +23,7 @@ use edge_model::{Error, Result};
 
 use gate::Verdict;
 pub use placement::Placement;
-pub use step::{Action, ObjectSet, Probe, RenderedFile, Step, StepId};
+pub use step::{Action, Authority, ObjectSet, Probe, RenderedFile, Step, StepId};
 
 /// The steps that make a host a running node, or find that it is one.
 ///

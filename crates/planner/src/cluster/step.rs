@@ -136,6 +136,13 @@ pub enum Action {
     MountMemory(&'static str),
     /// An empty folder, whatever was there.
     EmptyFolder(&'static str),
+    /// Certificate authorities with their keys, in a folder: valid from the day on which the image was built, so that no clock that is
+    /// set right later makes them not valid yet.
+    MakeAuthorities {
+        folder: &'static str,
+        names: &'static [Authority],
+        life_days: u64,
+    },
     /// Removes those of these files that are there and empty: a power cut left them so, and they are made again.
     RemoveEmpty(&'static [&'static str]),
     /// A program of the image, with its output kept in a file if there is a path.
@@ -162,6 +169,13 @@ pub enum Action {
     Apply(ObjectSet),
     /// Whatever else is done by hand: the reason is shown, and nothing is changed.
     Refuse(&'static str),
+}
+
+/// A certificate authority: its file without the ending, and its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Authority {
+    pub file: &'static str,
+    pub name: &'static str,
 }
 
 /// A file that follows from definition and image.
