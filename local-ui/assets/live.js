@@ -1,7 +1,7 @@
 // The parts of a page that change by themselves. Everything works without this script, too.
 (function () {
   'use strict';
-  var body = document.body, lost = null;
+  var body = document.body, lost = null, waiting = {};
 
   function tellLost(is) {
     if (is && !lost && body.dataset.lost) {
@@ -17,36 +17,50 @@
     }
   }
 
-  // Server-drawn parts, each into the element of its name; never under somebody's hands.
-  function take(event) {
-    var part = JSON.parse(event.data), place = document.getElementById(part.id);
-    tellLost(false);
-    if (place && !place.contains(document.activeElement) && place.innerHTML !== part.html) {
-      place.innerHTML = part.html;
-    }
+  // Server-drawn parts, each into the element of its name; what is under somebody's hands waits until they leave it.
+  function put(id, html) {
+    var place = document.getElementById(id);
+    if (!place || place.innerHTML === html) { return; }
+    if (place.contains(document.activeElement)) { waiting[id] = html; return; }
+    delete waiting[id];
+    place.innerHTML = html;
   }
+
+  document.addEventListener('focusout', function () {
+    setTimeout(function () { Object.keys(waiting).forEach(function (id) { put(id, waiting[id]); }); }, 0);
+  });
 
   function follow() {
     var source = new EventSource('/live?page=' + encodeURIComponent(body.dataset.live));
-    source.addEventListener('part', take);
-    source.addEventListener('boot', function (event) {
-      if (body.dataset.boot && event.data !== body.dataset.boot) { location.reload(); }
+    source.addEventListener('part', function (event) {
+      var part = JSON.parse(event.data);
+      tellLost(false);
+      put(part.id, part.html);
     });
-    source.addEventListener('go', function (event) { source.close(); location.assign(event.data); });
+    source.addEventListener('silent', function () { tellLost(true); });
     source.addEventListener('ended', function () { source.close(); location.assign('/login'); });
-    source.onerror = function () { tellLost(true); };
+    source.onerror = function () {
+      tellLost(true);
+      // The browser tries again by itself, unless it was refused.
+      if (source.readyState === EventSource.CLOSED) { setTimeout(again, 2000); }
+    };
     window.addEventListener('pagehide', function () { source.close(); });
   }
 
-  // After a restart: until the host is there again, as another boot.
-  function seek() {
+  function again() {
+    fetch('/session', { cache: 'no-store' }).then(function (answer) {
+      if (answer.status === 401) { location.assign('/login'); } else { follow(); }
+    }).catch(function () { setTimeout(again, 2000); });
+  }
+
+  // After a restart: until the host is there again, as another boot; or is still the same after a minute, because it did not go.
+  function seek(left) {
     var before = body.dataset.seekBoot, next = body.dataset.seek || '/';
     fetch('/alive', { cache: 'no-store' }).then(function (answer) { return answer.json(); }).then(function (said) {
-      if (said.state === 'up' && said.boot_id !== before) { location.assign(next); }
-    }).catch(function () {});
-    setTimeout(seek, 2000);
+      if (said.state === 'up' && (said.boot_id !== before || left <= 0)) { location.assign(next); }
+    }).catch(function () {}).then(function () { setTimeout(function () { seek(left - 1); }, 2000); });
   }
 
   if (body.dataset.live && window.EventSource) { follow(); }
-  if (body.dataset.seek !== undefined) { setTimeout(seek, 4000); }
+  if (body.dataset.seek !== undefined) { setTimeout(function () { seek(30); }, 4000); }
 }());

@@ -1,8 +1,8 @@
 //! Connections: who comes without TLS is sent to it, on the same port, and who does not say what he wants is let go.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -23,12 +23,39 @@ use crate::router::router;
 /// First byte of a handshake of TLS.
 const TLS_HANDSHAKE: u8 = 0x16;
 const AFTER_TROUBLE: Duration = Duration::from_millis(200);
+/// Who has asked for nothing for so long is let go; what is under way, a stream too, is finished.
+const REST: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
+/// Bytes that may be under way to us before somebody reads them.
+const WINDOW_OF_A_STREAM: u32 = 64 << 10;
+const WINDOW_OF_ALL: u32 = 256 << 10;
+const HEAD: usize = 32 << 10;
 
-/// Which addresses a connection has.
-#[derive(Debug, Clone, Copy)]
+/// Which addresses a connection has, and when it asked for something last.
+#[derive(Debug, Clone)]
 pub(crate) struct Ends {
-    pub(crate) browser: Origin,
+    pub(crate) browser: IpAddr,
     pub(crate) own: SocketAddr,
+    last: Arc<Mutex<Instant>>,
+}
+
+impl Ends {
+    pub(crate) fn new(browser: IpAddr, own: SocketAddr) -> Self {
+        Self { browser: browser.to_canonical(), own, last: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    /// Whose share of everything it takes.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::of(self.browser)
+    }
+
+    pub(crate) fn asks(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn rests(&self) -> bool {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > REST
+    }
 }
 
 /// Serves until the process is stopped.
@@ -51,13 +78,13 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, app: Arc<App>) -> Re
         let (tls, router) = (tls.clone(), router.clone());
         tokio::spawn(async move {
             // Whoever is at the other end may leave at any time.
-            let _ = connection(stream, origin, tls, router).await;
+            let _ = connection(stream, address.ip(), tls, router).await;
             drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, browser: Origin, tls: TlsAcceptor, router: Router) -> Result<()> {
+async fn connection(stream: TcpStream, browser: IpAddr, tls: TlsAcceptor, router: Router) -> Result<()> {
     let own = stream.local_addr()?;
     stream.set_nodelay(true)?;
     let mut first = [0];
@@ -67,18 +94,31 @@ async fn connection(stream: TcpStream, browser: Origin, tls: TlsAcceptor, router
         return to_tls(stream).await;
     }
     let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await.map_err(late)??;
-    let service = router.layer(axum::Extension(Ends { browser, own }));
+    let ends = Ends::new(browser, own);
+    let service = router.layer(axum::Extension(ends.clone()));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(32)
         .max_header_list_size(16 << 10)
+        .initial_stream_window_size(WINDOW_OF_A_STREAM)
+        .initial_connection_window_size(WINDOW_OF_ALL)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
-    served.map_err(|error| Error::environment(error.to_string()))
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(served);
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => return ended.map_err(|error| Error::environment(error.to_string())),
+            () = tokio::time::sleep(BETWEEN_LOOKS) => {
+                if ends.rests() {
+                    served.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
 }
 
 /// Somebody has typed the address without `https://`.

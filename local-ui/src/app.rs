@@ -1,23 +1,31 @@
 //! What all pages share.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicUsize;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use edge_client::AsyncClient;
 use edge_model::api::{WebSettings, WebUi};
 
+use tokio::sync::Semaphore;
+
 use crate::limits::Limits;
 use crate::session::Sessions;
 use crate::tls;
+
+/// Of programs that send documents; each may be 2 MiB.
+const BODIES: usize = 8;
 
 pub struct App {
     pub(crate) agent: AsyncClient,
     pub(crate) settings: WebSettings,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
-    /// Streams that are open.
-    pub(crate) live: AtomicUsize,
+    /// Streams that are open, by session.
+    pub(crate) live: Mutex<BTreeMap<String, usize>>,
+    /// Requests whose body is held in memory.
+    pub(crate) bodies: Semaphore,
     /// First digits of the certificate, as the console shows them.
     pub(crate) digits: String,
 }
@@ -43,7 +51,8 @@ impl App {
             settings,
             sessions: Sessions::default(),
             limits: Limits::default(),
-            live: AtomicUsize::new(0),
+            live: Mutex::default(),
+            bodies: Semaphore::new(BODIES),
         }
     }
 

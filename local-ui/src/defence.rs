@@ -23,8 +23,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The middleware of all paths.
 pub(crate) async fn defend(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let ends = request.extensions().get::<Ends>().copied();
-    let refused = ends.and_then(|ends| refusal(&app, &request, ends));
+    let ends = request.extensions().get::<Ends>().cloned();
+    let refused = ends.as_ref().and_then(|ends| {
+        ends.asks();
+        refusal(&app, &request, ends)
+    });
     let response = match (ends, refused) {
         (None, _) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         (_, Some(refused)) => refused,
@@ -33,11 +36,11 @@ pub(crate) async fn defend(State(app): State<Arc<App>>, request: Request, next: 
     with_headers(response)
 }
 
-fn refusal(app: &App, request: &Request<Body>, ends: Ends) -> Option<Response> {
+fn refusal(app: &App, request: &Request<Body>, ends: &Ends) -> Option<Response> {
     let plain = |status: StatusCode, title: &str, text: &str| {
         Some((status, ui::bare(title, &maud::html! { p { (text) } })).into_response())
     };
-    if !app.limits.may_ask(ends.browser) {
+    if !app.limits.may_ask(ends.origin()) {
         return plain(StatusCode::TOO_MANY_REQUESTS, words::TOO_OFTEN, words::TOO_OFTEN_TEXT);
     }
     let host = host_of(request);
@@ -46,7 +49,8 @@ fn refusal(app: &App, request: &Request<Body>, ends: Ends) -> Option<Response> {
         return plain(StatusCode::MISDIRECTED_REQUEST, words::OTHER_NAME, &words::other_name(&names));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && !is_from_here(request.headers(), host.as_deref().unwrap_or_default()) {
+    let is_login = request.uri().path() == "/login";
+    if !is_welcome(request.headers(), host.as_deref().unwrap_or_default(), changes, is_login) {
         return plain(StatusCode::FORBIDDEN, words::FROM_ELSEWHERE, words::FROM_ELSEWHERE_TEXT);
     }
     None
@@ -69,7 +73,8 @@ fn without_port(host: &str) -> &str {
 fn is_own_name(host: &str, settings: &WebSettings, own: IpAddr) -> bool {
     let name = without_port(host).trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     if let Ok(address) = name.parse::<IpAddr>() {
-        return address.to_canonical() == own;
+        let named = |name: &String| name.parse::<IpAddr>().is_ok_and(|named| named == address);
+        return address.to_canonical() == own || settings.names.iter().any(named);
     }
     known_names(settings, own).iter().any(|known| known.eq_ignore_ascii_case(name))
 }
@@ -83,15 +88,22 @@ fn known_names(settings: &WebSettings, own: IpAddr) -> Vec<String> {
     names
 }
 
-/// Browsers say where a request comes from. Who says nothing has to bring the form's own token, which is looked at later.
-fn is_from_here(headers: &HeaderMap, host: &str) -> bool {
+/// Browsers say where a request comes from. A change of a browser that says nothing has to bring the form's own token, which is looked at
+/// later; a login has none. What another page has in it, a picture or a stream, is not given either: it would keep a login alive.
+fn is_welcome(headers: &HeaderMap, host: &str, changes: bool, is_login: bool) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match (text("sec-fetch-site"), text("origin")) {
-        (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => {
+        (Some("same-origin" | "none"), _) => true,
+        (Some(_), _) if changes => false,
+        // Somebody has followed a link.
+        (Some(_), _) => {
+            text("sec-fetch-mode") == Some("navigate") && text("sec-fetch-dest") == Some("document")
+        }
+        (None, Some(origin)) if changes => {
             origin.strip_prefix("https://").is_some_and(|from| from.eq_ignore_ascii_case(host))
         }
-        (None, None) => true,
+        (None, None) if changes => !is_login,
+        (None, _) => true,
     }
 }
 
@@ -121,7 +133,7 @@ mod tests {
             port: 5080,
             host_name: "till".into(),
             host_id: "edge-4c4c".into(),
-            names: vec!["till.shop.example".into()],
+            names: vec!["till.shop.example".into(), "203.0.113.5".into()],
             idle_minutes: 15,
         }
     }
@@ -140,6 +152,7 @@ mod tests {
             ("till.shop.example:5080", true),
             ("till.shop.example.evil.example", false),
             ("evil.example", false),
+            ("203.0.113.5:5080", true),
             ("", false),
             ("[::ffff:192.0.2.17]:5080", true),
             ("[fd00::1]:5080", false),
@@ -149,25 +162,47 @@ mod tests {
         assert!(is_own_name("[fd00::1]:5080", &settings(), "fd00::1".parse().unwrap()));
     }
 
+    fn welcome(said: &[(&'static str, &'static str)], changes: bool, is_login: bool) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in said {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        is_welcome(&headers, "192.0.2.17:5080", changes, is_login)
+    }
+
     #[test]
     fn a_change_comes_from_our_own_pages() {
-        let host = "192.0.2.17:5080";
-        for (site, origin, expected) in [
-            (Some("same-origin"), None, true),
-            (Some("none"), None, true),
+        for (said, expected) in [
+            (&[("sec-fetch-site", "same-origin")][..], true),
+            (&[("sec-fetch-site", "none")], true),
             // Another port of this address.
-            (Some("same-site"), Some("https://192.0.2.17:30080"), false),
-            (Some("cross-site"), Some("https://192.0.2.17:5080"), false),
-            (None, Some("https://192.0.2.17:5080"), true),
-            (None, Some("https://192.0.2.17:30080"), false),
-            (None, Some("http://192.0.2.17:5080"), false),
-            (None, Some("null"), false),
-            (None, None, true),
+            (&[("sec-fetch-site", "same-site"), ("origin", "https://192.0.2.17:30080")], false),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "https://192.0.2.17:5080")], false),
+            (&[("origin", "https://192.0.2.17:5080")], true),
+            (&[("origin", "https://192.0.2.17:30080")], false),
+            (&[("origin", "http://192.0.2.17:5080")], false),
+            (&[("origin", "null")], false),
+            (&[], true),
         ] {
-            let mut headers = HeaderMap::new();
-            site.map(|site| headers.insert("sec-fetch-site", HeaderValue::from_static(site)));
-            origin.map(|origin| headers.insert("origin", HeaderValue::from_static(origin)));
-            assert_eq!(is_from_here(&headers, host), expected, "{site:?} {origin:?}");
+            assert_eq!(welcome(said, true, false), expected, "{said:?}");
         }
+        assert!(!welcome(&[], true, true), "a login has no token that would prove it");
+    }
+
+    #[test]
+    fn what_another_page_has_in_it_is_not_given() {
+        let link = [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        assert!(welcome(&link, false, false));
+        let picture =
+            [("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
+        assert!(!welcome(&picture, false, false));
+        let frame =
+            [("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        assert!(!welcome(&frame, false, false));
+        assert!(welcome(&[], false, false), "an old browser, or a program");
     }
 }

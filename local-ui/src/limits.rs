@@ -10,6 +10,7 @@ const CONNECTIONS_OF_ONE: usize = 40;
 const REQUESTS: Rate = Rate { burst: 60.0, each_second: 20.0 };
 const LOGINS: Rate = Rate { burst: 10.0, each_second: 10.0 / 60.0 };
 pub(crate) const LIVE: usize = 64;
+pub(crate) const LIVE_OF_ONE: usize = 4;
 /// Addresses that are remembered; when there are more, those that rest are forgotten.
 const REMEMBERED: usize = 4096;
 
@@ -22,6 +23,8 @@ impl Origin {
         const NETWORK: u128 = u128::MAX << 64;
         Self(match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
+            // Those of one cable are neighbours, and not one host.
+            IpAddr::V6(address) if address.is_unicast_link_local() => IpAddr::V6(address),
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
         })
     }
@@ -88,11 +91,11 @@ impl Limits {
     pub(crate) fn place(&self, origin: Origin) -> Option<Place> {
         let mut connections = lock(&self.connections);
         let all: usize = connections.values().sum();
-        let own = connections.entry(origin).or_insert(0);
-        if all >= CONNECTIONS || *own >= CONNECTIONS_OF_ONE {
+        let own = connections.get(&origin).copied().unwrap_or(0);
+        if all >= CONNECTIONS || own >= CONNECTIONS_OF_ONE {
             return None;
         }
-        *own += 1;
+        connections.insert(origin, own + 1);
         Some(Place { connections: self.connections.clone(), origin })
     }
 
@@ -159,5 +162,6 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), origin(1));
+        assert_ne!(of("fe80::1"), of("fe80::2"));
     }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Query, Request, State};
@@ -11,18 +10,18 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use edge_client::Call;
-use edge_model::Result;
 use edge_model::api::OperationStatus;
 use edge_model::api::diagnostics::Metrics;
 use edge_model::api::routes::RouteId;
+use edge_model::{Class, Result};
 use futures_util::stream;
 use maud::Markup;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::limits::LIVE;
-use crate::reply::Visitor;
-use crate::ui::strip;
+use crate::limits::{LIVE, LIVE_OF_ONE};
+use crate::reply::{Trouble, Visitor};
+use crate::ui::{news, strip};
 use crate::{App, pages};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -33,11 +32,29 @@ pub(crate) struct Page {
 }
 
 /// A stream that counts until it is dropped.
-struct Place(Arc<App>);
+struct Place(Arc<App>, String);
+
+impl Place {
+    fn take(app: &Arc<App>, session: &str) -> Option<Self> {
+        let mut live = app.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = live.get(session).copied().unwrap_or(0);
+        if live.values().sum::<usize>() >= LIVE || own >= LIVE_OF_ONE {
+            return None;
+        }
+        live.insert(session.to_owned(), own + 1);
+        Some(Self(app.clone(), session.to_owned()))
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::Relaxed);
+        let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = live.get_mut(&self.1) {
+            *own -= 1;
+            if *own == 0 {
+                live.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -46,18 +63,23 @@ pub(crate) async fn live(
     Query(page): Query<Page>,
     request: Request,
 ) -> Response {
-    if app.live.fetch_add(1, Ordering::Relaxed) >= LIVE {
-        app.live.fetch_sub(1, Ordering::Relaxed);
-        return StatusCode::TOO_MANY_REQUESTS.into_response();
-    }
-    let place = Place(app.clone());
     let (parts, _) = request.into_parts();
     // A page that looks by itself keeps nobody logged in.
-    if Visitor::of(&app, &parts, false).await.is_none() {
+    let Some(visitor) = Visitor::of(&app, &parts, false).await else {
         return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let follower =
-        Follower { app, parts, page: page.page, sent: BTreeMap::new(), state: Some(Turn::Begins), place };
+    };
+    let Some(place) = Place::take(&app, &visitor.id) else {
+        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    };
+    let follower = Follower {
+        app,
+        parts,
+        page: page.page,
+        sent: BTreeMap::new(),
+        turn: Some(Turn::Begins),
+        is_silent: false,
+        _place: place,
+    };
     Sse::new(stream::unfold(follower, next)).keep_alive(KeepAlive::default()).into_response()
 }
 
@@ -71,47 +93,63 @@ struct Follower {
     app: Arc<App>,
     parts: axum::http::request::Parts,
     page: String,
-    /// What the page shows, by its place.
+    /// What the page shows, by its place, without what changes with each drawing.
     sent: BTreeMap<&'static str, String>,
     /// None: the stream has said its last word.
-    state: Option<Turn>,
-    place: Place,
+    turn: Option<Turn>,
+    /// The page was told that the agent does not answer.
+    is_silent: bool,
+    _place: Place,
 }
 
+type News = Option<(std::result::Result<Event, Infallible>, Follower)>;
+
 /// Waits for news, and gives one.
-async fn next(mut follower: Follower) -> Option<(std::result::Result<Event, Infallible>, Follower)> {
+async fn next(mut follower: Follower) -> News {
     loop {
-        match follower.state? {
-            Turn::Begins => follower.state = Some(Turn::Goes),
+        match follower.turn? {
+            Turn::Begins => follower.turn = Some(Turn::Goes),
             Turn::Goes => tokio::time::sleep(BETWEEN_LOOKS).await,
         }
-        let _counts = &follower.place;
-        // The session may have ended meanwhile.
+        // The session may have ended meanwhile, here or with the agent.
         let Some(visitor) = Visitor::of(&follower.app, &follower.parts, false).await else {
-            follower.state = None;
-            return Some((Ok(Event::default().event("ended").data("")), follower));
+            return ended(follower);
         };
-        // While the agent is silent nothing is said: the page keeps what it has.
-        let Ok(parts) = parts(&follower.app, &visitor, &follower.page).await else { continue };
-        for (name, html) in parts {
+        let parts = match parts(&follower.app, &visitor, &follower.page).await {
+            Ok(parts) => parts,
+            Err(error) if error.class == Class::Unauthenticated => return ended(follower),
+            Err(_) if follower.is_silent => continue,
+            Err(_) => {
+                follower.is_silent = true;
+                // What comes then is told again: the page may have been old before.
+                follower.sent.clear();
+                return Some((Ok(Event::default().event("silent").data("")), follower));
+            }
+        };
+        follower.is_silent = false;
+        for (name, html, token) in parts {
             let html = html.into_string();
-            if follower.sent.get(name) != Some(&html) {
-                follower.sent.insert(name, html.clone());
+            let same = html.replace(&token, "");
+            if follower.sent.get(name) != Some(&same) {
+                follower.sent.insert(name, same);
                 let data = json!({ "id": name, "html": html }).to_string();
                 // What else is new comes at once.
-                follower.state = Some(Turn::Begins);
+                follower.turn = Some(Turn::Begins);
                 return Some((Ok(Event::default().event("part").data(data)), follower));
             }
         }
     }
 }
 
+fn ended(mut follower: Follower) -> News {
+    follower.turn = None;
+    Some((Ok(Event::default().event("ended").data("")), follower))
+}
+
 /// All parts of a page, as they are now.
-async fn parts(app: &App, visitor: &Visitor, page: &str) -> Result<Vec<(&'static str, Markup)>> {
-    let mut frame = visitor.frame(app).await.map_err(|trouble| trouble.error())?;
-    // Forms in a part that is drawn again and again: their token must not make it new each time.
-    frame.token = visitor.steady_token();
-    let mut parts = vec![("strip", strip(&frame))];
+async fn parts(app: &App, visitor: &Visitor, page: &str) -> Result<Vec<(&'static str, Markup, String)>> {
+    let frame = visitor.frame(app).await.map_err(Trouble::error)?;
+    let mut parts = vec![("news", news(&frame)), ("strip", strip(&frame))];
     match page.split_once('/') {
         None if page == "home" => {
             let metrics = visitor.read::<Metrics>(app, RouteId::Metrics).await.ok();
@@ -125,5 +163,5 @@ async fn parts(app: &App, visitor: &Visitor, page: &str) -> Result<Vec<(&'static
         None if page == "cluster" => parts.push(("live", pages::cluster::state(&frame))),
         _ => {}
     }
-    Ok(parts)
+    Ok(parts.into_iter().map(|(name, html)| (name, html, frame.token.clone())).collect())
 }

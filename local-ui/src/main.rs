@@ -1,6 +1,6 @@
 //! Starts the web page with what the agent and the service manager have laid out for it.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,11 +37,14 @@ fn run() -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        // Both families, where the kernel has both.
-        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, settings.port));
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on port {}", settings.port))?;
+        // Both families; a kernel without IPv6 has the other one alone.
+        let both = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, settings.port))).await;
+        let listener = match both {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port)))
+                .await
+                .with_context(|| format!("cannot listen on port {}", settings.port))?,
+        };
         let tls = acceptor(&chain, &key)?;
         let app = Arc::new(App::new(Path::new(paths::AGENT_SOCKET), settings, &chain));
         serve(listener, tls, app).await

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use edge_client::Speaker;
 use edge_model::api::routes::{ROUTES, RouteId};
 use edge_model::{Class, Error};
@@ -28,8 +29,7 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request) -> Respo
 }
 
 async fn passed(app: &App, request: Request) -> edge_model::Result<Response> {
-    let ends = request.extensions().get::<Ends>().copied();
-    let browser = ends.map(|ends| ends.browser);
+    let ends = request.extensions().get::<Ends>().cloned().ok_or_else(|| Error::internal("no ends"))?;
     let (parts, body) = request.into_parts();
     let route = ROUTES
         .iter()
@@ -40,25 +40,35 @@ async fn passed(app: &App, request: Request) -> edge_model::Result<Response> {
         return Err(Error::new(Class::Unauthenticated, "this takes a token in the header Authorization")
             .help("POST /v1/users/default/login gives one"));
     }
-    if route.id == RouteId::Login && !browser.is_some_and(|origin| app.limits.may_log_in(origin)) {
+    if route.id == RouteId::EventStream {
+        return Err(
+            Error::rejected("the event stream is for programs of the host itself").help("ask GET /v1/status")
+        );
+    }
+    if route.id == RouteId::Login && !app.limits.may_log_in(ends.origin()) {
         return Err(Error::new(Class::TooMany, "too many logins").help("try again in a minute"));
     }
-    let late = |_| Error::invalid("the request did not come to its end");
-    let large = |_| Error::invalid(format!("the request is larger than {} MiB", LIMIT >> 20));
-    let body =
-        tokio::time::timeout(BODY, axum::body::to_bytes(body, LIMIT)).await.map_err(late)?.map_err(large)?;
+    let body = if route.changes() { body_of(app, body).await? } else { Bytes::new() };
     let headers = PASSED_ON.iter().filter_map(|name| {
         let value = parts.headers.get(*name)?.to_str().ok()?;
         Some((*name, value.to_owned()))
     });
-    let speaker =
-        Speaker { token: token.map(str::to_owned), browser: browser.map(|origin| origin.address()) };
+    let speaker = Speaker { token: token.map(str::to_owned), browser: Some(ends.browser), by_itself: false };
     let target = parts.uri.path_and_query().map_or(route.path, |target| target.as_str());
     let answer = app.agent.forward(&speaker, route, target, headers.collect(), body).await?;
     let (mut parts, body) = answer.into_parts();
     parts.headers.remove(header::CONNECTION);
     parts.headers.remove(header::TRANSFER_ENCODING);
     Ok(Response::from_parts(parts, Body::new(body)))
+}
+
+/// A body has to wait until there is room for it: strangers send as many as they like.
+async fn body_of(app: &App, body: Body) -> edge_model::Result<Bytes> {
+    let late = |_| Error::invalid("the request did not come to its end");
+    let large = |_| Error::invalid(format!("the request is larger than {} MiB", LIMIT >> 20));
+    let busy = |_| Error::internal("no more requests are taken");
+    let _room = app.bodies.acquire().await.map_err(busy)?;
+    tokio::time::timeout(BODY, axum::body::to_bytes(body, LIMIT)).await.map_err(late)?.map_err(large)
 }
 
 fn is_path(route: &str, path: &str) -> bool {

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use edge_client::Call;
+use edge_client::{Call, Speaker};
 use edge_model::api::HostStatus;
 use edge_model::api::access::Token;
 use edge_model::api::routes::RouteId;
@@ -29,6 +29,8 @@ const COOKIE: &str = "__Host-edge";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Bytes of a form; documents are the largest.
 const FORM_LIMIT: usize = 256 << 10;
+/// Bytes of a name and a password.
+pub(crate) const LOGIN_LIMIT: usize = 8 << 10;
 
 /// What a page is answered with.
 pub(crate) type Answer = std::result::Result<Response, Trouble>;
@@ -54,6 +56,7 @@ pub(crate) fn id_of(headers: &HeaderMap) -> Option<String> {
 pub(crate) struct Visitor {
     pub(crate) id: String,
     pub(crate) login: Login,
+    pub(crate) ends: Ends,
     /// Names what a form has ordered.
     order: Option<String>,
     path: String,
@@ -62,19 +65,28 @@ pub(crate) struct Visitor {
 impl Visitor {
     /// `act`: a person did it, and not a page by itself.
     pub(crate) async fn of(app: &App, parts: &Parts, act: bool) -> Option<Self> {
-        let ends = parts.extensions.get::<Ends>()?;
+        let ends = parts.extensions.get::<Ends>()?.clone();
         let (id, now) = (id_of(&parts.headers)?, Instant::now());
-        let mut login = app.sessions.find(&id, ends.browser, app.idle(), act, now)?;
-        if act && login.wants_renewal(now) {
+        let login = app.sessions.find(&id, ends.origin(), app.idle(), act, now)?;
+        let mut visitor = Self { id, login, ends, order: None, path: parts.uri.path().to_owned() };
+        if act && app.sessions.begins_renewal(&visitor.id, now) {
             let renewed =
-                app.agent.call::<Token>(&login.speaker(), RouteId::RenewToken, Call::default()).await;
+                app.agent.call::<Token>(&visitor.speaker(), RouteId::RenewToken, Call::default()).await;
             // Without one the present token goes on until its own end.
             if let Ok(token) = renewed {
-                app.sessions.renew(&id, token.authorization, now);
-                login = app.sessions.find(&id, ends.browser, app.idle(), act, now)?;
+                app.sessions.renew(&visitor.id, token.authorization, now);
+                visitor.login = visitor.present(app)?;
             }
         }
-        Some(Self { id, login, order: None, path: parts.uri.path().to_owned() })
+        Some(visitor)
+    }
+
+    pub(crate) fn speaker(&self) -> Speaker {
+        self.login.speaker(self.ends.browser)
+    }
+
+    fn present(&self, app: &App) -> Option<Login> {
+        app.sessions.find(&self.id, self.ends.origin(), app.idle(), false, Instant::now())
     }
 
     fn prepared(&self, call: Call) -> Call {
@@ -85,7 +97,22 @@ impl Visitor {
     }
 
     pub(crate) async fn call<T: DeserializeOwned>(&self, app: &App, id: RouteId, call: Call) -> Result<T> {
-        app.agent.call(&self.login.speaker(), id, self.prepared(call)).await
+        let call = self.prepared(call);
+        match app.agent.call(&self.speaker(), id, call.clone()).await {
+            Err(error) if error.class == Class::Unauthenticated => {
+                // Another request of this login has renewed its token meanwhile.
+                match self.present(app).filter(|present| present.differs_from(&self.login)) {
+                    Some(present) => app.agent.call(&present.speaker(self.ends.browser), id, call).await,
+                    None => Err(error),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// A call that is another one each time, although its form is the same.
+    pub(crate) async fn call_anew<T: DeserializeOwned>(&self, app: &App, id: RouteId) -> Result<T> {
+        app.agent.call(&self.speaker(), id, Call::default()).await
     }
 
     pub(crate) async fn read<T: DeserializeOwned>(&self, app: &App, id: RouteId) -> Result<T> {
@@ -93,12 +120,7 @@ impl Visitor {
     }
 
     pub(crate) async fn tell(&self, app: &App, id: RouteId, call: Call) -> Result<()> {
-        app.agent.tell(&self.login.speaker(), id, self.prepared(call)).await
-    }
-
-    /// For forms in parts of a page that are drawn again and again.
-    pub(crate) fn steady_token(&self) -> String {
-        self.login.steady_token()
+        app.agent.tell(&self.speaker(), id, self.prepared(call)).await
     }
 
     /// What every page knows.
@@ -166,10 +188,10 @@ impl Fields {
 }
 
 /// Reads a form. Who does not come to its end is let go.
-pub(crate) async fn form_of(request: Request) -> Result<Fields> {
-    let read = axum::body::to_bytes(request.into_body(), FORM_LIMIT);
+pub(crate) async fn form_of(request: Request, limit: usize) -> Result<Fields> {
+    let read = axum::body::to_bytes(request.into_body(), limit);
     let late = |_| Error::invalid("the form did not come to its end");
-    let large = |_| Error::invalid(format!("a form has at most {} KiB", FORM_LIMIT >> 10));
+    let large = |_| Error::invalid(format!("a form has at most {} KiB", limit >> 10));
     let bytes = tokio::time::timeout(BODY, read).await.map_err(late)?.map_err(large)?;
     let request = Request::builder()
         .method("POST")
@@ -186,7 +208,7 @@ impl FromRequest<Arc<App>> for Act {
     async fn from_request(request: Request, app: &Arc<App>) -> std::result::Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let Some(mut visitor) = Visitor::of(app, &parts, true).await else { return Err(see("/login")) };
-        let fields = form_of(Request::from_parts(parts, body)).await;
+        let fields = form_of(Request::from_parts(parts, body), FORM_LIMIT).await;
         let fields = fields.map_err(|error| Trouble::from(error).into_response())?;
         let token = fields.text("token").to_owned();
         if !visitor.login.made(&token) {
@@ -195,6 +217,7 @@ impl FromRequest<Arc<App>> for Act {
         }
         // The same form, sent twice, is one order; changed and sent again, it is another one.
         let all: String = fields.0.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let all = format!("{}\n{all}", visitor.path);
         let digest = ring::digest::digest(&ring::digest::SHA256, all.as_bytes());
         visitor.order = Some(format!("web-{}", &edge_model::ids::to_hex(digest.as_ref())[..32]));
         Ok(Self { visitor, fields })
@@ -223,6 +246,11 @@ impl From<Infallible> for Trouble {
     }
 }
 
+/// Whether the agent was not reached at all.
+pub(crate) fn is_silent(error: &Error) -> bool {
+    error.message.starts_with("cannot reach the agent")
+}
+
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let error = &self.0;
@@ -232,7 +260,7 @@ impl IntoResponse for Trouble {
         }
         let status =
             StatusCode::from_u16(error.class.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if error.message.starts_with("cannot reach the agent") {
+        if is_silent(error) {
             let text = html! { p { (words::SILENT_TEXT) } };
             return (StatusCode::SERVICE_UNAVAILABLE, ui::waiting(words::SILENT, &text)).into_response();
         }

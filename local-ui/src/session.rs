@@ -4,6 +4,7 @@
 //! the browser's address: what the workload has been given opens nothing from anywhere else.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub(crate) struct Login {
     pub(crate) role: Role,
     token: String,
     origin: Origin,
+    /// A person has done something, and not a page by itself.
+    is_act: bool,
     began: Instant,
     last_act: Instant,
     renewed: Instant,
@@ -36,19 +39,19 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) fn speaker(&self) -> Speaker {
-        Speaker { token: Some(self.token.clone()), browser: Some(self.origin.address()) }
+    /// For a request from this address.
+    pub(crate) fn speaker(&self, browser: IpAddr) -> Speaker {
+        Speaker { token: Some(self.token.clone()), browser: Some(browser), by_itself: !self.is_act }
+    }
+
+    /// Whether the agent's token is another one.
+    pub(crate) fn differs_from(&self, other: &Self) -> bool {
+        self.token != other.token
     }
 
     /// What a form of this login carries: it proves that the form is ours, and makes two clicks one act.
     pub(crate) fn form_token(&self) -> String {
         let nonce = to_hex(&random::<12>());
-        format!("{nonce}{}", self.signature(&nonce))
-    }
-
-    /// One that is the same for a whole minute.
-    pub(crate) fn steady_token(&self) -> String {
-        let nonce = format!("{:024x}", self.began.elapsed().as_secs() / 60);
         format!("{nonce}{}", self.signature(&nonce))
     }
 
@@ -64,10 +67,6 @@ impl Login {
     fn signature(&self, nonce: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
         to_hex(&hmac::sign(&key, nonce.as_bytes()).as_ref()[..16])
-    }
-
-    pub(crate) fn wants_renewal(&self, now: Instant) -> bool {
-        now.duration_since(self.renewed) > RENEW_AFTER
     }
 }
 
@@ -93,6 +92,7 @@ impl Sessions {
             role,
             token,
             origin,
+            is_act: true,
             began: now,
             last_act: now,
             renewed: now,
@@ -129,7 +129,18 @@ impl Sessions {
         if act {
             login.last_act = now;
         }
-        Some(login.clone())
+        Some(Login { is_act: act, ..login.clone() })
+    }
+
+    /// Whether whoever asks is the one to renew the agent's token now: of several at once only the first.
+    pub(crate) fn begins_renewal(&self, id: &str, now: Instant) -> bool {
+        let mut sessions = self.by_id();
+        let Some(login) = sessions.get_mut(id) else { return false };
+        let is_due = now.duration_since(login.renewed) > RENEW_AFTER;
+        if is_due {
+            login.renewed = now;
+        }
+        is_due
     }
 
     pub(crate) fn renew(&self, id: &str, token: String, now: Instant) {
@@ -198,6 +209,18 @@ mod tests {
         let token = one.form_token();
         assert!(one.made(&token) && !other.made(&token) && !one.made("") && !one.made(&token[1..]));
         assert_ne!(token, one.form_token());
+    }
+
+    #[test]
+    fn of_several_clicks_at_once_one_renews() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let id = sessions.begin("site", Role::Operator, "token".into(), origin(1), now);
+        let later = now + Duration::from_secs(3600);
+        assert!(!sessions.begins_renewal(&id, now));
+        assert!(sessions.begins_renewal(&id, later) && !sessions.begins_renewal(&id, later));
+        let before = sessions.find(&id, origin(1), IDLE, true, now).unwrap();
+        sessions.renew(&id, "another".into(), later);
+        assert!(sessions.find(&id, origin(1), IDLE, true, now).unwrap().differs_from(&before));
     }
 
     #[test]

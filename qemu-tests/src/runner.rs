@@ -56,7 +56,10 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
                     // Nobody waits for a base that will never stand, also when its scenario panics.
                     let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
                     let well = run_one(&ground, scenario, &summary, &costs);
-                    images.used(&ground, scenario);
+                    // What a failure is looked into with stays.
+                    if well {
+                        images.used(&ground, scenario);
+                    }
                     if let Some(mut outcome) = outcome
                         && well
                     {

@@ -13,6 +13,8 @@ use crate::kubernetes::Release;
 use crate::{check, fuzz, kubernetes, older, packages, root};
 
 const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
+/// The scenario that needs a second release of Kubernetes.
+const FROM_THE_MINOR_BEFORE: &str = "cluster-minor-there-and-back";
 /// A machine that has needed so long for everything before would compile Kubernetes for longer than people wait for a test.
 const COMPILE_AFTER_AT_MOST: Duration = Duration::from_secs(25 * 60);
 /// Scenarios build some twenty images, each of which is used for minutes: of the builder's cache they need only the newest.
@@ -83,7 +85,8 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
         _ => None,
     };
     let current = component(&mut tally, Release::Current);
-    let before = if long { component(&mut tally, Release::Before) } else { None };
+    let before = long || scenarios.iter().any(|name| name == FROM_THE_MINOR_BEFORE);
+    let before = if before { component(&mut tally, Release::Before) } else { None };
     if long && scenarios.is_empty() {
         fuzz_all(&mut tally);
     }

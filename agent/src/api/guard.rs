@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use edge_model::api::access::{BROWSER_HEADER, LOCAL_UI_UID, Role};
+use edge_model::api::access::{BROWSER_HEADER, BY_ITSELF_HEADER, LOCAL_UI_UID, Role};
 use edge_model::api::audit::{AuditRecord, Outcome};
 use edge_model::api::routes::Route;
 use edge_model::{Class, Error, Result};
@@ -26,8 +26,11 @@ use crate::{clock, facts};
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const LONGEST_KEY: usize = 128;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Refused calls of those who have not logged in are written down at most so often.
-const REFUSALS_A_MINUTE: usize = 20;
+/// Refused calls of those who have not logged in are written down at most so often: on the host itself, and from the network, where
+/// strangers would wash everything else out of the record.
+const REFUSALS: usize = 20;
+const OF_THE_HOST: Duration = Duration::from_secs(60);
+const OF_THE_NETWORK: Duration = Duration::from_secs(3600);
 /// Answers that are kept for repeated requests.
 const ANSWERS_KEPT: usize = 128;
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -56,8 +59,8 @@ pub(crate) struct Limits {
     /// Keys whose requests are being done now.
     begun: Mutex<BTreeSet<(String, String)>>,
     buckets: Mutex<BTreeMap<Bucket, (f64, Instant)>>,
-    /// When refusals of strangers were written down.
-    refusals: Mutex<VecDeque<Instant>>,
+    /// When refusals of strangers were written down: of the host, of the network.
+    refusals: Mutex<[VecDeque<Instant>; 2]>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,12 +90,14 @@ impl Limits {
         Ok(())
     }
 
-    fn may_record_refusal(&self, now: Instant) -> bool {
-        let mut refusals = lock(&self.refusals);
-        while refusals.front().is_some_and(|at| now.duration_since(*at) > Duration::from_secs(60)) {
+    fn may_record_refusal(&self, uid: u32, now: Instant) -> bool {
+        let from_network = uid == LOCAL_UI_UID;
+        let window = if from_network { OF_THE_NETWORK } else { OF_THE_HOST };
+        let refusals = &mut lock(&self.refusals)[usize::from(from_network)];
+        while refusals.front().is_some_and(|at| now.duration_since(*at) > window) {
             refusals.pop_front();
         }
-        let may = refusals.len() < REFUSALS_A_MINUTE;
+        let may = refusals.len() < REFUSALS;
         if may {
             refusals.push_back(now);
         }
@@ -153,7 +158,9 @@ pub(super) async fn guard(
         let response = Refusal(error).into_response();
         return record(&door, route, &caller, response).await;
     }
-    if caller.session.is_some() || caller.peer.uid == 0 {
+    // What a page asks by itself is no work of a person.
+    let by_itself = peer.uid == LOCAL_UI_UID && request.headers().contains_key(BY_ITSELF_HEADER);
+    if !by_itself && (caller.session.is_some() || caller.peer.uid == 0) {
         door.shared.somebody_works();
     }
     request.extensions_mut().insert(caller.clone());
@@ -259,7 +266,8 @@ async fn record(door: &Arc<Door>, route: &Route, caller: &Caller, mut response: 
         return response;
     }
     let is_stranger = caller.session.is_none() && caller.role < Some(Role::Admin);
-    if is_stranger && !status.is_success() && !door.limits.may_record_refusal(Instant::now()) {
+    if is_stranger && !status.is_success() && !door.limits.may_record_refusal(caller.peer.uid, Instant::now())
+    {
         return response;
     }
     let outcome = if status.is_success() {
@@ -328,6 +336,16 @@ mod tests {
             let _ = limits.admit((LOCAL_UI_UID, Some(address)), now + Duration::from_secs(u64::from(number)));
         }
         assert!(lock(&limits.buckets).len() <= BUCKETS);
+    }
+
+    #[test]
+    fn strangers_of_the_network_wash_nothing_out_of_the_record() {
+        let (limits, now) = (Limits::default(), Instant::now());
+        let at = |seconds: u64| now + Duration::from_secs(seconds);
+        let of_network =
+            (0..3600).filter(|second| limits.may_record_refusal(LOCAL_UI_UID, at(*second))).count();
+        assert_eq!(of_network, REFUSALS);
+        assert!(limits.may_record_refusal(1000, at(3600)), "who is on the host is still written down");
     }
 
     #[test]

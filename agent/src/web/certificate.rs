@@ -23,6 +23,8 @@ const LIMIT: u64 = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Certificate {
     pub(crate) host_name: String,
+    pub(crate) host_id: String,
+    pub(crate) not_before: u64,
     pub(crate) not_after: u64,
     /// PEM.
     pub(crate) chain: String,
@@ -43,10 +45,16 @@ impl Certificate {
     /// When it cannot be kept, or there is no randomness.
     pub(crate) fn prepare(folder: &Path, facts: &Facts<'_>) -> Result<Self> {
         let path = folder.join(FILE);
-        let kept =
-            files::read(&path, LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-        let present =
-            kept.as_ref().map(|kept| Present { host_name: &kept.host_name, not_after: kept.not_after });
+        let there = path.try_exists().with_context(|| format!("cannot look for {}", path.display()))?;
+        // One that cannot be read now is not gone: whoever has pinned its key would no longer know the host.
+        let bytes = if there { Some(files::read(&path, LIMIT)?) } else { None };
+        let kept = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let present = kept.as_ref().map(|kept| Present {
+            host_name: &kept.host_name,
+            host_id: &kept.host_id,
+            not_before: kept.not_before,
+            not_after: kept.not_after,
+        });
         let Some(issue) = plan(present, facts) else {
             return kept.ok_or_else(|| Error::internal("no certificate is to stay, and none is there"));
         };
@@ -77,6 +85,8 @@ impl Certificate {
         let certificate = params.self_signed(&key).map_err(wrong)?;
         Ok(Self {
             host_name: issue.common_name.clone(),
+            host_id: issue.host_id.clone(),
+            not_before: issue.not_before,
             not_after: issue.not_after,
             chain: certificate.pem(),
             key: Secret::new(key.serialize_pem()),

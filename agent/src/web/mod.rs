@@ -10,6 +10,7 @@ use edge_host::{files, machine::Machine};
 use edge_model::api::{WebSettings, WebUi};
 use edge_model::{Context, Result, paths};
 use edge_planner::host_kind::HostKind;
+use serde::{Deserialize, Serialize};
 
 use crate::configuration::Settings;
 use crate::facts::Host;
@@ -30,29 +31,63 @@ pub(crate) fn is_wanted(kind: HostKind, settings: &Settings) -> bool {
     wanted && kind != HostKind::Installer && Path::new(paths::LOCAL_UI_PROGRAM).exists()
 }
 
-/// Puts everything where the page's unit finds it, and says what is served. The certificate is made where there is none, or
+/// What is served, and with what: another one of these takes a start of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Served {
+    settings: WebSettings,
+    pub(crate) fingerprint: String,
+}
+
+impl Served {
+    /// Of which nothing is known.
+    fn unknown() -> Self {
+        let settings = WebSettings {
+            port: 0,
+            host_name: String::new(),
+            host_id: String::new(),
+            names: Vec::new(),
+            idle_minutes: 0,
+        };
+        Self { settings, fingerprint: String::new() }
+    }
+
+    #[cfg(test)]
+    fn of_test(fingerprint: &str) -> Self {
+        Self { fingerprint: fingerprint.to_owned(), ..Self::unknown() }
+    }
+
+    pub(crate) fn for_people(&self) -> WebUi {
+        WebUi {
+            url: String::new(),
+            port: self.settings.port,
+            fingerprint: self.fingerprint.clone(),
+            own: true,
+        }
+    }
+}
+
+/// Puts everything where the page's unit finds it, and says what is to be served. The certificate is made where there is none, or
 /// the present one does not do any more.
 ///
 /// # Errors
 /// When nothing can be written, even in memory.
-pub(crate) fn prepare(host: &Host, settings: &Settings) -> Result<WebUi> {
+pub(crate) fn prepare(host: &Host, settings: &Settings) -> Result<Served> {
     let certificate = certificate(host)?;
     let run = Path::new(paths::RUN_WEB);
     std::fs::create_dir_all(run).context("cannot create the web page's folder")?;
     let page = settings.edge().local_ui.clone().unwrap_or_default();
-    let served = WebSettings {
+    let settings = WebSettings {
         port: page.port.unwrap_or(PORT),
         host_name: facts::host_name().unwrap_or_default(),
         host_id: facts::host_id(),
         names: page.names.clone().unwrap_or_default(),
         idle_minutes: page.idle_minutes.unwrap_or(IDLE_MINUTES),
     };
-    let port = served.port;
     files::write_durably(&run.join("key.pem"), certificate.key.reveal().as_bytes(), 0o600)?;
     files::write_durably(&run.join("chain.pem"), certificate.chain.as_bytes(), 0o644)?;
-    let served = serde_json::to_vec(&served).context("cannot write the web page's settings")?;
-    files::write_durably(&run.join("settings.json"), &served, 0o644)?;
-    Ok(WebUi { url: String::new(), port, fingerprint: certificate.fingerprint()?, own: true })
+    let text = serde_json::to_vec(&settings).context("cannot write the web page's settings")?;
+    files::write_durably(Path::new(paths::WEB_SETTINGS), &text, 0o644)?;
+    Ok(Served { settings, fingerprint: certificate.fingerprint()? })
 }
 
 fn certificate(host: &Host) -> Result<Certificate> {

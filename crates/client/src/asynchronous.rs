@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use edge_model::api::access::BROWSER_HEADER;
+use edge_model::api::access::{BROWSER_HEADER, BY_ITSELF_HEADER};
 use edge_model::api::routes::{Route, RouteId};
-use edge_model::{Context, Result};
+use edge_model::{Context, Error, Result};
 use hyper::Response;
 use hyper::body::{Bytes, Incoming};
 use serde::de::DeserializeOwned;
@@ -18,6 +19,8 @@ pub struct Speaker {
     pub token: Option<String>,
     /// Where the browser is.
     pub browser: Option<IpAddr>,
+    /// A page asks, and nobody has clicked.
+    pub by_itself: bool,
 }
 
 /// The token stays hidden.
@@ -25,6 +28,16 @@ impl std::fmt::Debug for Speaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Speaker({:?})", self.browser)
     }
+}
+
+/// The agent answers these from its memory.
+const SOON: Duration = Duration::from_secs(10);
+/// Longer than any of its own answers takes.
+const AT_LAST: Duration = Duration::from_secs(100);
+
+fn silent(socket: &Path) -> Error {
+    Error::environment(format!("cannot reach the agent at {}: it does not answer", socket.display()))
+        .help("systemctl status edge-agent")
 }
 
 /// A client of the agent behind a socket.
@@ -61,7 +74,15 @@ impl AsyncClient {
         if let Some(address) = speaker.browser {
             call = call.header(BROWSER_HEADER, address.to_string());
         }
-        send(&self.socket, speaker.token.clone(), route(id)?, &call).await
+        if speaker.by_itself {
+            call = call.header(BY_ITSELF_HEADER, "yes".to_owned());
+        }
+        let within = match id {
+            RouteId::Status | RouteId::Ping => SOON,
+            _ => AT_LAST,
+        };
+        let sent = send(&self.socket, speaker.token.clone(), route(id)?, &call);
+        tokio::time::timeout(within, sent).await.map_err(|_| silent(&self.socket))?
     }
 
     /// Somebody else's call as it came; what the agent answers is not looked at.
@@ -79,6 +100,7 @@ impl AsyncClient {
         if let Some(address) = speaker.browser {
             headers.push((BROWSER_HEADER, address.to_string()));
         }
-        exchange(&self.socket, speaker.token.clone(), route.method.name(), target, &headers, body).await
+        let sent = exchange(&self.socket, speaker.token.clone(), route.method.name(), target, &headers, body);
+        tokio::time::timeout(AT_LAST, sent).await.map_err(|_| silent(&self.socket))?
     }
 }

@@ -13,7 +13,9 @@ const LEFT: u64 = 60 * SECONDS_A_DAY;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Present<'a> {
     pub host_name: &'a str,
-    /// Seconds since 1970.
+    pub host_id: &'a str,
+    /// Seconds since 1970, as the end.
+    pub not_before: u64,
     pub not_after: u64,
 }
 
@@ -33,6 +35,7 @@ pub struct Facts<'a> {
 pub struct Issue {
     pub common_name: String,
     pub organization: String,
+    pub host_id: String,
     pub names: Vec<String>,
     pub not_before: u64,
     pub not_after: u64,
@@ -41,7 +44,15 @@ pub struct Issue {
 /// What is to be made; `None` when the present one is to stay.
 pub fn plan(present: Option<Present<'_>>, facts: &Facts<'_>) -> Option<Issue> {
     let ends_soon = |not_after: u64| facts.proven_now.is_some_and(|now| now + LEFT >= not_after);
-    if present.is_some_and(|present| present.host_name == facts.host_name && !ends_soon(present.not_after)) {
+    // A clock that was far ahead once has made one that does not hold yet.
+    let is_to_come = |not_before: u64| facts.proven_now.is_some_and(|now| now < not_before);
+    let does = |present: Present<'_>| {
+        present.host_name == facts.host_name
+            && present.host_id == facts.host_id
+            && !ends_soon(present.not_after)
+            && !is_to_come(present.not_before)
+    };
+    if present.is_some_and(does) {
         return None;
     }
     let not_before = match facts.proven_now {
@@ -60,6 +71,7 @@ pub fn plan(present: Option<Present<'_>>, facts: &Facts<'_>) -> Option<Issue> {
         common_name: facts.host_name.to_owned(),
         // Firefox hangs where many certificates have one subject (cockpit#2455).
         organization: format!("Edge host {}", facts.host_id),
+        host_id: facts.host_id.to_owned(),
         names,
         not_before,
         not_after: not_before + LIFE,
@@ -88,13 +100,21 @@ mod tests {
         let made = plan(None, &FACTS).unwrap();
         assert_eq!((made.not_before, made.not_after), (BUILT, BUILT + LIFE));
         assert_eq!(made.names, ["till", "till.local", "edge-4c4c4544"]);
-        let present = Present { host_name: "till", not_after: made.not_after };
+        let present = Present {
+            host_name: "till",
+            host_id: "edge-4c4c4544",
+            not_before: made.not_before,
+            not_after: made.not_after,
+        };
         let at = |days: u64| Facts { proven_now: Some(BUILT + days * SECONDS_A_DAY), ..FACTS };
         assert_eq!(plan(Some(present), &FACTS), None, "a clock that nobody has set says nothing");
         assert_eq!(plan(Some(present), &at(759)), None);
         let next = plan(Some(present), &at(761)).unwrap();
         assert_eq!(next.not_before, BUILT + 760 * SECONDS_A_DAY);
         assert!(plan(Some(present), &Facts { host_name: "desk", ..FACTS }).is_some(), "another name");
+        assert!(plan(Some(present), &Facts { host_id: "edge-2", ..FACTS }).is_some(), "another machine");
+        let of_2040 = Present { not_before: 2_208_988_800, not_after: 2_208_988_800 + LIFE, ..present };
+        assert_eq!(plan(Some(of_2040), &at(10)).unwrap().not_before, BUILT, "the clock was far ahead once");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 pub const SKIP: &str = "Skip to the content";
 pub const MAIN_MENU: &str = "Pages";
 pub const LOG_OUT: &str = "Log out";
-pub const LIVE_REGION: &str = "News";
 pub const HOME: &str = "This host";
 pub const HELP: &str = "Help";
 pub const AUDIT: &str = "Who did what";
@@ -35,11 +34,12 @@ pub const SILENT: &str = "The system's agent does not answer";
 pub const SILENT_TEXT: &str = "The host is starting, or its agent is. This page tries again by itself.";
 pub const TROUBLE: &str = "That was not possible";
 pub const LOST: &str = "The host does not answer. What is shown may be old. Trying again.";
-pub const SESSION_ENDS: &str = "The login ends soon. Any click keeps it.";
 
 pub const LOGIN_WRONG: &str = "Wrong name or password.";
 pub const DIGITS: &str = "The certificate of this page begins with";
-pub const DIGITS_HINT: &str = "The browser has warned of it. Compare these digits with those on the host's own screen (Host ID, addresses).";
+/// A page cannot vouch for itself: whoever is in between could show the same digits.
+pub const DIGITS_HINT: &str = "The browser has warned of it. Whether it is this host, the browser's own view of the \
+     certificate says: its SHA-256 fingerprint must begin as the host's screen shows it (Host ID, addresses).";
 
 pub const EVERYTHING_WELL: &str = "This host is well.";
 pub fn not_well(reasons: &str) -> String {
@@ -60,6 +60,7 @@ pub const NAME: &str = "Name";
 pub const STATE: &str = "State";
 pub const WHEN: &str = "When";
 pub const ADDRESSES: &str = "Addresses";
+pub const CONFIGURED: &str = "As configured";
 pub const INTERFACE: &str = "Interface";
 pub const CHANGE: &str = "Change";
 
@@ -118,8 +119,6 @@ pub const DOCUMENT_HINT: &str = "User data (#cloud-config). It comes after what 
 pub const CHECK: &str = "Check it";
 pub const USE: &str = "Use it";
 pub const EFFECTIVE: &str = "What is in use";
-pub const FINDINGS: &str = "Findings";
-pub const NO_FINDINGS: &str = "Nothing is wrong with it.";
 pub const NEXT_PAGE: &str = "Older ones";
 pub const DOWNLOAD_ALL: &str = "Download all";
 pub const WHO: &str = "Who";

@@ -11,6 +11,7 @@ use edge_model::calendar::day_and_time;
 use edge_words::{black_box as words, status, web};
 use maud::{Markup, html};
 
+use super::logs::visible;
 use super::shown;
 use crate::App;
 use crate::reply::{Answer, Visitor};
@@ -56,7 +57,7 @@ fn row(boot: &Boot) -> Vec<Markup> {
         html! {
             (ending)
             @if !boot.console.is_empty() {
-                details { summary { (web::MORE) } pre { @for line in &boot.console { (line) "\n" } } }
+                details { summary { (web::MORE) } pre { @for line in &boot.console { (visible(line)) "\n" } } }
             }
         },
     ]

@@ -57,7 +57,7 @@ async fn make(State(app): State<Arc<App>>, act: Act) -> Answer {
 
 async fn download(State(app): State<Arc<App>>, visitor: Visitor) -> Answer {
     let host = visitor.frame(&app).await?.status.host_id;
-    let speaker = visitor.login.speaker();
+    let speaker = visitor.speaker();
     let answer = app.agent.open(&speaker, RouteId::DownloadLogs, Call::default()).await?;
     Ok(file(answer, &format!("support-{host}.tar.zst"), "application/zstd"))
 }

@@ -133,7 +133,7 @@ async fn create(State(app): State<Arc<App>>, act: Act) -> Answer {
 }
 
 async fn kubeconfig(State(app): State<Arc<App>>, act: Act) -> Answer {
-    let access: Kubeconfig = act.visitor.call(&app, RouteId::ClusterKubeconfig, Call::default()).await?;
+    let access: Kubeconfig = act.visitor.call_anew(&app, RouteId::ClusterKubeconfig).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/yaml"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"kubeconfig.yaml\""),

@@ -11,13 +11,13 @@ use edge_model::api::access::Role;
 use edge_model::api::host::ConfigurationView;
 use edge_model::api::installer::Message;
 use edge_model::api::routes::RouteId;
-use edge_model::api::{ConfigurationRequest, NoticeSeverity, OperationRequest, Possibility};
+use edge_model::api::{ConfigurationRequest, NoticeSeverity, OperationStatus, Possibility};
 use edge_words::web as words;
 use maud::{Markup, html};
 
-use super::{shown, work};
+use super::shown;
 use crate::App;
-use crate::reply::{Act, Answer, Visitor};
+use crate::reply::{Act, Answer, Visitor, see};
 use crate::ui::{self, Frame};
 
 const NAME: &str = "web page";
@@ -66,8 +66,11 @@ async fn check(State(app): State<Arc<App>>, act: Act) -> Answer {
     let (status, edited, said) =
         match act.visitor.call::<Message>(&app, RouteId::CheckConfiguration, call).await {
             Ok(message) => {
-                let text = if message.message.is_empty() { words::NO_FINDINGS } else { &message.message };
-                (axum::http::StatusCode::OK, true, html! { div.notice.good { p { (text) } } })
+                let said = html! {
+                    div.notice.good { p { (message.message) } }
+                    @for finding in &message.findings { (ui::notice(NoticeSeverity::Warning, finding, None)) }
+                };
+                (axum::http::StatusCode::OK, true, said)
             }
             Err(error) => {
                 let said = ui::notice(NoticeSeverity::Problem, &error.to_string(), error.help.as_deref());
@@ -81,5 +84,8 @@ async fn check(State(app): State<Arc<App>>, act: Act) -> Answer {
 }
 
 async fn use_it(State(app): State<Arc<App>>, act: Act) -> Answer {
-    work::order(&app, &act, &OperationRequest::Configure(request(&act))).await
+    // This route knows which words stand for secrets that were not shown.
+    let call = Call::default().body(&request(&act))?;
+    let status: OperationStatus = act.visitor.call(&app, RouteId::ChangeUserData, call).await?;
+    Ok(see(&format!("/work/{}", status.id)))
 }

@@ -17,7 +17,7 @@ use maud::{Markup, html};
 
 use crate::App;
 use crate::accept::Ends;
-use crate::reply::{Act, cookie, form_of, see};
+use crate::reply::{Act, LOGIN_LIMIT, cookie, form_of, id_of, is_silent, see};
 use crate::ui::{self, Field};
 
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -61,31 +61,36 @@ pub fn view(host: &str, digits: &str, name: &str, trouble: Option<&Error>) -> Ma
 }
 
 async fn enter(State(app): State<Arc<App>>, Extension(ends): Extension<Ends>, request: Request) -> Response {
-    let fields = match form_of(request).await {
+    if !app.limits.may_log_in(ends.origin()) {
+        let error = Error::new(edge_model::Class::TooMany, web::TOO_OFTEN).help("wait a minute");
+        return refused(&app, "", &error);
+    }
+    let before = id_of(request.headers());
+    let fields = match form_of(request, LOGIN_LIMIT).await {
         Ok(fields) => fields,
         Err(error) => return refused(&app, "", &error),
     };
     let name = fields.text("name").to_owned();
-    if !app.limits.may_log_in(ends.browser) {
-        let error = Error::new(edge_model::Class::TooMany, web::TOO_OFTEN).help("wait a minute");
-        return refused(&app, &name, &error);
-    }
     let request = LoginRequest {
         username: name.clone(),
         password: Secret::new(fields.exact("password")),
         extended_session: false,
     };
-    let speaker = Speaker { token: None, browser: Some(ends.browser.address()) };
+    let speaker = Speaker { browser: Some(ends.browser), ..Speaker::default() };
     let answer = match Call::default().body(&request) {
         Ok(call) => app.agent.call::<LoginAnswer>(&speaker, RouteId::Login, call).await,
         Err(error) => Err(error),
     };
     match answer {
         Ok(answer) => {
+            // Whoever logs in anew has no use for what the browser held.
+            before.iter().for_each(|before| app.sessions.end(before));
             let token = answer.token.authorization;
-            let id = app.sessions.begin(&name, answer.role, token, ends.browser, Instant::now());
+            let id = app.sessions.begin(&name, answer.role, token, ends.origin(), Instant::now());
             (cookie(Some(&id)), see("/")).into_response()
         }
+        // A stranger has no use for how the agent is reached.
+        Err(error) if is_silent(&error) => refused(&app, &name, &Error::environment(web::SILENT_TEXT)),
         Err(error) => refused(&app, &name, &error),
     }
 }

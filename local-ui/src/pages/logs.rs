@@ -66,7 +66,7 @@ pub fn view(frame: &Frame, wanted: &Wanted, lines: &[String]) -> Markup {
 }
 
 /// Signs that would turn a line around or hide it are shown as what they are.
-fn visible(line: &str) -> String {
+pub(super) fn visible(line: &str) -> String {
     let is_hidden = |sign: char| {
         sign.is_control()
             || ('\u{202a}'..='\u{202e}').contains(&sign)

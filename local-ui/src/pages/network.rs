@@ -53,7 +53,7 @@ pub fn view(frame: &Frame, interfaces: &[InterfaceView]) -> Markup {
         (frame.only(Role::Operator))
         @if rows.is_empty() { p { (words::NO_INTERFACES) } }
         @else {
-            (ui::table(words::TITLE, &[web::INTERFACE, web::STATE, web::ADDRESSES, web::NEW_VALUE], &rows))
+            (ui::table(words::TITLE, &[web::INTERFACE, web::STATE, web::ADDRESSES, web::CONFIGURED], &rows))
         }
         @if may { p.hint { (words::TRIAL_NOTE) } } @else if frame.may(Role::Operator) { p { (words::NOT_NOW) } }
         @if frame.can(Possibility::RestoreNetwork) && !matches!(frame.status.network, NetworkState::Trial { .. }) {
@@ -96,12 +96,12 @@ async fn edit(
     let call = Call::default().segment("name", &name);
     let interface: InterfaceView = visitor.call(&app, RouteId::Interface, call).await?;
     let given = Given::of(&interface);
-    let body = edit_view(&frame, &interface, &given, carries(&interface, ends), None);
+    let body = edit_view(&frame, &interface, &given, carries(&interface, &ends), None);
     Ok(shown(&frame, &words::interface(&name), &body))
 }
 
 /// Whether the browser is connected through it.
-fn carries(interface: &InterfaceView, ends: Ends) -> bool {
+fn carries(interface: &InterfaceView, ends: &Ends) -> bool {
     let own = ends.own.ip().to_canonical().to_string();
     interface.addresses.iter().any(|address| address.split('/').next() == Some(own.as_str()))
 }
@@ -229,7 +229,7 @@ async fn review(
     let frame = act.visitor.frame(&app).await?;
     let call = Call::default().segment("name", &name);
     let interface: InterfaceView = act.visitor.call(&app, RouteId::Interface, call).await?;
-    let carries = carries(&interface, ends);
+    let carries = carries(&interface, &ends);
     let before = interface.configured.clone().unwrap_or_default();
     match changed(&act.fields, &before) {
         Ok(next) => {
@@ -269,7 +269,7 @@ fn review_view(
         false => format!("https://{address}:{port}"),
     });
     html! {
-        (ui::table(&words::interface(&interface.name), &["", web::OLD_VALUE, web::NEW_VALUE], &rows))
+        (ui::table(&words::interface(&interface.name), &[web::NAME, web::OLD_VALUE, web::NEW_VALUE], &rows))
         p { (web::NETWORK_NOTE) }
         @if carries {
             div.notice.warning { p { (web::THIS_PLUG) }

@@ -15,7 +15,7 @@ use maud::{Markup, html};
 
 use super::{agreed, question, shown, work};
 use crate::App;
-use crate::reply::{Act, Answer, Visitor};
+use crate::reply::{Act, Answer, Visitor, see};
 use crate::ui::{self, Frame};
 
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -81,8 +81,11 @@ fn found(what: &str) -> edge_model::Result<(Possibility, Destructive, OperationR
 }
 
 async fn ask(State(app): State<Arc<App>>, Path(what): Path<String>, visitor: Visitor) -> Answer {
-    let (_, asks, _) = found(&what)?;
+    let (possibility, asks, _) = found(&what)?;
     let frame = visitor.frame(&app).await?;
+    if !frame.can(possibility) {
+        return Ok(see("/power"));
+    }
     Ok(question(&frame, &asks, &format!("/power/{what}"), "/power", &html! {}).into_response())
 }
 

@@ -38,7 +38,8 @@ pub(crate) async fn order(app: &App, act: &Act, request: &OperationRequest) -> A
         }
         _ => return Ok(see(&format!("/work/{}", status.id))),
     };
-    Ok(ui::seeking(title, &html! { p { (text) } }, &boot, "/").into_response())
+    let next = format!("/work/{}", status.id);
+    Ok(ui::seeking(title, &html! { p { (text) } }, &boot, &next).into_response())
 }
 
 async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Answer {

@@ -14,7 +14,6 @@ use tower::ServiceExt;
 
 use crate::App;
 use crate::accept::Ends;
-use crate::limits::Origin;
 use crate::router::router;
 use fake_agent::FakeAgent;
 
@@ -102,7 +101,7 @@ impl Site {
         if let Some(cookie) = ask.cookie {
             request = request.header(header::COOKIE, format!("other=1; __Host-edge={cookie}"));
         }
-        let ends = Ends { browser: Origin::of(ask.from), own };
+        let ends = Ends::new(ask.from, own);
         let request = request.extension(ends).body(Body::from(ask.body)).unwrap();
         self.router.clone().oneshot(request).await.unwrap()
     }

@@ -30,7 +30,10 @@ impl Frame {
     /// Whether the host offers it, and this person may.
     pub fn can(&self, possibility: Possibility) -> bool {
         let needed = match possibility {
-            Possibility::CreateCluster | Possibility::DeleteCluster => Role::Admin,
+            Possibility::CreateCluster
+            | Possibility::DeleteCluster
+            | Possibility::Reset
+            | Possibility::RestoreConfiguration => Role::Admin,
             _ => Role::Operator,
         };
         self.may(needed) && self.status.possible.contains(&possibility)
@@ -75,7 +78,7 @@ fn head(title: &str, reload: bool) -> Markup {
             meta charset="utf-8";
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
-            @if reload { meta http-equiv="refresh" content="5"; }
+            @if reload { meta http-equiv="refresh" content="5; url=/"; }
             title { (title) }
             link rel="icon" href="data:,";
             link rel="stylesheet" href=(assets::STYLE.path());
@@ -91,7 +94,7 @@ pub fn page(frame: &Frame, title: &str, body: &Markup) -> Markup {
         (DOCTYPE)
         html lang="en" {
             (head(&format!("{title} - {}", status.host_name), false))
-            body data-live=[frame.live.as_deref()] data-boot=(status.boot_id) data-lost=(words::LOST) {
+            body data-live=(frame.live.as_deref().unwrap_or("strip")) data-lost=(words::LOST) {
                 a.skip href="#main" { (words::SKIP) }
                 header class=[(status.mode == Mode::Recovery).then_some("recovery")] {
                     p.host { strong { (status.host_name) } " " (health(status)) }
@@ -104,7 +107,8 @@ pub fn page(frame: &Frame, title: &str, body: &Markup) -> Markup {
                     } }
                 }
                 main id="main" tabindex="-1" {
-                    div id="strip" role="status" aria-label=(words::LIVE_REGION) { (strip(frame)) }
+                    p.unseen id="news" role="status" { (news(frame)) }
+                    div id="strip" { (strip(frame)) }
                     h1 { (title) }
                     (body)
                 }
@@ -137,7 +141,7 @@ pub(crate) fn seeking(title: &str, body: &Markup, boot: &str, next: &str) -> Mar
                 main id="main" {
                     h1 { (title) }
                     (body)
-                    noscript { p { a href=(next) { (words::TRY_AGAIN) } } }
+                    p { a href=(next) { (words::TRY_AGAIN) } }
                 }
             }
         }
@@ -164,6 +168,22 @@ fn health(status: &HostStatus) -> Markup {
     html! { span class={ "badge " (class) } { (word) } }
 }
 
+/// A time that is read, and not watched.
+fn roughly(seconds: u64) -> String {
+    units::duration(if seconds > 120 { seconds / 60 * 60 } else { seconds })
+}
+
+/// What is spoken when it changes: states and steps, no numbers that run.
+pub(crate) fn news(frame: &Frame) -> Markup {
+    let status = &frame.status;
+    let running = status.operation.as_ref().filter(|operation| operation.is_running());
+    html! {
+        @if status.boot_state == BootState::Trial { (edge_words::status::TRIED) ". " }
+        @if matches!(status.network, NetworkState::Trial { .. }) { (edge_words::status::NETWORK) ": " (edge_words::status::TRIAL) ". " }
+        @if let Some(operation) = running { (edge_words::progress::title(operation.operation)) ": " (operation.step) }
+    }
+}
+
 /// What is on trial, and what runs now: on every page, because it goes on whatever somebody looks at.
 pub(crate) fn strip(frame: &Frame) -> Markup {
     let status = &frame.status;
@@ -172,7 +192,7 @@ pub(crate) fn strip(frame: &Frame) -> Markup {
     html! {
         @if let Some(left) = trial {
             div.notice.info {
-                p { (words::image_on_trial(&status.image.version, &units::duration(left))) }
+                p { (words::image_on_trial(&status.image.version, &roughly(left))) }
                 @if frame.can(Possibility::Commit) {
                     (super::form(frame, "/system/commit", &super::button(edge_words::system::KEEP)))
                 }
@@ -180,9 +200,11 @@ pub(crate) fn strip(frame: &Frame) -> Markup {
         }
         @if let NetworkState::Trial { seconds_left } = status.network {
             div.notice.warning {
-                p { (network::on_trial(&units::duration(seconds_left))) }
+                p { (network::on_trial(&roughly(seconds_left))) }
                 @if frame.may(Role::Operator) {
                     (super::form(frame, "/network/keep", &super::button(network::KEEP)))
+                }
+                @if frame.can(Possibility::RestoreNetwork) {
                     (super::form(frame, "/network/restore", &super::button(network::GO_BACK)))
                 }
             }

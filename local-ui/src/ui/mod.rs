@@ -5,4 +5,4 @@ mod frame;
 
 pub use controls::{Choice, Field, area, button, check, choice, facts, field, form, link, notice, table};
 pub use frame::{Frame, bare, page};
-pub(crate) use frame::{seeking, strip, waiting};
+pub(crate) use frame::{news, seeking, strip, waiting};

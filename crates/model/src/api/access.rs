@@ -14,6 +14,8 @@ pub const CONSOLE_UID: u32 = 590;
 pub const LOCAL_UI_UID: u32 = 591;
 /// The address of the browser that the web page speaks for; believed from that account alone.
 pub const BROWSER_HEADER: &str = "x-edge-browser";
+/// The web page asks by itself, and nobody has clicked; believed from that account alone.
+pub const BY_ITSELF_HEADER: &str = "x-edge-by-itself";
 
 /// What somebody may do; each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -240,15 +240,15 @@ pub enum InstallationMode {
 pub struct LocalUi {
     /// Whether there is a web page; by default there is.
     pub enabled: Option<bool>,
-    /// Where it listens; by default 5080.
-    #[schemars(range(min = 1, max = 65535))]
+    /// Where it listens; by default 5080. Its program has no rights, and lower ports take some.
+    #[schemars(range(min = 1024, max = 65535))]
     pub port: Option<u16>,
     /// More names by which browsers reach this host.
     #[schemars(extend("x-item-format" = "host-or-ip", "x-merge" = "replace"))]
     pub names: Option<Vec<String>>,
     /// Minutes without a click after which a login ends; by default 15.
     #[serde(rename = "idleMinutes")]
-    #[schemars(range(min = 1, max = 1440))]
+    #[schemars(range(min = 1, max = 60))]
     pub idle_minutes: Option<u64>,
     /// How wrong passwords are met, here and on the console.
     pub login: Option<LocalUiLogin>,
