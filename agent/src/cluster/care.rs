@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use edge_host::{console, files};
 use edge_model::api::BootState;
 use edge_model::api::cluster::{
-    ClusterPhase, ClusterStatus, ClusterWait, MOST_NAMED, PodCounts, PodState, PodStatus,
+    ClusterPhase, ClusterStatus, ClusterWait, KeptData, MOST_NAMED, PodCounts, PodState, PodStatus,
 };
+use edge_model::calendar::day_and_time;
 use edge_model::cluster::{ClusterDefinition, ImageKubernetes, KubernetesVersions};
 use edge_model::{Error, Result, paths};
 use edge_planner::cluster::gate::{self, Verdict};
@@ -51,7 +52,7 @@ pub(crate) fn caretaker(shared: &Arc<Shared>, runtime: &Handle) -> impl Caretake
         plan: None,
         waits: None,
         told_ready: false,
-        told_change: false,
+        change: None,
         serves_content: false,
         begun: Instant::now(),
         sight: LastSight::default(),
@@ -110,7 +111,8 @@ struct Care {
     waits: Option<(Wait, Instant)>,
     /// The consoles know that it runs.
     told_ready: bool,
-    told_change: bool,
+    /// What is being done to data, until it is done.
+    change: Option<Verdict>,
     serves_content: bool,
     begun: Instant,
     sight: LastSight,
@@ -157,29 +159,20 @@ impl Care {
     fn run(&mut self, known: Known, wanted: &ClusterDefinition, is_new: bool) -> Result<Option<Duration>> {
         let Known { mut member, remembered, told } = known;
         let image = store::image()?;
-        let mut definition = wanted.clone();
-        if let Some(present) = remembered.filter(|present| !is_new && present != wanted) {
-            let versions = image.as_ref().map(|image| &image.versions);
-            let fits =
-                check::may_change(&present, wanted).and_then(|()| check::fits_versions(wanted, versions));
-            if let Err(error) = fits {
-                self.shared.notice(Said::failed("the changed cluster definition is not used", &error));
-                definition = present;
-            } else if let Some(told) = &told {
-                store::member().change(|member| {
-                    member.definition.clone_from(&told.text);
-                    member.told = Some(told.digest());
-                    Ok(())
-                })?;
+        let versions = image.as_ref().map(|image| &image.versions);
+        let verdict = match versions {
+            Some(versions) => self.verdict(&member, versions)?,
+            None => Verdict::Open,
+        };
+        let definition = match self.belonging(&verdict, &member)? {
+            Some(belonging) => belonging,
+            None => {
+                let told = told.as_ref().filter(|_| !is_new);
+                self.chosen(remembered, wanted, told, versions, &verdict)?
             }
-        }
-        check::fits_versions(&definition, image.as_ref().map(|image| &image.versions))?;
+        };
+        check::fits_versions(&definition, versions)?;
         let Some(image) = image else { return Ok(self.stopped("this image carries no Kubernetes".into())) };
-        let kept = Places::of_host().kept()?;
-        let root_hash = self.shared.host.record.root_hash;
-        let of = kept.as_ref().map(|kept| kept.of.root_hash);
-        let verdict = gate::verdict(&member, &image.versions, root_hash, of)?;
-        self.tell_of_change(&verdict, kept.as_ref());
         if is_new {
             let Some(told) = told else { return Err(Error::internal("a new cluster has no definition")) };
             if let Some(what) = self.too_early() {
@@ -195,31 +188,92 @@ impl Care {
         let node = node_name(&member, &definition)?;
         let placement = Placement::new(&definition, &image, &node, &name_servers())?;
         self.serve_content();
-        self.go_on(placement, &verdict, &image)
+        let then = self.go_on(placement, &verdict, &image);
+        self.tell_of_change(verdict);
+        then
     }
 
-    /// What happens to data is for people, too.
-    fn tell_of_change(&mut self, verdict: &Verdict, kept: Option<&Kept>) {
-        if self.told_change {
+    fn verdict(&self, member: &Member, versions: &KubernetesVersions) -> Result<Verdict> {
+        let root_hash = self.shared.host.record.root_hash;
+        let held = Places::of_host().held(&root_hash);
+        gate::verdict(member, versions, root_hash, held, self.boot_state())
+    }
+
+    /// Where that cannot be told, nothing is settled and nothing is exchanged unasked.
+    fn boot_state(&self) -> BootState {
+        self.shared.host.booted().map_or(BootState::Fallback, |booted| booted.state())
+    }
+
+    /// The definition that belongs to data which comes back.
+    fn belonging(&self, verdict: &Verdict, member: &Member) -> Result<Option<ClusterDefinition>> {
+        let root_hash = self.shared.host.record.root_hash;
+        let in_force = match verdict {
+            Verdict::Restore(_) => Places::of_host().kept(&root_hash)?.map(|kept| kept.in_force),
+            Verdict::TakeBack => member.aside.clone().filter(|aside| aside.root_hash == root_hash),
+            _ => None,
+        };
+        in_force.map(|in_force| check::parse("the recorded definition", &in_force.definition)).transpose()
+    }
+
+    /// The definition that counts: the wanted one if it may take the place of the present one, which is then written down. Not before
+    /// data is kept: with that belongs what was in force.
+    fn chosen(
+        &self,
+        remembered: Option<ClusterDefinition>,
+        wanted: &ClusterDefinition,
+        told: Option<&Told>,
+        versions: Option<&KubernetesVersions>,
+        verdict: &Verdict,
+    ) -> Result<ClusterDefinition> {
+        let Some(present) = remembered.filter(|present| told.is_some() && present != wanted) else {
+            return Ok(wanted.clone());
+        };
+        let fits = check::may_change(&present, wanted).and_then(|()| check::fits_versions(wanted, versions));
+        if let Err(error) = fits {
+            self.shared.notice(Said::failed("the changed cluster definition is not used", &error));
+            return Ok(present);
+        }
+        if let Some(told) = told.filter(|_| !matches!(verdict, Verdict::Keep(_))) {
+            store::member().change(|member| {
+                member.definition.clone_from(&told.text);
+                member.told = Some(told.digest());
+                Ok(())
+            })?;
+        }
+        Ok(wanted.clone())
+    }
+
+    /// What has happened to data is for people, too.
+    fn tell_of_change(&mut self, verdict: Verdict) {
+        if matches!(verdict, Verdict::Keep(_) | Verdict::Restore(_) | Verdict::TakeBack) {
+            self.change = Some(verdict);
+        }
+        let is_done = self.shared.host.record.root_hash;
+        if !store::member().load().opened.is_some_and(|opening| opening.root_hash == is_done) {
             return;
         }
-        self.told_change = true;
-        match (verdict, kept) {
-            (Verdict::Keep(of), _) => {
+        let text = match self.change.take() {
+            Some(Verdict::Keep(of)) => {
                 console::say("edge: the cluster's data is kept for the version before.");
-                tracing::info!("cluster: data of {} is kept before this image opens it", of.versions);
+                tracing::info!("cluster: data of {} was kept before this image opened it", of.versions);
+                return;
             }
-            (Verdict::Restore(of), Some(kept)) => {
-                let when = edge_model::calendar::day_and_time(kept.made);
-                let text = format!(
+            Some(Verdict::Restore(of)) => {
+                let kept = Places::of_host().kept(&is_done).ok().flatten();
+                let when = kept.map_or_else(|| "before".to_owned(), |kept| day_and_time(kept.made));
+                format!(
                     "the cluster has its data of {when} again: what was made with {} since then is put aside",
                     of.versions
-                );
-                console::say(&format!("edge: {text}"));
-                self.shared.notice(Said::warning(text));
+                )
             }
-            _ => {}
-        }
+            Some(Verdict::TakeBack) => {
+                "the cluster has its newer data again: the version that was returned to did not stay"
+                    .to_owned()
+            }
+            _ => return,
+        };
+        console::say(&format!("edge: {text}"));
+        self.shared.notice(Said::warning(text));
     }
 
     /// What a cluster waits for before it is made: nothing of it can be changed later.
@@ -257,11 +311,17 @@ impl Care {
             let steps = planner::steps(&placement, verdict)?;
             self.plan = Some(Plan { placement, steps, at: 0 });
         }
+        let stays = self.boot_state() == BootState::Committed;
+        let ledger = self.shared.host.ledger().load();
+        let slots =
+            [&ledger.slot_a, &ledger.slot_b].into_iter().flatten().map(|image| image.root_hash).collect();
         let Some(plan) = &mut self.plan else { return Ok(Some(LATER)) };
         let mut host = Host {
             runtime: &self.runtime,
             root_hash: self.shared.host.record.root_hash,
             versions: image.versions.clone(),
+            stays,
+            slots,
             api: &mut self.api,
         };
         match advance(&mut host, &plan.steps, &mut plan.at) {
@@ -273,8 +333,10 @@ impl Care {
                     tracing::warn!("cluster: {said}");
                     self.said = said;
                 }
-                // Somebody may mend what is wrong meanwhile; programs that were cut are begun again from the start.
-                Ok(Some(self.waiting(step, Some(error.to_string()), image, LATER)))
+                // Somebody may mend what is wrong meanwhile; programs that were cut are begun again from the start. Copies of data
+                // are not made again and again.
+                let pause = if step == StepId::Opening { RARELY } else { LATER };
+                Ok(Some(self.waiting(step, Some(error.to_string()), image, pause)))
             }
         }
     }
@@ -426,7 +488,6 @@ impl Care {
         let status = ClusterStatus {
             node: plan.placement.node.clone(),
             versions,
-            kept: Places::of_host().kept().ok().flatten().map(|kept| kept.for_people()),
             waits_for: self.waits.as_ref().map(|(wait, _)| wait_of(wait)),
             pods: PodCounts {
                 running: count(pods.iter().filter(running).count()),
@@ -444,9 +505,18 @@ impl Care {
     }
 
     fn show(&self, status: Option<ClusterStatus>, pods: Vec<PodStatus>) {
+        let status = status.map(|status| ClusterStatus { kept: self.kept_for_a_return(), ..status });
         if self.shared.cluster.show(status, pods) {
             self.shared.refresh();
         }
+    }
+
+    /// What a rollback would bring back: data of the image in the other slot.
+    fn kept_for_a_return(&self) -> Option<KeptData> {
+        let host = &self.shared.host;
+        let other = host.record.slot?.other();
+        let image = host.ledger().load().slot(other)?.root_hash;
+        Places::of_host().kept(&image).ok().flatten().map(Kept::for_people)
     }
 
     /// From now on the runtime finds the images of the image.

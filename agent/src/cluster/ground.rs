@@ -12,7 +12,7 @@ use edge_host::{files, kernel, modules, network};
 use edge_model::cluster::KubernetesVersions;
 use edge_model::ids::RootHash;
 use edge_model::{Context, Error, Result, paths};
-use edge_planner::cluster::member::Opening;
+use edge_planner::cluster::member::{InForce, Member, Opening};
 use edge_planner::cluster::{Action, Probe, RenderedFile, StepId, state};
 use tokio::runtime::Handle;
 
@@ -36,6 +36,10 @@ pub(super) struct Host<'a> {
     pub(super) runtime: &'a Handle,
     pub(super) root_hash: RootHash,
     pub(super) versions: KubernetesVersions,
+    /// It is neither on trial nor stands in for another one.
+    pub(super) stays: bool,
+    /// Images that are on this host.
+    pub(super) slots: Vec<RootHash>,
     /// Opened when it is first needed, and again after the keys were made.
     pub(super) api: &'a mut Option<KubeApi>,
 }
@@ -64,8 +68,10 @@ impl Ground for Host<'_> {
             Probe::Present(paths) => seen(paths.iter().all(|path| is_present(path))),
             Probe::Opened => {
                 let member = store::member().load();
-                let waits = Places::of_host().kept()?.is_some_and(|kept| kept.of.root_hash == self.root_hash);
-                seen(!waits && member.opened.is_some_and(|opening| opening == self.opening()))
+                let places = Places::of_host();
+                let is_ours = member.opened.is_some_and(|opening| opening == self.opening());
+                let is_settled = !self.stays || places.is_settled(&self.root_hash, &self.slots);
+                seen(is_ours && is_settled && !places.held(&self.root_hash).aside)
             }
             Probe::Unit(unit) => seen(is_active(unit)?),
             Probe::Runtime(unit) if is_active(unit)? => match crictl(&["version"]) {
@@ -138,17 +144,41 @@ impl Ground for Host<'_> {
             }
             Action::KeepData(of) => {
                 nothing_runs()?;
-                Places::of_host().keep(of, &store::member().load().definition, facts::now())
+                let member = store::member().load();
+                Places::of_host().keep(of, in_force(&member, of.root_hash), facts::now())
             }
             Action::RestoreData(by) => {
                 nothing_runs()?;
-                let kept = Places::of_host().restore(self.root_hash, by.root_hash)?;
+                let kept = Places::of_host().restore(&self.root_hash, &by.root_hash)?;
                 store::member().change(|member| {
-                    member.definition.clone_from(&kept.definition);
+                    // Done again after a cut, the record has the returned definition already.
+                    if member.aside.as_ref().is_none_or(|aside| aside.root_hash != by.root_hash) {
+                        member.aside = Some(in_force(member, by.root_hash));
+                    }
+                    member.definition.clone_from(&kept.in_force.definition);
+                    member.told.clone_from(&kept.in_force.told);
                     Ok(())
                 })
             }
-            Action::ForgetKept => Places::of_host().forget(),
+            Action::TakeBack => {
+                nothing_runs()?;
+                // The record first: what stands aside tells until the end that this is not done.
+                store::member().change(|member| {
+                    if let Some(aside) = member.aside.take_if(|aside| aside.root_hash == self.root_hash) {
+                        (member.definition, member.told) = (aside.definition, aside.told);
+                    }
+                    Ok(())
+                })?;
+                Places::of_host().take_back(&self.root_hash)
+            }
+            Action::Settle if !self.stays => Ok(()),
+            Action::Settle => {
+                Places::of_host().settle(&self.root_hash, &self.slots)?;
+                store::member().change(|member| {
+                    member.aside = None;
+                    Ok(())
+                })
+            }
             Action::Start(unit) => start(unit),
             Action::Apply(set) => self.api()?.apply(set),
             Action::Refuse(reason) => Err(Error::integrity(*reason)
@@ -165,6 +195,11 @@ impl Host<'_> {
     fn opening(&self) -> Opening {
         Opening { root_hash: self.root_hash, versions: self.versions.clone() }
     }
+}
+
+/// What the record has, as something that belongs to the data of an image.
+fn in_force(member: &Member, root_hash: RootHash) -> InForce {
+    InForce { root_hash, definition: member.definition.clone(), told: member.told.clone() }
 }
 
 /// Data that somebody writes to meanwhile is neither copied nor replaced.

@@ -1,6 +1,10 @@
-//! The datastore's data as an image left it: copied before an image with another minor version opens it, and put back when the
-//! first one returns. Copied cold, at the start of the image that changes it: nothing runs then, so it needs no program, no API
-//! and no clean stop, and what the power cut of a moment ago left is what is kept.
+//! The datastore's data, as images leave it for each other. Before an image with another minor version opens it, a copy is kept for
+//! the image that left it; when that one returns, its copy takes the place of what the other has made, which is put aside, and goes
+//! back if the other one is started again before the return has lasted. All of it is done cold, at the start of an image: nothing
+//! runs then, so it needs no program, no API and no clean stop, and what the power cut of a moment ago left is what is kept.
+//!
+//! In the datastore's folder: `member` is the data. `.edge-aside-X` is what image X had made: as long as it is there, the return is
+//! not settled. `.edge-old` waits for a person, until the next change. `.edge-coming` is a copy that is being made.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,30 +15,40 @@ use edge_model::api::cluster::KeptData;
 use edge_model::calendar::day_and_time;
 use edge_model::ids::{Digest, RootHash, to_hex};
 use edge_model::{Context, Error, Result, paths};
-use edge_planner::cluster::member::Opening;
+use edge_planner::cluster::gate::Held;
+use edge_planner::cluster::member::{InForce, Opening};
 use serde::{Deserialize, Serialize};
 
 /// What etcd calls the folder with its data, inside its own one.
 const DATA: &str = "member";
 const RECORD: &str = "kept.json";
-const RECORD_LIMIT: u64 = 1 << 20;
-/// Beside the data that it takes the place of: a copy that is being made, and what another image has made of the data.
+/// A definition of a megabyte, as JSON, beside a list of files.
+const RECORD_LIMIT: u64 = 8 << 20;
 const COMING: &str = ".edge-coming";
 const ASIDE: &str = ".edge-aside-";
-/// Bytes that the copy leaves free for everything else.
+const OLD: &str = ".edge-old";
+/// Bytes that are left free for everything else.
 const RESERVE: u64 = 256 << 20;
 /// Bytes of a root hash that name a folder.
 const NAME: usize = 8;
 
 /// What is known of data that is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept {
     pub(crate) of: Opening,
     /// Seconds since 1970; for people.
     pub(crate) made: u64,
-    /// The definition that was in force.
-    pub(super) definition: String,
-    files: BTreeMap<String, Digest>,
+    /// What was in force with it.
+    pub(super) in_force: InForce,
+    /// None where the image had not got so far as to have any.
+    files: Option<BTreeMap<String, Digest>>,
+}
+
+/// What is in force may hold secrets.
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kept({:?})", self.of)
+    }
 }
 
 impl Kept {
@@ -45,7 +59,7 @@ impl Kept {
 
 /// What a return to this image does to the data of the cluster; `None` when it does nothing to it.
 pub(crate) fn told_of_return(to: &RootHash) -> Option<String> {
-    let kept = Places::of_host().kept().ok().flatten().filter(|kept| kept.of.root_hash == *to)?;
+    let kept = Places::of_host().kept(to).ok().flatten()?;
     let when = day_and_time(kept.made);
     Some(format!("the cluster gets its data of {when} again, and what was made since is put aside"))
 }
@@ -63,118 +77,210 @@ impl Places {
     }
 
     fn folder(&self, of: &RootHash) -> PathBuf {
-        self.kept.join(to_hex(&of.0[..NAME]))
+        self.kept.join(name(of))
     }
 
-    /// What is kept, if anything is. There is never more than one.
+    fn aside(&self, of: &RootHash) -> PathBuf {
+        self.datastore.join(format!("{ASIDE}{}", name(of)))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.datastore.join(DATA)
+    }
+
+    /// What is held for an image: whether, not how well.
+    pub(super) fn held(&self, of: &RootHash) -> Held {
+        Held { kept: self.folder(of).join(RECORD).exists(), aside: self.aside(of).exists() }
+    }
+
+    /// What is kept for an image, if anything is.
     ///
     /// # Errors
     /// When its record cannot be read.
-    pub(super) fn kept(&self) -> Result<Option<Kept>> {
-        let Ok(entries) = fs::read_dir(&self.kept) else { return Ok(None) };
-        for entry in entries.flatten() {
-            let path = entry.path().join(RECORD);
-            if path.exists() {
-                let bytes = files::read(&path, RECORD_LIMIT)?;
-                return serde_json::from_slice(&bytes)
-                    .map(Some)
-                    .with_context(|| format!("{} cannot be read", path.display()));
-            }
+    pub(super) fn kept(&self, of: &RootHash) -> Result<Option<Kept>> {
+        let path = self.folder(of).join(RECORD);
+        if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
+            return Ok(None);
         }
-        Ok(None)
+        let bytes = files::read(&path, RECORD_LIMIT)?;
+        serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{} cannot be read", path.display()))
     }
 
     /// Keeps the data for the image that opened it last.
     ///
     /// # Errors
     /// [`edge_model::Class::Environment`] when there is no room, or the disk fails. The data itself is as it was.
-    pub(super) fn keep(&self, of: &Opening, definition: &str, now: u64) -> Result<()> {
-        self.forget()?;
-        self.remove_aside()?;
-        let data = self.datastore.join(DATA);
-        self.has_room(folder::size(&data)?)?;
+    pub(super) fn keep(&self, of: &Opening, in_force: InForce, now: u64) -> Result<()> {
+        // What a cut return had put aside is the data of that image, and not what stands in its place.
+        self.put_back(&of.root_hash)?;
+        self.forget(|_| true)?;
+        for name in [COMING, OLD] {
+            folder::remove(&self.datastore.join(name))?;
+        }
+        let there = self.data().exists();
+        if there {
+            self.has_room(2 * folder::size(&self.data())?)?;
+        }
         make_private(&self.kept)?;
         let part = self.kept.join("part");
         make_private(&part)?;
-        let files = folder::copy(&data, &part.join(DATA))?;
-        let kept = Kept { of: of.clone(), made: now, definition: definition.to_owned(), files };
+        let files = if there { Some(folder::copy(&self.data(), &part.join(DATA))?) } else { None };
+        let kept = Kept { of: of.clone(), made: now, in_force, files };
         let bytes = serde_json::to_vec(&kept).context("cannot write down what is kept")?;
-        files::write_durably(&part.join("record"), &bytes, 0o600)?;
-        // The name by which it is found comes last.
         let folder = self.folder(&of.root_hash);
         files::rename_folder(&part, &folder)?;
+        // What it is found by comes last.
         files::write_durably(&folder.join(RECORD), &bytes, 0o600)
     }
 
-    fn has_room(&self, size: u64) -> Result<()> {
-        let free = files::free_bytes(self.kept.parent().unwrap_or(&self.kept))?;
-        if free >= size.saturating_add(RESERVE) {
+    /// Twice the data: for the copy, and for the day on which it is put back.
+    fn has_room(&self, needed: u64) -> Result<()> {
+        let place = self.kept.parent().unwrap_or(&self.kept);
+        let free = files::free_bytes(place)?;
+        if free >= needed.saturating_add(RESERVE) {
             return Ok(());
         }
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         Err(Error::environment(format!(
-            "the cluster's data cannot be kept for the version before: it has {} MiB, and {} MiB are free",
-            mebibytes(size),
+            "there is no room for a copy of the cluster's data: it takes {} MiB, and {} MiB are free",
+            mebibytes(needed.saturating_add(RESERVE)),
             mebibytes(free)
         ))
-        .help("go back with `edge-agent rollback`, make room, and upgrade again"))
+        .help("make room on the data partition, and restart the host"))
     }
 
-    /// Puts what is kept for an image in the place of what `by` has made of it, which is put aside.
+    /// Puts what is kept for an image in the place of what `by` has made of it, which is put aside. What is kept stays.
     ///
     /// # Errors
     /// [`edge_model::Class::Integrity`] when it is damaged; nothing was changed then.
-    pub(super) fn restore(&self, of: RootHash, by: RootHash) -> Result<Kept> {
-        let kept = self.kept()?.filter(|kept| kept.of.root_hash == of).ok_or_else(|| {
+    pub(super) fn restore(&self, of: &RootHash, by: &RootHash) -> Result<Kept> {
+        let gone = || {
             Error::integrity("the cluster's data that was kept for this image is gone")
-                .help("upgrade to the newer version again, or restore a backup")
-        })?;
+                .help("upgrade to the newer version again")
+        };
+        let kept = self.kept(of)?.ok_or_else(gone)?;
         let coming = self.datastore.join(COMING);
         folder::remove(&coming)?;
-        let files = folder::copy(&self.folder(&of).join(DATA), &coming)?;
-        if files != kept.files {
-            folder::remove(&coming)?;
-            return Err(Error::integrity("the cluster's data that was kept for this image is damaged")
-                .help("upgrade to the newer version again, or restore a backup"));
+        if let Some(files) = &kept.files {
+            self.copy_whole(of, files, &coming)?;
         }
-        let (data, aside) = (self.datastore.join(DATA), self.aside(by));
+        let (data, aside) = (self.data(), self.aside(by));
         if aside.exists() {
-            // Cut between the two renames, or behind them: what stands there now is a copy of what is kept.
+            // Cut before: what stands there now is a copy of what is kept. An image that had opened it as its own would have
+            // taken back what stands aside first.
             folder::remove(&data)?;
         } else if data.exists() {
             files::rename_folder(&data, &aside)?;
         }
-        files::rename_folder(&coming, &data)?;
+        if kept.files.is_some() {
+            files::rename_folder(&coming, &data)?;
+        }
         Ok(kept)
     }
 
-    fn aside(&self, by: RootHash) -> PathBuf {
-        self.datastore.join(format!("{ASIDE}{}", to_hex(&by.0[..NAME])))
+    /// A copy of what is kept, or nothing: it is looked at before the first byte is written.
+    fn copy_whole(&self, of: &RootHash, files: &BTreeMap<String, Digest>, coming: &Path) -> Result<()> {
+        let source = self.folder(of).join(DATA);
+        let damaged = || {
+            Error::integrity("the cluster's data that was kept for this image is damaged")
+                .help("upgrade to the newer version again")
+        };
+        for (path, digest) in files {
+            let seen =
+                files::digest(&source.join(path)).map_err(|error| damaged().context(error.to_string()))?.0;
+            if seen != *digest {
+                return Err(damaged());
+            }
+        }
+        self.has_room(folder::size(&source)?)?;
+        let copied = folder::copy(&source, coming)
+            .and_then(|copied| if copied == *files { Ok(()) } else { Err(damaged()) });
+        if copied.is_err() {
+            folder::remove(coming)?;
+        }
+        copied
     }
 
-    /// What a return put aside stays until the next change of the version.
-    fn remove_aside(&self) -> Result<()> {
-        let Ok(entries) = fs::read_dir(&self.datastore) else { return Ok(()) };
-        let of_ours = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(ASIDE);
-        entries.flatten().filter(of_ours).try_for_each(|entry| folder::remove(&entry.path()))
-    }
-
-    /// Nothing is kept any more.
+    /// What an image had made is the data again; what stood in its place waits for a person.
     ///
     /// # Errors
-    /// When something cannot be removed.
-    pub(super) fn forget(&self) -> Result<()> {
-        let Ok(entries) = fs::read_dir(&self.kept) else { return Ok(()) };
-        entries.flatten().try_for_each(|entry| {
+    /// When the disk refuses; it can be done again.
+    pub(super) fn take_back(&self, of: &RootHash) -> Result<()> {
+        let (data, old) = (self.data(), self.datastore.join(OLD));
+        folder::remove(&self.datastore.join(COMING))?;
+        if data.exists() {
+            folder::remove(&old)?;
+            files::rename_folder(&data, &old)?;
+        }
+        files::rename_folder(&self.aside(of), &data)
+    }
+
+    /// As [`Places::take_back`], of a return that was cut: what stands in its place is a copy.
+    fn put_back(&self, of: &RootHash) -> Result<()> {
+        if !self.aside(of).exists() {
+            return Ok(());
+        }
+        folder::remove(&self.data())?;
+        files::rename_folder(&self.aside(of), &self.data())
+    }
+
+    /// Whether nothing is held that [`Places::settle`] would change.
+    pub(super) fn is_settled(&self, own: &RootHash, slots: &[RootHash]) -> bool {
+        self.asides().is_empty() && !self.keeps().iter().any(|path| is_of_no_use(path, own, slots))
+    }
+
+    /// The image that runs stays. What was put aside is no way back any more, and waits for a person; copies of images that are in no
+    /// slot go, and so does its own.
+    ///
+    /// # Errors
+    /// When the disk refuses; it can be done again.
+    pub(super) fn settle(&self, own: &RootHash, slots: &[RootHash]) -> Result<()> {
+        for aside in self.asides() {
+            let old = self.datastore.join(OLD);
+            folder::remove(&old)?;
+            files::rename_folder(&aside, &old)?;
+        }
+        self.forget(|path| is_of_no_use(path, own, slots))
+    }
+
+    fn asides(&self) -> Vec<PathBuf> {
+        let is_aside = |path: &PathBuf| file_name(path).starts_with(ASIDE);
+        entries(&self.datastore).into_iter().filter(is_aside).collect()
+    }
+
+    fn keeps(&self) -> Vec<PathBuf> {
+        entries(&self.kept)
+    }
+
+    fn forget(&self, which: impl Fn(&Path) -> bool) -> Result<()> {
+        self.keeps().iter().filter(|path| which(path)).try_for_each(|path| {
             // Without its record it is nothing, however far its removal comes.
-            let record = entry.path().join(RECORD);
+            let record = path.join(RECORD);
             if record.exists() {
                 fs::remove_file(&record).with_context(|| format!("cannot remove {}", record.display()))?;
-                files::sync_folder(&entry.path())?;
+                files::sync_folder(path)?;
             }
-            folder::remove(&entry.path())
+            folder::remove(path)
         })
     }
+}
+
+fn name(of: &RootHash) -> String {
+    to_hex(&of.0[..NAME])
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+fn is_of_no_use(path: &Path, own: &RootHash, slots: &[RootHash]) -> bool {
+    let folder = file_name(path);
+    folder == name(own) || !slots.iter().any(|slot| folder == name(slot))
 }
 
 /// Data of a cluster has its secrets in it.
@@ -185,109 +291,5 @@ fn make_private(folder: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use edge_model::cluster::{Distribution, KubernetesVersions};
-    use edge_testkit::every_fault::with_every_fault;
-
-    struct Stand(tempfile::TempDir);
-
-    const OLD: RootHash = RootHash([1; 32]);
-    const NEW: RootHash = RootHash([2; 32]);
-
-    fn opening(root_hash: RootHash) -> Opening {
-        let versions = KubernetesVersions {
-            distribution: Distribution::Kubeadm,
-            kubernetes: "v1.36.3".into(),
-            etcd: Some("3.6.16".into()),
-        };
-        Opening { root_hash, versions }
-    }
-
-    impl Stand {
-        fn new() -> Self {
-            let stand = Self(tempfile::tempdir().unwrap());
-            fs::create_dir_all(stand.data().join("snap")).unwrap();
-            fs::create_dir(stand.0.path().join("kept")).unwrap();
-            stand.write("of the old");
-            stand
-        }
-
-        fn places(&self) -> Places {
-            Places { kept: self.0.path().join("kept"), datastore: self.0.path().join("etcd") }
-        }
-
-        fn data(&self) -> PathBuf {
-            self.0.path().join("etcd/member")
-        }
-
-        fn write(&self, text: &str) {
-            fs::write(self.data().join("snap/db"), text).unwrap();
-        }
-
-        fn read(&self) -> String {
-            fs::read_to_string(self.data().join("snap/db")).unwrap_or_default()
-        }
-
-        fn after_a_change() -> Self {
-            let stand = Self::new();
-            stand.places().keep(&opening(OLD), "name: shop\n", 7).unwrap();
-            stand.write("of the new");
-            stand
-        }
-    }
-
-    #[test]
-    fn data_is_kept_whole_or_not_at_all_whatever_fails() {
-        let effects = with_every_fault(
-            Stand::new,
-            |stand| stand.places().keep(&opening(OLD), "name: shop\n", 7),
-            |stand, what| {
-                assert_eq!(stand.read(), "of the old", "{what}");
-                if let Some(kept) = stand.places().kept().unwrap() {
-                    let copy = stand.places().folder(&kept.of.root_hash).join("member/snap/db");
-                    assert_eq!(fs::read_to_string(copy).unwrap(), "of the old", "{what}");
-                }
-            },
-            |stand| {
-                let kept = stand.places().kept().unwrap().unwrap();
-                assert_eq!((kept.of, kept.definition.as_str()), (opening(OLD), "name: shop\n"));
-            },
-        );
-        assert!(effects.len() > 10, "{effects:?}");
-    }
-
-    #[test]
-    fn it_comes_back_whatever_fails_and_what_was_made_of_it_is_put_aside() {
-        with_every_fault(
-            Stand::after_a_change,
-            |stand| stand.places().restore(OLD, NEW).map(drop),
-            |stand, what| {
-                let kept = stand.places().folder(&OLD).join("member/snap/db");
-                assert_eq!(fs::read_to_string(kept).unwrap(), "of the old", "{what}");
-            },
-            |stand| {
-                assert_eq!(stand.read(), "of the old");
-                let aside = stand.places().aside(NEW).join("snap/db");
-                assert_eq!(fs::read_to_string(aside).unwrap(), "of the new");
-            },
-        );
-        let stand = Stand::after_a_change();
-        stand.places().restore(OLD, NEW).unwrap();
-        stand.places().forget().unwrap();
-        assert!(stand.places().kept().unwrap().is_none());
-        // The next change begins anew.
-        stand.places().keep(&opening(OLD), "name: shop\n", 8).unwrap();
-        assert!(!stand.places().aside(NEW).exists());
-    }
-
-    #[test]
-    fn what_is_damaged_is_not_restored() {
-        let stand = Stand::after_a_change();
-        let copy = stand.places().folder(&OLD).join("member/snap/db");
-        fs::write(copy, "of the olb").unwrap();
-        let error = stand.places().restore(OLD, NEW).unwrap_err();
-        assert!(error.message.contains("damaged") && stand.read() == "of the new", "{error}");
-        assert!(stand.places().restore(NEW, OLD).unwrap_err().message.contains("is gone"));
-    }
-}
+#[path = "kept_tests.rs"]
+mod tests;

@@ -139,6 +139,7 @@ pub(super) fn begin(member: &mut Member, text: &str, told: Option<String>) {
         node: String::new(),
         opened: None,
         created: facts::now(),
+        aside: None,
     };
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use edge_model::ids::Digest;
@@ -25,8 +25,9 @@ pub fn copy(from: &Path, to: &Path) -> Result<BTreeMap<String, Digest>> {
 
 fn copy_level(from: &Path, to: &Path, inside: &str, digests: &mut BTreeMap<String, Digest>) -> Result<()> {
     let context = || format!("cannot copy {}", from.display());
+    // Nobody else reads what is in it before it has the modes of what it is a copy of.
     effect("create", to)
-        .and_then(|()| fs::create_dir(to))
+        .and_then(|()| fs::DirBuilder::new().mode(0o700).create(to))
         .with_context(|| format!("cannot create {}", to.display()))?;
     let mut entries =
         fs::read_dir(from).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).with_context(context)?;

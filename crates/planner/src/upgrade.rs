@@ -395,7 +395,8 @@ mod tests {
         };
         let (ledger, present) = (Ledger::default(), versions("v1.37.2"));
         let facts = UpgradeFacts { cluster: Some(&present), ..facts(&ledger) };
-        let carried = |versions| CarriedKubernetes { versions, upgrades_from: None };
+        let carried =
+            |versions| CarriedKubernetes { upgrades_from: Some(gate::least_before(&versions)), versions };
         let next = |versions: Option<KubernetesVersions>| ImageManifest {
             kubernetes: versions.map(carried),
             ..manifest(2, "2.0")

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use edge_model::api::BootState;
 use edge_model::cluster::{CoreImages, Distribution, ImageKubernetes, KubernetesVersions};
 use edge_model::ids::RootHash;
-use edge_planner::cluster::gate;
+use edge_planner::cluster::gate::{self, Held};
 use edge_planner::cluster::member::{Member, Opening};
 use edge_planner::cluster::{Placement, RenderedFile, check, steps};
 
@@ -44,6 +45,9 @@ struct FakeHost {
     /// Content of the datastore, and the image whose etcd has opened it last.
     store: Store,
     kept: Option<(Opening, Store)>,
+    aside: Option<(Opening, Store)>,
+    /// The loader's default.
+    default: Image,
     /// How often keys were made: a cluster has one set.
     key_sets: u32,
     /// Whether anything was in the datastore when keys were made.
@@ -108,14 +112,25 @@ impl FakeHost {
                 assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
                 self.kept = (!by_half).then(|| (of.clone(), self.store.clone()));
             }
-            Action::RestoreData(_) => {
+            Action::RestoreData(by) => {
                 assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
                 let (of, store) = self.kept.clone().expect("something is kept");
                 assert_eq!(of, self.image.opening());
+                if self.aside.is_none() {
+                    self.aside = Some((by.clone(), self.store.clone()));
+                }
                 self.store = Store { torn: by_half, ..store };
             }
-            Action::ForgetKept if by_half => {}
-            Action::ForgetKept => self.kept = None,
+            Action::TakeBack if by_half => self.store.torn = true,
+            Action::TakeBack => {
+                assert!(self.units.is_empty(), "nothing may write to the data meanwhile");
+                self.store = self.aside.take().expect("it stands aside").1;
+            }
+            Action::Settle if by_half || self.default != self.image => {}
+            Action::Settle => {
+                self.aside = None;
+                self.kept = self.kept.take().filter(|(of, _)| *of != self.image.opening());
+            }
             _ => {}
         }
     }
@@ -157,9 +172,11 @@ impl FakeHost {
                 }
             }
             Action::MoveDurably { names, .. } => self.move_keys(names, by_half),
-            Action::RecordOpening | Action::KeepData(_) | Action::RestoreData(_) | Action::ForgetKept => {
-                self.change_data(action, by_half)
-            }
+            Action::RecordOpening
+            | Action::KeepData(_)
+            | Action::RestoreData(_)
+            | Action::TakeBack
+            | Action::Settle => self.change_data(action, by_half),
             Action::Start(unit) => {
                 if *unit == "kubelet.service" {
                     assert_eq!(self.opened, Some(self.image.opening()));
@@ -193,7 +210,12 @@ impl Ground for FakeHost {
             }),
             Probe::Opened => {
                 let own = self.image.opening();
-                self.opened == Some(own.clone()) && self.kept.as_ref().is_none_or(|(of, _)| *of != own)
+                let is_own =
+                    |held: &Option<(Opening, Store)>| held.as_ref().is_some_and(|(of, _)| *of == own);
+                let is_settled = self.aside.is_none() && !is_own(&self.kept);
+                self.opened == Some(own.clone())
+                    && !is_own(&self.aside)
+                    && (self.default != self.image || is_settled)
             }
             Probe::Unit(unit) | Probe::Runtime(unit) => self.units.contains(unit),
             Probe::Api => {
@@ -253,8 +275,11 @@ fn placement(image: Image) -> Placement {
 fn go_on(host: &mut FakeHost) -> Result<()> {
     let placed = placement(host.image);
     let member = Member { opened: host.opened.clone(), ..Member::default() };
-    let kept = host.kept.as_ref().map(|(of, _)| of.root_hash);
-    let verdict = gate::verdict(&member, &placed.versions, host.image.opening().root_hash, kept)?;
+    let own = host.image.opening();
+    let is_own = |held: &Option<(Opening, Store)>| held.as_ref().is_some_and(|(of, _)| *of == own);
+    let held = Held { kept: is_own(&host.kept), aside: is_own(&host.aside) };
+    let state = if host.default == host.image { BootState::Committed } else { BootState::Trial };
+    let verdict = gate::verdict(&member, &placed.versions, own.root_hash, held, state)?;
     let plan = steps(&placed, &verdict).unwrap();
     let mut at = 0;
     for _ in 0..20 {
@@ -328,6 +353,7 @@ fn another_minor_is_opened_after_its_data_was_kept_and_the_old_image_gets_it_bac
         go_on(&mut host).unwrap_or_else(|error| panic!("cut at {forward} and {back}: {error}"));
         assert!(!host.store.made.contains(&Image::New), "cut at {forward} and {back}: {:?}", host.store);
         assert_eq!((host.opened.clone(), host.kept.clone()), (Some(Image::Old.opening()), None));
+        assert_eq!(host.aside, None, "the old image is the one that stays");
         // And it is tried once more, and stays.
         host.power_cut();
         host.image = Image::New;
@@ -337,6 +363,36 @@ fn another_minor_is_opened_after_its_data_was_kept_and_the_old_image_gets_it_bac
         cuts += u32::from(!migrated) + u32::from(!returned);
     }
     assert!(cuts > 150, "only {cuts} cuts");
+}
+
+/// Somebody goes back by hand, to the old image on trial, and it does not stay.
+#[test]
+fn what_the_new_image_had_made_is_never_lost_by_a_return_that_does_not_last() {
+    for (back, forth) in (0..14).flat_map(|back| (0..14).map(move |forth| (back, forth))) {
+        let mut host = at_first_boot_of(Image::New);
+        go_on(&mut host).unwrap();
+        host.default = Image::New;
+        host.power_cut();
+        go_on(&mut host).unwrap();
+        let made = host.store.made.clone();
+        host.power_cut();
+        host.image = Image::Old;
+        host.until_cut = Some(back);
+        let _ = go_on(&mut host);
+        // The default is still the new one.
+        host.power_cut();
+        host.image = Image::New;
+        host.until_cut = Some(forth);
+        let _ = go_on(&mut host);
+        host.power_cut();
+        go_on(&mut host).unwrap_or_else(|error| panic!("cut at {back} and {forth}: {error}"));
+        assert!(host.store.made.starts_with(&made), "cut at {back} and {forth}: {:?}", host.store);
+        assert_eq!(
+            host.kept.as_ref().map(|(of, _)| of.clone()),
+            Some(Image::Old.opening()),
+            "and it can be tried again"
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! (<https://kubernetes.io/releases/version-skew-policy/>). So data is kept before another minor opens it, and an image that
 //! comes back gets what it left.
 
+use edge_model::api::BootState;
 use edge_model::cluster::{CarriedKubernetes, KubernetesVersions, UpgradesFrom};
 use edge_model::ids::RootHash;
 use edge_model::{Error, Result};
@@ -24,8 +25,11 @@ pub enum Verdict {
     Open,
     /// It is of an older minor version: it is kept as it is, for the image that left it, and then opened.
     Keep(Opening),
-    /// The image that left data has come back: its data is put in the place of what the other image made of it.
+    /// The image that left data has come back: its data is put in the place of what the other image made of it, and that is put aside,
+    /// for the case that the other one is started again.
     Restore(Opening),
+    /// This image's data was put aside by one that did not stay, or that was cut while it did so: it is put back.
+    TakeBack,
 }
 
 impl Verdict {
@@ -35,7 +39,16 @@ impl Verdict {
     }
 }
 
-/// Decides for the image with this root hash. `kept`: whose data is kept on this host.
+/// What of the image that runs is held beside the data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// A copy of what it left, from before another one opened that.
+    pub kept: bool,
+    /// What it has made, put aside by an image that came back and did not stay.
+    pub aside: bool,
+}
+
+/// Decides for the image with this root hash.
 ///
 /// # Errors
 /// [`edge_model::Class::Rejected`] with both versions.
@@ -43,13 +56,25 @@ pub fn verdict(
     member: &Member,
     image: &KubernetesVersions,
     root_hash: RootHash,
-    kept: Option<RootHash>,
+    held: Held,
+    state: BootState,
 ) -> Result<Verdict> {
     let Some(opened) = &member.opened else { return Ok(Verdict::Fresh) };
+    if held.aside {
+        return Ok(Verdict::TakeBack);
+    }
     if opened.root_hash == root_hash || are_of_one_minor(&opened.versions, image) {
         return Ok(Verdict::Open);
     }
-    if kept == Some(root_hash) && opened.versions.distribution == image.distribution {
+    if held.kept && opened.versions.distribution == image.distribution {
+        if state == BootState::Fallback {
+            // Nobody has asked for older data, and the next restart tries the newer image again.
+            return Err(Error::rejected(format!(
+                "this image stands in for one that did not come up, and the data of the cluster is of {}: it is left as it is",
+                opened.versions
+            ))
+            .help("restart to try the newer image again; `edge-agent commit` keeps this one, with the cluster's data of before"));
+        }
         return Ok(Verdict::Restore(opened.clone()));
     }
     may_follow(&opened.versions, image, &least_before(image)).map_err(|error| {
@@ -71,11 +96,19 @@ pub fn may_upgrade(opened: Option<&KubernetesVersions>, next: Option<&CarriedKub
         ))
         .help("use an image with Kubernetes, or delete the cluster first"));
     };
-    if are_of_one_minor(opened, &next.versions) {
-        return Ok(());
-    }
-    let computed = least_before(&next.versions);
-    may_follow(opened, &next.versions, next.upgrades_from.as_ref().unwrap_or(&computed))
+    let Some(least) = &next.upgrades_from else {
+        // Of the first releases: their agent opens data of its own versions alone.
+        return if next.versions == *opened {
+            Ok(())
+        } else {
+            Err(Error::rejected(format!(
+                "this host has a cluster of {opened}, and the image carries {}, which does not say what it takes over",
+                next.versions
+            ))
+            .help("build the image anew with this version of edgeforge"))
+        };
+    };
+    if are_of_one_minor(opened, &next.versions) { Ok(()) } else { may_follow(opened, &next.versions, least) }
 }
 
 /// The oldest releases that an image can be upgraded from; the builder writes them into the signed manifest.
@@ -183,49 +216,60 @@ mod tests {
         Open,
         Keep,
         Restore,
+        TakeBack,
         Refuse(&'static str),
     }
 
     #[test]
     fn data_and_image_meet_only_when_they_fit() {
-        use Expected::{Keep, Open, Refuse, Restore};
+        use Expected::{Keep, Open, Refuse, Restore, TakeBack};
         let (old, new) = (("v1.36.3", "3.6.16"), ("v1.37.2", "3.7.3"));
-        // Whose data it is and of which versions; the image that runs, its versions; whose data is kept.
-        for (of, opened, runs, image, kept, expected) in [
-            (NEW, new, NEW, new, None, Open),
-            (OLD, new, NEW, new, None, Open),
-            (OLD, ("v1.37.1", "3.7.4"), NEW, new, None, Open),
-            (OLD, old, NEW, new, None, Keep),
-            // What is kept of an earlier change is nothing that this image left.
-            (OLD, old, NEW, new, Some(OLD), Keep),
-            (NEW, new, OLD, old, Some(OLD), Restore),
-            (NEW, new, OLD, old, None, Refuse("does not go back")),
-            (NEW, new, OLD, old, Some(NEW), Refuse("does not go back")),
+        let nothing = Held::default();
+        let (kept, aside) = (Held { kept: true, aside: false }, Held { kept: true, aside: true });
+        // Whose data it is and of which versions; the image that runs, its versions; what is held for it.
+        for (of, opened, runs, image, held, expected) in [
+            (NEW, new, NEW, new, nothing, Open),
+            (OLD, new, NEW, new, nothing, Open),
+            (OLD, ("v1.37.1", "3.7.4"), NEW, new, nothing, Open),
+            (OLD, old, NEW, new, nothing, Keep),
+            (NEW, new, OLD, old, kept, Restore),
+            // The old one has not stayed, or was cut while it put the data aside.
+            (OLD, old, NEW, new, aside, TakeBack),
+            (NEW, new, NEW, new, aside, TakeBack),
+            (NEW, new, OLD, old, nothing, Refuse("does not go back")),
             (
                 OLD,
                 ("v1.35.9", "3.6.16"),
                 NEW,
                 new,
-                None,
+                nothing,
                 Refuse("one minor version at a time, from v1.36.0 on"),
             ),
-            (OLD, ("v1.36.3", "3.6.10"), NEW, new, None, Refuse("data of 3.6.11 and later only")),
-            (OLD, ("v1.36.3", "3.7.3"), NEW, ("v1.37.0", "3.6.20"), None, Refuse("etcd does not go back")),
+            (OLD, ("v1.36.3", "3.6.10"), NEW, new, nothing, Refuse("data of 3.6.11 and later only")),
+            (OLD, ("v1.36.3", "3.7.3"), NEW, ("v1.37.0", "3.6.20"), nothing, Refuse("etcd does not go back")),
         ] {
             let member = member(of, opened.0, opened.1);
-            let seen = verdict(&member, &versions(image.0, image.1), runs, kept);
-            let what = format!("{of:?} {opened:?} {runs:?} {image:?} {kept:?}: {seen:?}");
+            let seen = verdict(&member, &versions(image.0, image.1), runs, held, BootState::Trial);
+            let what = format!("{of:?} {opened:?} {runs:?} {image:?} {held:?}: {seen:?}");
             match (expected, seen) {
                 (Open, Ok(Verdict::Open))
                 | (Keep, Ok(Verdict::Keep(_)))
-                | (Restore, Ok(Verdict::Restore(_))) => {}
+                | (Restore, Ok(Verdict::Restore(_)))
+                | (TakeBack, Ok(Verdict::TakeBack)) => {}
                 (Refuse(why), Err(error)) => {
                     assert!(error.message.contains(why) && error.help.is_some(), "{what}");
                 }
                 (expected, _) => panic!("{what}, not {expected:?}"),
             }
         }
-        assert_eq!(verdict(&Member::default(), &versions(new.0, new.1), NEW, None), Ok(Verdict::Fresh));
+        let image = versions(new.0, new.1);
+        assert_eq!(verdict(&Member::default(), &image, NEW, nothing, BootState::Trial), Ok(Verdict::Fresh));
+        let stands_in =
+            verdict(&member(NEW, new.0, new.1), &versions(old.0, old.1), OLD, kept, BootState::Fallback);
+        assert!(
+            stands_in.unwrap_err().message.contains("stands in"),
+            "months of data are not exchanged unasked"
+        );
     }
 
     #[test]
@@ -251,6 +295,10 @@ mod tests {
                 (_, seen) => panic!("{next}: {seen:?}"),
             }
         }
+        let silent = CarriedKubernetes { versions: versions("v1.37.2", "3.7.3"), upgrades_from: None };
+        assert!(may_upgrade(Some(&opened), Some(&silent)).is_err(), "its agent would refuse the data");
+        let silent = CarriedKubernetes { versions: opened.clone(), upgrades_from: None };
+        assert!(may_upgrade(Some(&opened), Some(&silent)).is_ok());
         // What the image says of itself counts more than what this version knows of its release.
         let least = UpgradesFrom { kubernetes: "v1.36.5".into(), etcd: None };
         let strict = CarriedKubernetes { versions: versions("v1.37.2", "3.7.3"), upgrades_from: Some(least) };
@@ -274,10 +322,14 @@ mod tests {
             let (one, other) = (format!("v1.{a}.{patch}"), format!("v1.{b}.3"));
             let (etcd, next) = (format!("3.{c}.30"), format!("3.{d}.{patch}"));
             let data = member(OLD, &one, &etcd);
-            if let Ok(Verdict::Keep(of)) = verdict(&data, &versions(&other, &next), NEW, None) {
+            let nothing = Held::default();
+            let forward = verdict(&data, &versions(&other, &next), NEW, nothing, BootState::Trial);
+            if let Ok(Verdict::Keep(of)) = forward {
+                prop_assert_eq!(of.root_hash, OLD);
                 prop_assert!(b - a <= 1 && d >= c);
                 let opened = member(NEW, &other, &next);
-                let back = verdict(&opened, &versions(&one, &etcd), OLD, Some(of.root_hash));
+                let kept = Held { kept: true, aside: false };
+                let back = verdict(&opened, &versions(&one, &etcd), OLD, kept, BootState::Committed);
                 prop_assert_eq!(back, Ok(Verdict::Restore(opened.opened.unwrap())));
             }
         }
@@ -285,7 +337,7 @@ mod tests {
         #[test]
         fn no_version_panics(kubernetes in "[v0-9.+-]{0,12}", etcd in "[v0-9.-]{0,12}") {
             let image = versions(&kubernetes, &etcd);
-            let _ = (least_before(&image), verdict(&member(OLD, "v1.36.3", "3.6.16"), &image, NEW, None));
+            let _ = (least_before(&image), verdict(&member(OLD, "v1.36.3", "3.6.16"), &image, NEW, Held::default(), BootState::Trial));
         }
     }
 }

@@ -32,6 +32,18 @@ pub struct Member {
     /// Seconds since 1970 when it was made; for people.
     #[serde(default)]
     pub created: u64,
+    /// What was in force with data that was put aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<InForce>,
+}
+
+/// A definition that belongs to data of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    pub root_hash: RootHash,
+    pub definition: String,
+    #[serde(default)]
+    pub told: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

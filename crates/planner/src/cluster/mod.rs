@@ -40,11 +40,11 @@ pub fn steps(placement: &Placement, verdict: &Verdict) -> Result<Vec<Step>> {
 /// From the record on this image answers for the data.
 fn opening(verdict: &Verdict) -> Step {
     let act = match verdict {
-        Verdict::Fresh | Verdict::Open => vec![Action::RecordOpening, Action::ForgetKept],
+        Verdict::Fresh | Verdict::Open => vec![Action::RecordOpening, Action::Settle],
         Verdict::Keep(of) => vec![Action::KeepData(of.clone()), Action::RecordOpening],
-        Verdict::Restore(of) => {
-            vec![Action::RestoreData(of.clone()), Action::RecordOpening, Action::ForgetKept]
-        }
+        Verdict::Restore(of) => vec![Action::RestoreData(of.clone()), Action::RecordOpening, Action::Settle],
+        // The record first: what stands aside tells until the end that this is not done.
+        Verdict::TakeBack => vec![Action::RecordOpening, Action::TakeBack, Action::Settle],
     };
     Step { id: StepId::Opening, check: Probe::Opened, act }
 }

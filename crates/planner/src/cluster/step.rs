@@ -103,7 +103,8 @@ pub enum Probe {
     Files(Vec<RenderedFile>),
     /// These files are there and hold something.
     Present(Vec<String>),
-    /// This host's record says that its data was opened by the image that runs, and nothing waits for that image to come back.
+    /// This host's record says that its data was opened by the image that runs, none of its data stands aside, and what is held
+    /// beside it is what may still be needed.
     Opened,
     /// A unit of the service manager runs.
     Unit(&'static str),
@@ -163,8 +164,10 @@ pub enum Action {
     RestoreData(Opening),
     /// This image is the one that opens the data, from now on.
     RecordOpening,
-    /// Nothing is kept for another image any more.
-    ForgetKept,
+    /// What this image had made, and another one had put aside, is the data again.
+    TakeBack,
+    /// Where the image that runs stays, what only a return to another one would need is no way back any more. On trial nothing is done.
+    Settle,
     Start(&'static str),
     Apply(ObjectSet),
     /// Whatever else is done by hand: the reason is shown, and nothing is changed.

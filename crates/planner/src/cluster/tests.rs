@@ -60,7 +60,7 @@ fn data_of_another_minor_is_kept_or_restored_before_the_record() {
         "what is kept stays for its image"
     );
     let restored = act(&Verdict::Restore(of.clone()));
-    assert_eq!(restored, [Action::RestoreData(of), Action::RecordOpening, Action::ForgetKept]);
+    assert_eq!(restored, [Action::RestoreData(of), Action::RecordOpening, Action::Settle]);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn every_step_has_a_look_that_its_act_can_satisfy() {
                     _ => false,
                 })
             }),
-            Probe::Opened => step.act == [Action::RecordOpening, Action::ForgetKept],
+            Probe::Opened => step.act == [Action::RecordOpening, Action::Settle],
             Probe::Unit(unit) | Probe::Runtime(unit) => step.act.contains(&Action::Start(unit)),
             // Nothing can be done for these but to wait.
             Probe::Api | Probe::NodeReady(_) => step.act.is_empty(),
