@@ -199,9 +199,11 @@ impl Care {
         gate::verdict(member, versions, root_hash, held, self.boot_state())
     }
 
-    /// Where that cannot be told, nothing is settled and nothing is exchanged unasked.
+    /// Where firmware and loader do not tell, nothing is settled: what is exchanged can be exchanged back.
     fn boot_state(&self) -> BootState {
-        self.shared.host.booted().map_or(BootState::Fallback, |booted| booted.state())
+        let host = &self.shared.host;
+        let unknown = if host.record.is_fallback { BootState::Fallback } else { BootState::Trial };
+        host.booted().map_or(unknown, |booted| booted.state())
     }
 
     /// The definition that belongs to data which comes back.
@@ -248,8 +250,9 @@ impl Care {
         if matches!(verdict, Verdict::Keep(_) | Verdict::Restore(_) | Verdict::TakeBack) {
             self.change = Some(verdict);
         }
-        let is_done = self.shared.host.record.root_hash;
-        if !store::member().load().opened.is_some_and(|opening| opening.root_hash == is_done) {
+        let own = self.shared.host.record.root_hash;
+        let opened = store::member().load().opened;
+        if opened.is_none_or(|opening| opening.root_hash != own) {
             return;
         }
         let text = match self.change.take() {
@@ -259,7 +262,7 @@ impl Care {
                 return;
             }
             Some(Verdict::Restore(of)) => {
-                let kept = Places::of_host().kept(&is_done).ok().flatten();
+                let kept = Places::of_host().kept(&own).ok().flatten();
                 let when = kept.map_or_else(|| "before".to_owned(), |kept| day_and_time(kept.made));
                 format!(
                     "the cluster has its data of {when} again: what was made with {} since then is put aside",

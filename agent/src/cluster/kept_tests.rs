@@ -101,14 +101,14 @@ fn a_return_that_is_cut_anywhere_is_done_again_or_undone_and_nothing_is_lost() {
     );
     // B is started instead, wherever the return was cut.
     let effects = edge_host::faults::play(None, || Stand::after_a_change().places().restore(&A, &B)).effects;
-    for at in 0..effects.len() {
+    for (at, effect) in effects.iter().enumerate() {
         let stand = Stand::after_a_change();
         let cut = Some((at, edge_host::faults::Fault::PowerGoes));
         let _ = edge_host::faults::play(cut, || stand.places().restore(&A, &B).map(drop));
         if stand.places().held(&B).aside {
             stand.places().take_back(&B).unwrap();
         }
-        assert_eq!(stand.read(), "of B", "cut at {}", effects[at]);
+        assert_eq!(stand.read(), "of B", "cut at {effect}");
         // And A once more: what is kept for it is still there.
         stand.places().restore(&A, &B).unwrap();
         assert_eq!(stand.read(), "of A");

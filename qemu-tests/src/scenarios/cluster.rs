@@ -216,8 +216,8 @@ fn expect_page(ground: &Ground, powered: &mut Powered, built: &Built, port: u16,
     mark("page", powered)
 }
 
-/// To the next minor version of Kubernetes, with the next of etcd, and back: first as it should go, then with the power going
-/// after every step of each way.
+/// To the next minor version of Kubernetes, with the next of etcd, and back, and there again: first as it should go, then with the
+/// power going after every step of each way. Nobody tells such a host which image stays, so each way can be gone back.
 pub(super) fn minor_there_and_back(ground: &Ground) -> Result<()> {
     let name = "cluster-minor-there-and-back";
     let (old, new) = (ground.with_cluster_before(name)?, ground.with_cluster()?);
@@ -233,12 +233,16 @@ pub(super) fn minor_there_and_back(ground: &Ground) -> Result<()> {
     host.power_cut()?;
 
     go_to(&mut host, &old, Slot::A, "back")?;
-    expect_the_old_data(&host)?;
+    expect_data_of(&host, Slot::A)?;
     let notices = host.run(&["edge-agent", "notices"])?;
     ensure(notices.contains("has its data of"), || format!("nobody was told of the return: {notices}"))?;
+    note(&host, "meanwhile")?;
     host.power_cut()?;
 
-    for (image, slot) in [(&new, Slot::B), (&old, Slot::A), (&new, Slot::B)] {
+    go_to(&mut host, &new, Slot::B, "there again")?;
+    expect_data_of(&host, Slot::B)?;
+    host.power_cut()?;
+    for (image, slot) in [(&old, Slot::A), (&new, Slot::B), (&old, Slot::A)] {
         host.next_image(image, slot)?;
         for step in changing() {
             host.start()?;
@@ -247,10 +251,7 @@ pub(super) fn minor_there_and_back(ground: &Ground) -> Result<()> {
         host.start()?;
         host.expect_cluster()?;
         ask_for_page(&host, "http://page/")?;
-        expect_the_old_data(&host)?;
-        if slot == Slot::B {
-            note(&host, "after")?;
-        }
+        expect_data_of(&host, slot)?;
         host.power_cut()?;
         eprintln!("  cluster: slot {slot}, cut after every step: whole again");
     }
@@ -287,10 +288,12 @@ fn notes(host: &NamespaceHost) -> Result<String> {
     host.kubectl(&["get", "configmaps", "--output=name"])
 }
 
-fn expect_the_old_data(host: &NamespaceHost) -> Result<()> {
+/// What the old image left, or what the new one has made of it; what somebody made after the return is in neither.
+fn expect_data_of(host: &NamespaceHost, slot: Slot) -> Result<()> {
     let notes = notes(host)?;
-    let is_old = notes.contains("configmap/before") && !notes.contains("configmap/after");
-    ensure(is_old, || format!("the objects of before should be there, and no others: {notes}"))
+    let has = |name: &str| notes.contains(&format!("configmap/{name}"));
+    let is_right = has("before") && has("after") == (slot == Slot::B) && !has("meanwhile");
+    ensure(is_right, || format!("in slot {slot} there are other objects than there should be: {notes}"))
 }
 
 /// A host says in words why its cluster does not come up.
