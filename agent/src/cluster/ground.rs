@@ -135,6 +135,27 @@ impl Ground for Host<'_> {
                 *self.api = None;
                 move_durably(Path::new(from), Path::new(to), names)
             }
+            Action::RecordOpening
+            | Action::KeepData(_)
+            | Action::RestoreData(_)
+            | Action::TakeBack
+            | Action::Settle => self.change_data(action),
+            Action::Start(unit) => start(unit),
+            Action::Apply(set) => self.api()?.apply(set),
+            Action::Refuse(reason) => Err(Error::integrity(*reason)
+                .help("restore /etc/kubernetes from a backup, or delete the cluster and make it again")),
+        }
+    }
+
+    fn done(&mut self, step: StepId) {
+        tracing::info!(step = step.name(), "cluster: {}: done", step.name());
+    }
+}
+
+impl Host<'_> {
+    /// What happens to data before it is opened, and who answers for it.
+    fn change_data(&self, action: &Action) -> Result<()> {
+        match action {
             Action::RecordOpening => {
                 let opening = self.opening();
                 store::member().change(|member| {
@@ -179,19 +200,10 @@ impl Ground for Host<'_> {
                     Ok(())
                 })
             }
-            Action::Start(unit) => start(unit),
-            Action::Apply(set) => self.api()?.apply(set),
-            Action::Refuse(reason) => Err(Error::integrity(*reason)
-                .help("restore /etc/kubernetes from a backup, or delete the cluster and make it again")),
+            other => Err(Error::internal(format!("{other:?} changes no data"))),
         }
     }
 
-    fn done(&mut self, step: StepId) {
-        tracing::info!(step = step.name(), "cluster: {}: done", step.name());
-    }
-}
-
-impl Host<'_> {
     fn opening(&self) -> Opening {
         Opening { root_hash: self.root_hash, versions: self.versions.clone() }
     }
