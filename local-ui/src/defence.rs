@@ -102,7 +102,12 @@ fn is_welcome(headers: &HeaderMap, host: &str, changes: bool, is_login: bool) ->
         (None, Some(origin)) if changes => {
             origin.strip_prefix("https://").is_some_and(|from| from.eq_ignore_ascii_case(host))
         }
-        (None, None) if changes => !is_login,
+        // The oldest browsers say at least which page they come from.
+        (None, None) if changes => {
+            let ours = format!("https://{host}/");
+            !is_login
+                || text("referer").is_some_and(|page| page.to_lowercase().starts_with(&ours.to_lowercase()))
+        }
         (None, _) => true,
     }
 }
@@ -187,6 +192,8 @@ mod tests {
             assert_eq!(welcome(said, true, false), expected, "{said:?}");
         }
         assert!(!welcome(&[], true, true), "a login has no token that would prove it");
+        assert!(welcome(&[("referer", "https://192.0.2.17:5080/login")], true, true));
+        assert!(!welcome(&[("referer", "https://192.0.2.17:30080/")], true, true));
     }
 
     #[test]

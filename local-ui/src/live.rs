@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::limits::{LIVE, LIVE_OF_ONE};
-use crate::reply::{Trouble, Visitor};
+use crate::reply::{Trouble, Visitor, is_silent};
 use crate::ui::{news, strip};
 use crate::{App, pages};
 
@@ -65,7 +65,7 @@ pub(crate) async fn live(
 ) -> Response {
     let (parts, _) = request.into_parts();
     // A page that looks by itself keeps nobody logged in.
-    let Some(visitor) = Visitor::of(&app, &parts, false).await else {
+    let Some(visitor) = Visitor::of(&app, &parts, false) else {
         return StatusCode::UNAUTHORIZED.into_response();
     };
     let Some(place) = Place::take(&app, &visitor.id) else {
@@ -112,13 +112,13 @@ async fn next(mut follower: Follower) -> News {
             Turn::Goes => tokio::time::sleep(BETWEEN_LOOKS).await,
         }
         // The session may have ended meanwhile, here or with the agent.
-        let Some(visitor) = Visitor::of(&follower.app, &follower.parts, false).await else {
+        let Some(visitor) = Visitor::of(&follower.app, &follower.parts, false) else {
             return ended(follower);
         };
         let parts = match parts(&follower.app, &visitor, &follower.page).await {
             Ok(parts) => parts,
             Err(error) if error.class == Class::Unauthenticated => return ended(follower),
-            Err(_) if follower.is_silent => continue,
+            Err(error) if follower.is_silent || !is_silent(&error) => continue,
             Err(_) => {
                 follower.is_silent = true;
                 // What comes then is told again: the page may have been old before.
@@ -157,8 +157,10 @@ async fn parts(app: &App, visitor: &Visitor, page: &str) -> Result<Vec<(&'static
         }
         Some(("work", id)) => {
             let call = Call::default().segment("id", id);
-            let operation: OperationStatus = visitor.call(app, RouteId::Operation, call).await?;
-            parts.push(("live", pages::work::state(&frame, &operation)));
+            // One that is not in the list any more changes no more.
+            if let Ok(operation) = visitor.call::<OperationStatus>(app, RouteId::Operation, call).await {
+                parts.push(("live", pages::work::state(&frame, &operation)));
+            }
         }
         None if page == "cluster" => parts.push(("live", pages::cluster::state(&frame))),
         _ => {}

@@ -41,6 +41,9 @@ fn run() -> Result<()> {
         let both = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, settings.port))).await;
         let listener = match both {
             Ok(listener) => listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(error).with_context(|| format!("cannot listen on port {}", settings.port));
+            }
             Err(_) => TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port)))
                 .await
                 .with_context(|| format!("cannot listen on port {}", settings.port))?,

@@ -2,6 +2,7 @@
 //! count for nothing here, so a page of somebody else can do nothing with them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -11,13 +12,17 @@ use bytes::Bytes;
 use edge_client::Speaker;
 use edge_model::api::routes::{ROUTES, RouteId};
 use edge_model::{Class, Error};
+use tokio::sync::SemaphorePermit;
 
 use crate::App;
 use crate::accept::Ends;
 use crate::limits::BODY;
+use crate::reply::LOGIN_LIMIT;
 
 /// As the agent's own limit.
 const LIMIT: usize = 2 << 20;
+/// Nobody waits longer for room than a body may take.
+const ROOM: Duration = Duration::from_secs(30);
 const PASSED_ON: [&str; 3] = ["idempotency-key", "last-event-id", "content-type"];
 
 pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -48,7 +53,14 @@ async fn passed(app: &App, request: Request) -> edge_model::Result<Response> {
     if route.id == RouteId::Login && !app.limits.may_log_in(ends.origin()) {
         return Err(Error::new(Class::TooMany, "too many logins").help("try again in a minute"));
     }
-    let body = if route.changes() { body_of(app, body).await? } else { Bytes::new() };
+    // The room is held until the agent has answered.
+    let (body, _room) = if route.changes() {
+        let limit = if route.id == RouteId::Login { LOGIN_LIMIT } else { LIMIT };
+        let (body, room) = body_of(app, body, limit).await?;
+        (body, Some(room))
+    } else {
+        (Bytes::new(), None)
+    };
     let headers = PASSED_ON.iter().filter_map(|name| {
         let value = parts.headers.get(*name)?.to_str().ok()?;
         Some((*name, value.to_owned()))
@@ -63,12 +75,14 @@ async fn passed(app: &App, request: Request) -> edge_model::Result<Response> {
 }
 
 /// A body has to wait until there is room for it: strangers send as many as they like.
-async fn body_of(app: &App, body: Body) -> edge_model::Result<Bytes> {
+async fn body_of(app: &App, body: Body, limit: usize) -> edge_model::Result<(Bytes, SemaphorePermit<'_>)> {
     let late = |_| Error::invalid("the request did not come to its end");
-    let large = |_| Error::invalid(format!("the request is larger than {} MiB", LIMIT >> 20));
-    let busy = |_| Error::internal("no more requests are taken");
-    let _room = app.bodies.acquire().await.map_err(busy)?;
-    tokio::time::timeout(BODY, axum::body::to_bytes(body, LIMIT)).await.map_err(late)?.map_err(large)
+    let large = |_| Error::invalid(format!("the request is larger than {} KiB", limit >> 10));
+    let busy = || Error::new(Class::TooMany, "too many requests at one time").help("try again in a minute");
+    let room = tokio::time::timeout(ROOM, app.bodies.acquire()).await.map_err(|_| busy())?;
+    let room = room.map_err(|_| busy())?;
+    let body = tokio::time::timeout(BODY, axum::body::to_bytes(body, limit)).await.map_err(late)?;
+    Ok((body.map_err(large)?, room))
 }
 
 fn is_path(route: &str, path: &str) -> bool {

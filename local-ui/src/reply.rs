@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use edge_client::{Call, Speaker};
 use edge_model::api::HostStatus;
-use edge_model::api::access::Token;
 use edge_model::api::routes::RouteId;
 use edge_model::{Class, Error, Result};
 use edge_words::web as words;
@@ -29,6 +28,10 @@ const COOKIE: &str = "__Host-edge";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Bytes of a form; documents are the largest.
 const FORM_LIMIT: usize = 256 << 10;
+/// What the agent says of an order that another call has brought and that is not answered yet.
+const BEING_DONE: &str = "is being done";
+const TRIES: u32 = 60;
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 /// Bytes of a name and a password.
 pub(crate) const LOGIN_LIMIT: usize = 8 << 10;
 
@@ -64,29 +67,15 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// `act`: a person did it, and not a page by itself.
-    pub(crate) async fn of(app: &App, parts: &Parts, act: bool) -> Option<Self> {
+    pub(crate) fn of(app: &App, parts: &Parts, act: bool) -> Option<Self> {
         let ends = parts.extensions.get::<Ends>()?.clone();
         let (id, now) = (id_of(&parts.headers)?, Instant::now());
         let login = app.sessions.find(&id, ends.origin(), app.idle(), act, now)?;
-        let mut visitor = Self { id, login, ends, order: None, path: parts.uri.path().to_owned() };
-        if act && app.sessions.begins_renewal(&visitor.id, now) {
-            let renewed =
-                app.agent.call::<Token>(&visitor.speaker(), RouteId::RenewToken, Call::default()).await;
-            // Without one the present token goes on until its own end.
-            if let Ok(token) = renewed {
-                app.sessions.renew(&visitor.id, token.authorization, now);
-                visitor.login = visitor.present(app)?;
-            }
-        }
-        Some(visitor)
+        Some(Self { id, login, ends, order: None, path: parts.uri.path().to_owned() })
     }
 
     pub(crate) fn speaker(&self) -> Speaker {
         self.login.speaker(self.ends.browser)
-    }
-
-    fn present(&self, app: &App) -> Option<Login> {
-        app.sessions.find(&self.id, self.ends.origin(), app.idle(), false, Instant::now())
     }
 
     fn prepared(&self, call: Call) -> Call {
@@ -96,18 +85,18 @@ impl Visitor {
         }
     }
 
+    /// The second of two clicks gets the answer of the first one, which may take its time.
     pub(crate) async fn call<T: DeserializeOwned>(&self, app: &App, id: RouteId, call: Call) -> Result<T> {
         let call = self.prepared(call);
-        match app.agent.call(&self.speaker(), id, call.clone()).await {
-            Err(error) if error.class == Class::Unauthenticated => {
-                // Another request of this login has renewed its token meanwhile.
-                match self.present(app).filter(|present| present.differs_from(&self.login)) {
-                    Some(present) => app.agent.call(&present.speaker(self.ends.browser), id, call).await,
-                    None => Err(error),
+        for _ in 0..TRIES {
+            match app.agent.call(&self.speaker(), id, call.clone()).await {
+                Err(error) if self.order.is_some() && error.message.contains(BEING_DONE) => {
+                    tokio::time::sleep(BETWEEN_TRIES).await;
                 }
+                other => return other,
             }
-            other => other,
         }
+        app.agent.call(&self.speaker(), id, call).await
     }
 
     /// A call that is another one each time, although its form is the same.
@@ -141,7 +130,7 @@ impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> std::result::Result<Self, Response> {
-        match Self::of(app, parts, true).await {
+        match Self::of(app, parts, true) {
             Some(visitor) => Ok(visitor),
             None => Err(see("/login")),
         }
@@ -207,7 +196,7 @@ impl FromRequest<Arc<App>> for Act {
 
     async fn from_request(request: Request, app: &Arc<App>) -> std::result::Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let Some(mut visitor) = Visitor::of(app, &parts, true).await else { return Err(see("/login")) };
+        let Some(mut visitor) = Visitor::of(app, &parts, true) else { return Err(see("/login")) };
         let fields = form_of(Request::from_parts(parts, body), FORM_LIMIT).await;
         let fields = fields.map_err(|error| Trouble::from(error).into_response())?;
         let token = fields.text("token").to_owned();

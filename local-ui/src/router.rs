@@ -57,7 +57,7 @@ async fn alive(State(app): State<Arc<App>>, Extension(ends): Extension<Ends>) ->
 /// Whether the browser is logged in, for a page that has lost its stream.
 async fn session(State(app): State<Arc<App>>, request: Request) -> StatusCode {
     let (parts, _) = request.into_parts();
-    match Visitor::of(&app, &parts, false).await {
+    match Visitor::of(&app, &parts, false) {
         Some(_) => StatusCode::NO_CONTENT,
         None => StatusCode::UNAUTHORIZED,
     }

@@ -16,10 +16,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::limits::Origin;
 
-/// However busy somebody is.
+/// However busy somebody is. The agent's own session, an extended one, lasts longer.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
-/// The agent's own sessions last two hours.
-const RENEW_AFTER: Duration = Duration::from_secs(45 * 60);
 const MOST: usize = 256;
 
 /// Somebody who has logged in with a browser.
@@ -33,7 +31,6 @@ pub(crate) struct Login {
     is_act: bool,
     began: Instant,
     last_act: Instant,
-    renewed: Instant,
     /// Signs what forms bring back.
     key: [u8; 32],
 }
@@ -42,11 +39,6 @@ impl Login {
     /// For a request from this address.
     pub(crate) fn speaker(&self, browser: IpAddr) -> Speaker {
         Speaker { token: Some(self.token.clone()), browser: Some(browser), by_itself: !self.is_act }
-    }
-
-    /// Whether the agent's token is another one.
-    pub(crate) fn differs_from(&self, other: &Self) -> bool {
-        self.token != other.token
     }
 
     /// What a form of this login carries: it proves that the form is ours, and makes two clicks one act.
@@ -95,7 +87,6 @@ impl Sessions {
             is_act: true,
             began: now,
             last_act: now,
-            renewed: now,
             key: random(),
         };
         let mut sessions = self.by_id();
@@ -130,23 +121,6 @@ impl Sessions {
             login.last_act = now;
         }
         Some(Login { is_act: act, ..login.clone() })
-    }
-
-    /// Whether whoever asks is the one to renew the agent's token now: of several at once only the first.
-    pub(crate) fn begins_renewal(&self, id: &str, now: Instant) -> bool {
-        let mut sessions = self.by_id();
-        let Some(login) = sessions.get_mut(id) else { return false };
-        let is_due = now.duration_since(login.renewed) > RENEW_AFTER;
-        if is_due {
-            login.renewed = now;
-        }
-        is_due
-    }
-
-    pub(crate) fn renew(&self, id: &str, token: String, now: Instant) {
-        if let Some(login) = self.by_id().get_mut(id) {
-            (login.token, login.renewed) = (token, now);
-        }
     }
 
     pub(crate) fn end(&self, id: &str) {
@@ -209,18 +183,6 @@ mod tests {
         let token = one.form_token();
         assert!(one.made(&token) && !other.made(&token) && !one.made("") && !one.made(&token[1..]));
         assert_ne!(token, one.form_token());
-    }
-
-    #[test]
-    fn of_several_clicks_at_once_one_renews() {
-        let (sessions, now) = (Sessions::default(), Instant::now());
-        let id = sessions.begin("site", Role::Operator, "token".into(), origin(1), now);
-        let later = now + Duration::from_secs(3600);
-        assert!(!sessions.begins_renewal(&id, now));
-        assert!(sessions.begins_renewal(&id, later) && !sessions.begins_renewal(&id, later));
-        let before = sessions.find(&id, origin(1), IDLE, true, now).unwrap();
-        sessions.renew(&id, "another".into(), later);
-        assert!(sessions.find(&id, origin(1), IDLE, true, now).unwrap().differs_from(&before));
     }
 
     #[test]

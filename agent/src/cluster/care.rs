@@ -12,17 +12,18 @@ use edge_model::api::cluster::{
 };
 use edge_model::calendar::day_and_time;
 use edge_model::cluster::{ClusterDefinition, ImageKubernetes, KubernetesVersions};
+use edge_model::ids::RootHash;
 use edge_model::{Error, Result, paths};
 use edge_planner::cluster::gate::{self, Verdict};
 use edge_planner::cluster::member::{Duty, Member, duty};
-use edge_planner::cluster::{self as planner, Placement, Step, StepId, check, state};
+use edge_planner::cluster::{self as planner, Action, Placement, Probe, Step, StepId, check, state};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::ground::Host;
 use super::kept::{Kept, Places};
 use super::kube_api::KubeApi;
-use super::pass::{Progress, advance};
+use super::pass::{Ground, Progress, Seen, advance};
 use super::sight::LastSight;
 use super::store::{self, Told};
 use super::{content, registry, removal};
@@ -123,8 +124,16 @@ struct Care {
 /// A plan and how far it is.
 struct Plan {
     placement: Placement,
+    verdict: Verdict,
     steps: Vec<Step>,
     at: usize,
+}
+
+impl Plan {
+    /// Whether this image answers for the data.
+    fn is_opened(&self) -> bool {
+        self.steps.iter().position(|step| step.id == StepId::Opening).is_some_and(|opening| self.at > opening)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,11 +208,16 @@ impl Care {
         gate::verdict(member, versions, root_hash, held, self.boot_state())
     }
 
-    /// Where firmware and loader do not tell, nothing is settled: what is exchanged can be exchanged back.
+    /// Where firmware and loader do not tell, or somebody writes to the ESP just now, nothing is settled: what is exchanged can be
+    /// exchanged back. An image that init has started in the place of another one was asked for by nobody, whatever was ordered once.
     fn boot_state(&self) -> BootState {
         let host = &self.shared.host;
-        let unknown = if host.record.is_fallback { BootState::Fallback } else { BootState::Trial };
-        host.booted().map_or(unknown, |booted| booted.state())
+        let seen = host.booted_now().ok().flatten().map(|booted| booted.state());
+        match seen {
+            Some(BootState::Committed) => BootState::Committed,
+            _ if host.record.is_fallback => BootState::Fallback,
+            other => other.unwrap_or(BootState::Trial),
+        }
     }
 
     /// The definition that belongs to data which comes back.
@@ -251,8 +265,7 @@ impl Care {
             self.change = Some(verdict);
         }
         let own = self.shared.host.record.root_hash;
-        let opened = store::member().load().opened;
-        if opened.is_none_or(|opening| opening.root_hash != own) {
+        if !self.plan.as_ref().is_some_and(Plan::is_opened) {
             return;
         }
         let text = match self.change.take() {
@@ -309,15 +322,20 @@ impl Care {
         verdict: &Verdict,
         image: &ImageKubernetes,
     ) -> Result<Option<Duration>> {
-        let is_the_same = self.plan.as_ref().is_some_and(|plan| plan.placement == placement);
+        // What has to happen to the data may be another thing after a part of it was done.
+        let is_the_same = self.plan.as_ref().is_some_and(|plan| {
+            plan.placement == placement && (plan.is_opened() || plan.verdict == *verdict)
+        });
         if !is_the_same {
             let steps = planner::steps(&placement, verdict)?;
-            self.plan = Some(Plan { placement, steps, at: 0 });
+            self.plan = Some(Plan { placement, verdict: verdict.clone(), steps, at: 0 });
         }
-        let stays = self.boot_state() == BootState::Committed;
-        let ledger = self.shared.host.ledger().load();
-        let slots =
+        let own = self.shared.host.record.root_hash;
+        // A ledger that cannot be read names no image, and nothing is thrown away for that.
+        let ledger = self.shared.host.ledger().read().unwrap_or_default();
+        let slots: Vec<RootHash> =
             [&ledger.slot_a, &ledger.slot_b].into_iter().flatten().map(|image| image.root_hash).collect();
+        let stays = slots.contains(&own) && self.boot_state() == BootState::Committed;
         let Some(plan) = &mut self.plan else { return Ok(Some(LATER)) };
         let mut host = Host {
             runtime: &self.runtime,
@@ -328,7 +346,13 @@ impl Care {
             api: &mut self.api,
         };
         match advance(&mut host, &plan.steps, &mut plan.at) {
-            Progress::Finished => Ok(Some(self.look_after(image))),
+            Progress::Finished => {
+                // As soon as the image is kept: what would be exchanged later is older by then.
+                if stays && host.look(&Probe::Opened)? != Seen::Holds {
+                    host.act(&Action::Settle)?;
+                }
+                Ok(Some(self.look_after(image)))
+            }
             Progress::Waiting(step, why) => Ok(Some(self.waiting(step, why, image, SHORTLY))),
             Progress::Failed(step, error) => {
                 let said = format!("{}: {error}", step.name());
@@ -373,7 +397,7 @@ impl Care {
     fn was_opened_before(&self) -> bool {
         self.plan.as_ref().is_some_and(|plan| {
             let keys = plan.steps.iter().find(|step| step.id == StepId::Keys);
-            keys.is_some_and(|keys| matches!(keys.act[..], [planner::Action::Refuse(_)]))
+            keys.is_some_and(|keys| matches!(keys.act[..], [Action::Refuse(_)]))
         })
     }
 

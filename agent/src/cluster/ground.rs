@@ -69,8 +69,9 @@ impl Ground for Host<'_> {
             Probe::Opened => {
                 let member = store::member().load();
                 let places = Places::of_host();
-                let is_ours = member.opened.is_some_and(|opening| opening == self.opening());
-                let is_settled = !self.stays || places.is_settled(&self.root_hash, &self.slots);
+                let is_ours = member.opened.as_ref().is_some_and(|opening| *opening == self.opening());
+                let is_clean = member.aside.is_none() && places.is_settled(&self.root_hash, &self.slots);
+                let is_settled = !self.stays || is_clean;
                 seen(is_ours && is_settled && !places.held(&self.root_hash).aside)
             }
             Probe::Unit(unit) => seen(is_active(unit)?),
@@ -166,7 +167,11 @@ impl Host<'_> {
             Action::KeepData(of) => {
                 nothing_runs()?;
                 let member = store::member().load();
-                Places::of_host().keep(of, in_force(&member, of.root_hash), facts::now())
+                Places::of_host().keep(of, in_force(&member, of.root_hash), facts::now())?;
+                store::member().change(|member| {
+                    member.aside = None;
+                    Ok(())
+                })
             }
             Action::RestoreData(by) => {
                 nothing_runs()?;

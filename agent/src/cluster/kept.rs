@@ -59,7 +59,11 @@ impl Kept {
 
 /// What a return to this image does to the data of the cluster; `None` when it does nothing to it.
 pub(crate) fn told_of_return(to: &RootHash) -> Option<String> {
-    let kept = Places::of_host().kept(to).ok().flatten()?;
+    let places = Places::of_host();
+    if places.held(to).aside {
+        return Some("the cluster gets what that version had made of its data again".into());
+    }
+    let kept = places.kept(to).ok().flatten()?;
     let when = day_and_time(kept.made);
     Some(format!("the cluster gets its data of {when} again, and what was made since is put aside"))
 }
@@ -90,7 +94,12 @@ impl Places {
 
     /// What is held for an image: whether, not how well.
     pub(super) fn held(&self, of: &RootHash) -> Held {
-        Held { kept: self.folder(of).join(RECORD).exists(), aside: self.aside(of).exists() }
+        let waits = self.datastore.join(OLD).exists() || !self.asides().is_empty();
+        Held {
+            kept: self.folder(of).join(RECORD).exists(),
+            aside: self.aside(of).exists(),
+            hollow: !self.data().exists() && waits,
+        }
     }
 
     /// What is kept for an image, if anything is.
@@ -114,12 +123,13 @@ impl Places {
         // What a cut return had put aside is the data of that image, and not what stands in its place.
         self.put_back(&of.root_hash)?;
         self.forget(|_| true)?;
-        for name in [COMING, OLD] {
-            folder::remove(&self.datastore.join(name))?;
-        }
+        let others = self.asides();
+        let waiting = [COMING, OLD].map(|name| self.datastore.join(name));
+        others.iter().chain(&waiting).try_for_each(|folder| folder::remove(folder))?;
         let there = self.data().exists();
+        // Twice: for the copy, and for the day on which it is put back.
         if there {
-            self.has_room(2 * folder::size(&self.data())?)?;
+            self.has_room(2 * folder::size(&self.data())? + RESERVE)?;
         }
         make_private(&self.kept)?;
         let part = self.kept.join("part");
@@ -133,17 +143,16 @@ impl Places {
         files::write_durably(&folder.join(RECORD), &bytes, 0o600)
     }
 
-    /// Twice the data: for the copy, and for the day on which it is put back.
     fn has_room(&self, needed: u64) -> Result<()> {
         let place = self.kept.parent().unwrap_or(&self.kept);
         let free = files::free_bytes(place)?;
-        if free >= needed.saturating_add(RESERVE) {
+        if free >= needed {
             return Ok(());
         }
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         Err(Error::environment(format!(
             "there is no room for a copy of the cluster's data: it takes {} MiB, and {} MiB are free",
-            mebibytes(needed.saturating_add(RESERVE)),
+            mebibytes(needed),
             mebibytes(free)
         ))
         .help("make room on the data partition, and restart the host"))
@@ -192,7 +201,12 @@ impl Places {
                 return Err(damaged());
             }
         }
-        self.has_room(folder::size(&source)?)?;
+        // What was left free is for this; what waits for a person waits for nothing better.
+        let size = folder::size(&source)?;
+        if self.has_room(size).is_err() {
+            folder::remove(&self.datastore.join(OLD))?;
+        }
+        self.has_room(size)?;
         let copied = folder::copy(&source, coming)
             .and_then(|copied| if copied == *files { Ok(()) } else { Err(damaged()) });
         if copied.is_err() {
@@ -207,6 +221,10 @@ impl Places {
     /// When the disk refuses; it can be done again.
     pub(super) fn take_back(&self, of: &RootHash) -> Result<()> {
         let (data, old) = (self.data(), self.datastore.join(OLD));
+        if !self.aside(of).exists() {
+            // Done, and done again.
+            return Ok(());
+        }
         folder::remove(&self.datastore.join(COMING))?;
         if data.exists() {
             folder::remove(&old)?;
@@ -226,7 +244,8 @@ impl Places {
 
     /// Whether nothing is held that [`Places::settle`] would change.
     pub(super) fn is_settled(&self, own: &RootHash, slots: &[RootHash]) -> bool {
-        self.asides().is_empty() && !self.keeps().iter().any(|path| is_of_no_use(path, own, slots))
+        let is_clean = self.asides().is_empty() && !self.datastore.join(COMING).exists();
+        is_clean && !self.keeps().iter().any(|path| is_of_no_use(path, own, slots))
     }
 
     /// The image that runs stays. What was put aside is no way back any more, and waits for a person; copies of images that are in no
@@ -235,6 +254,7 @@ impl Places {
     /// # Errors
     /// When the disk refuses; it can be done again.
     pub(super) fn settle(&self, own: &RootHash, slots: &[RootHash]) -> Result<()> {
+        folder::remove(&self.datastore.join(COMING))?;
         for aside in self.asides() {
             let old = self.datastore.join(OLD);
             folder::remove(&old)?;

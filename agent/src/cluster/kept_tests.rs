@@ -105,9 +105,7 @@ fn a_return_that_is_cut_anywhere_is_done_again_or_undone_and_nothing_is_lost() {
         let stand = Stand::after_a_change();
         let cut = Some((at, edge_host::faults::Fault::PowerGoes));
         let _ = edge_host::faults::play(cut, || stand.places().restore(&A, &B).map(drop));
-        if stand.places().held(&B).aside {
-            stand.places().take_back(&B).unwrap();
-        }
+        stand.places().take_back(&B).unwrap();
         assert_eq!(stand.read(), "of B", "cut at {effect}");
         // And A once more: what is kept for it is still there.
         stand.places().restore(&A, &B).unwrap();
@@ -119,7 +117,7 @@ fn a_return_that_is_cut_anywhere_is_done_again_or_undone_and_nothing_is_lost() {
 fn who_came_back_and_did_not_stay_gives_the_data_back() {
     with_every_fault(
         Stand::after_a_return,
-        |stand| if stand.places().held(&B).aside { stand.places().take_back(&B) } else { Ok(()) },
+        |stand| stand.places().take_back(&B),
         |stand, what| {
             let of_b = [stand.places().data(), stand.places().aside(&B)];
             assert!(of_b.iter().any(|place| read(place) == "of B"), "{what}");
@@ -170,6 +168,16 @@ fn an_image_that_had_no_data_yet_gets_none() {
     assert!(!stand.places().data().exists());
     stand.places().take_back(&B).unwrap();
     assert_eq!(stand.read(), "of B");
+}
+
+#[test]
+fn data_that_is_not_in_its_place_is_not_taken_for_none() {
+    let stand = Stand::after_a_return();
+    stand.places().settle(&A, &BOTH).unwrap();
+    assert!(!stand.places().held(&A).hollow);
+    fs::remove_dir_all(stand.places().data()).unwrap();
+    assert!(stand.places().held(&A).hollow);
+    assert!(!Stand::new().places().held(&A).hollow);
 }
 
 #[test]

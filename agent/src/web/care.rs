@@ -22,8 +22,8 @@ const LIMIT: u64 = 64 << 10;
 /// Keeps the page running, with the certificate that is right now.
 #[derive(Debug, Default)]
 pub(crate) struct WebCaretaker {
-    /// The last look found it at work; at the first one it has not begun.
-    was_asked_for: bool,
+    /// The look before has started it.
+    was_started: bool,
 }
 
 /// What was seen.
@@ -55,6 +55,12 @@ fn turn(seen: &Seen) -> Turn {
     }
 }
 
+/// Whether the service is at work, or on its way. A service manager that cannot be asked is an error, and no answer.
+fn is_active() -> Result<bool> {
+    let said = Child::new("systemctl").args(["show", "--property=ActiveState", "--value", UNIT]).run()?;
+    Ok(matches!(String::from_utf8_lossy(&said).trim(), "active" | "activating" | "reloading"))
+}
+
 impl Caretaker for WebCaretaker {
     type Facts = Result<Seen>;
     type Step = Result<(Turn, Seen)>;
@@ -69,8 +75,7 @@ impl Caretaker for WebCaretaker {
         let running = running.map(|bytes| serde_json::from_slice(&bytes).ok());
         // A mark that says nothing is of a page that nobody knows: it is started anew, or stopped.
         let running = running.map(|known| known.unwrap_or_else(Served::unknown));
-        let is_active =
-            running.is_some() && Child::new("systemctl").args(["is-active", "--quiet", UNIT]).run().is_ok();
+        let is_active = running.is_none() || is_active()?;
         Ok(Seen { wanted, running, is_active })
     }
 
@@ -92,9 +97,14 @@ impl WebCaretaker {
         match (turn, &seen.wanted) {
             (Turn::Start | Turn::Restart, Some(wanted)) => {
                 // Its unit starts only where this exists.
+                if !mark.exists() {
+                    files::write_durably(mark, b"", 0o600)?;
+                }
+                let verb = if turn == Turn::Restart || seen.running.is_none() { "restart" } else { "start" };
+                Child::new("systemctl").args([verb, "--no-block", UNIT]).run()?;
+                // Not before: what is written down runs.
                 let text = serde_json::to_vec(wanted).map_err(|error| Error::internal(error.to_string()))?;
                 files::write_durably(mark, &text, 0o600)?;
-                Child::new("systemctl").args(["restart", "--no-block", UNIT]).run()?;
             }
             (Turn::Stop, _) => {
                 Child::new("systemctl").args(["stop", "--no-block", UNIT]).run()?;
@@ -109,8 +119,8 @@ impl WebCaretaker {
             let text = "the certificate of the web page is another one: its digits are on the console";
             shared.notice(Said::info(text));
         }
-        let keeps_ending = self.was_asked_for && turn == Turn::Start;
-        self.was_asked_for = seen.wanted.is_some();
+        let keeps_ending = self.was_started && turn == Turn::Start;
+        self.was_started = turn == Turn::Start;
         shared.show_web(seen.wanted.map(|wanted| wanted.for_people()));
         if keeps_ending {
             return Err(

@@ -99,6 +99,10 @@ fn certificate(host: &Host) -> Result<Certificate> {
     };
     let kept = PathBuf::from(if host.keeps_state() { paths::OEM_WEB } else { paths::RUN_WEB });
     Certificate::prepare(&kept, &facts).or_else(|error| {
+        // A page that runs goes on with what it has.
+        if Path::new(paths::WEB_ENABLED).exists() {
+            return Err(error);
+        }
         // A host whose settings cannot be kept has a page all the same, with other digits at each start.
         tracing::warn!("the web page's certificate is of this boot alone: {error}");
         Certificate::prepare(Path::new(paths::RUN_WEB), &facts)

@@ -54,7 +54,8 @@ impl AsyncClient {
     /// # Errors
     /// What the agent answers, or [`edge_model::Class::Environment`] when it cannot be reached.
     pub async fn call<T: DeserializeOwned>(&self, speaker: &Speaker, id: RouteId, call: Call) -> Result<T> {
-        let answer = collect(self.open(speaker, id, call).await?).await?;
+        let whole = async { collect(self.open(speaker, id, call).await?).await };
+        let answer = tokio::time::timeout(AT_LAST, whole).await.map_err(|_| silent(&self.socket))??;
         serde_json::from_slice(&answer).context("the agent's answer cannot be read")
     }
 

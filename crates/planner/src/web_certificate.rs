@@ -45,7 +45,8 @@ pub struct Issue {
 pub fn plan(present: Option<Present<'_>>, facts: &Facts<'_>) -> Option<Issue> {
     let ends_soon = |not_after: u64| facts.proven_now.is_some_and(|now| now + LEFT >= not_after);
     // A clock that was far ahead once has made one that does not hold yet.
-    let is_to_come = |not_before: u64| facts.proven_now.is_some_and(|now| now < not_before);
+    let is_to_come =
+        |not_before: u64| not_before > facts.built && facts.proven_now.is_some_and(|now| now < not_before);
     let does = |present: Present<'_>| {
         present.host_name == facts.host_name
             && present.host_id == facts.host_id
@@ -115,6 +116,21 @@ mod tests {
         assert!(plan(Some(present), &Facts { host_id: "edge-2", ..FACTS }).is_some(), "another machine");
         let of_2040 = Present { not_before: 2_208_988_800, not_after: 2_208_988_800 + LIFE, ..present };
         assert_eq!(plan(Some(of_2040), &at(10)).unwrap().not_before, BUILT, "the clock was far ahead once");
+    }
+
+    #[test]
+    fn what_was_made_is_right_whatever_the_clock_says() {
+        for now in [0, 1, BUILT - 1, BUILT, BUILT + LIFE, BUILT + 3 * LIFE] {
+            let facts = Facts { proven_now: Some(now), ..FACTS };
+            let made = plan(None, &facts).unwrap();
+            let present = Present {
+                host_name: "till",
+                host_id: "edge-4c4c4544",
+                not_before: made.not_before,
+                not_after: made.not_after,
+            };
+            assert_eq!(plan(Some(present), &facts), None, "{now}: another one at every look");
+        }
     }
 
     #[test]

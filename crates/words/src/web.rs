@@ -33,6 +33,8 @@ pub const NOT_FOUND: &str = "There is no such page";
 pub const SILENT: &str = "The system's agent does not answer";
 pub const SILENT_TEXT: &str = "The host is starting, or its agent is. This page tries again by itself.";
 pub const TROUBLE: &str = "That was not possible";
+pub const ENDED: &str =
+    "The login has ended. Log in again in another tab; what is filled in here stays, and can be copied.";
 pub const LOST: &str = "The host does not answer. What is shown may be old. Trying again.";
 
 pub const LOGIN_WRONG: &str = "Wrong name or password.";

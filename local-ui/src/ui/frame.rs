@@ -94,7 +94,7 @@ pub fn page(frame: &Frame, title: &str, body: &Markup) -> Markup {
         (DOCTYPE)
         html lang="en" {
             (head(&format!("{title} - {}", status.host_name), false))
-            body data-live=(frame.live.as_deref().unwrap_or("strip")) data-lost=(words::LOST) {
+            body data-live=(frame.live.as_deref().unwrap_or("strip")) data-lost=(words::LOST) data-ended=(words::ENDED) {
                 a.skip href="#main" { (words::SKIP) }
                 header class=[(status.mode == Mode::Recovery).then_some("recovery")] {
                     p.host { strong { (status.host_name) } " " (health(status)) }

@@ -275,7 +275,7 @@ fn go_on(host: &mut FakeHost) -> Result<()> {
     let member = Member { opened: host.opened.clone(), ..Member::default() };
     let own = host.image.opening();
     let is_own = |held: &Option<(Opening, Store)>| held.as_ref().is_some_and(|(of, _)| *of == own);
-    let held = Held { kept: is_own(&host.kept), aside: is_own(&host.aside) };
+    let held = Held { kept: is_own(&host.kept), aside: is_own(&host.aside), hollow: false };
     let state = if host.default == host.image { BootState::Committed } else { BootState::Trial };
     let verdict = gate::verdict(&member, &placed.versions, own.root_hash, held, state)?;
     let plan = steps(&placed, &verdict).unwrap();

@@ -46,6 +46,8 @@ pub struct Held {
     pub kept: bool,
     /// What it has made, put aside by an image that came back and did not stay.
     pub aside: bool,
+    /// There is no data in its place, and somebody's data waits beside it.
+    pub hollow: bool,
 }
 
 /// Decides for the image with this root hash.
@@ -60,21 +62,31 @@ pub fn verdict(
     state: BootState,
 ) -> Result<Verdict> {
     let Some(opened) = &member.opened else { return Ok(Verdict::Fresh) };
+    // Its own, by its own record: whoever put it aside was cut.
+    if held.aside && opened.root_hash == root_hash {
+        return Ok(Verdict::TakeBack);
+    }
+    let is_readable = opened.root_hash == root_hash || are_of_one_minor(&opened.versions, image);
+    if is_readable && held.hollow {
+        return Err(Error::integrity("the cluster's data is not in its place").help(
+            "what a version has made of it is in /var/lib/etcd, under .edge-old or .edge-aside: ask support",
+        ));
+    }
+    if is_readable && !held.aside {
+        return Ok(Verdict::Open);
+    }
+    if state == BootState::Fallback {
+        // Nobody has asked for other data, and the next restart tries the other image again.
+        return Err(Error::rejected(format!(
+            "this image stands in for one that did not come up, and the data of the cluster is of {}: it is left as it is",
+            opened.versions
+        ))
+        .help("restart to try the other image again; `edge-agent commit` keeps this one, with data that it can open"));
+    }
     if held.aside {
         return Ok(Verdict::TakeBack);
     }
-    if opened.root_hash == root_hash || are_of_one_minor(&opened.versions, image) {
-        return Ok(Verdict::Open);
-    }
     if held.kept && opened.versions.distribution == image.distribution {
-        if state == BootState::Fallback {
-            // Nobody has asked for older data, and the next restart tries the newer image again.
-            return Err(Error::rejected(format!(
-                "this image stands in for one that did not come up, and the data of the cluster is of {}: it is left as it is",
-                opened.versions
-            ))
-            .help("restart to try the newer image again; `edge-agent commit` keeps this one, with the cluster's data of before"));
-        }
         return Ok(Verdict::Restore(opened.clone()));
     }
     may_follow(&opened.versions, image, &least_before(image)).map_err(|error| {
@@ -225,7 +237,7 @@ mod tests {
         use Expected::{Keep, Open, Refuse, Restore, TakeBack};
         let (old, new) = (("v1.36.3", "3.6.16"), ("v1.37.2", "3.7.3"));
         let nothing = Held::default();
-        let (kept, aside) = (Held { kept: true, aside: false }, Held { kept: true, aside: true });
+        let (kept, aside) = (Held { kept: true, ..nothing }, Held { kept: true, aside: true, ..nothing });
         // Whose data it is and of which versions; the image that runs, its versions; what is held for it.
         for (of, opened, runs, image, held, expected) in [
             (NEW, new, NEW, new, nothing, Open),
@@ -264,12 +276,21 @@ mod tests {
         }
         let image = versions(new.0, new.1);
         assert_eq!(verdict(&Member::default(), &image, NEW, nothing, BootState::Trial), Ok(Verdict::Fresh));
-        let stands_in =
-            verdict(&member(NEW, new.0, new.1), &versions(old.0, old.1), OLD, kept, BootState::Fallback);
-        assert!(
-            stands_in.unwrap_err().message.contains("stands in"),
-            "months of data are not exchanged unasked"
-        );
+        let (of_new, of_old) = (member(NEW, new.0, new.1), member(OLD, old.0, old.1));
+        let old = versions(old.0, old.1);
+        for (member, image, runs, held) in
+            [(&of_new, &old, OLD, kept), (&of_old, &image, NEW, aside), (&of_old, &image, NEW, nothing)]
+        {
+            let stands_in = verdict(member, image, runs, held, BootState::Fallback).unwrap_err();
+            assert!(
+                stands_in.message.contains("stands in"),
+                "months of data are not exchanged unasked: {stands_in}"
+            );
+        }
+        let undone = verdict(&of_new, &image, NEW, aside, BootState::Fallback);
+        assert_eq!(undone, Ok(Verdict::TakeBack), "its own, by its own record");
+        let hollow = Held { hollow: true, ..nothing };
+        assert!(verdict(&of_new, &image, NEW, hollow, BootState::Committed).is_err(), "no empty one is made");
     }
 
     #[test]
@@ -328,7 +349,7 @@ mod tests {
                 prop_assert_eq!(of.root_hash, OLD);
                 prop_assert!(b - a <= 1 && d >= c);
                 let opened = member(NEW, &other, &next);
-                let kept = Held { kept: true, aside: false };
+                let kept = Held { kept: true, ..Held::default() };
                 let back = verdict(&opened, &versions(&one, &etcd), OLD, kept, BootState::Committed);
                 prop_assert_eq!(back, Ok(Verdict::Restore(opened.opened.unwrap())));
             }
