@@ -1,7 +1,6 @@
 //! Who asks, what a form brought, and what is answered when something does not work.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -226,12 +225,6 @@ impl Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self(error)
-    }
-}
-
-impl From<Infallible> for Trouble {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 

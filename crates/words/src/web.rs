@@ -7,7 +7,6 @@ pub const HOME: &str = "This host";
 pub const HELP: &str = "Help";
 pub const AUDIT: &str = "Who did what";
 pub const CONFIGURATION: &str = "Configuration";
-pub const NOTICES: &str = "To know";
 pub const PUT_AWAY: &str = "Put away";
 pub const BACK: &str = "Back, and change nothing";
 pub const GO_ON: &str = "Yes, go on";
@@ -37,7 +36,6 @@ pub const ENDED: &str =
     "The login has ended. Log in again in another tab; what is filled in here stays, and can be copied.";
 pub const LOST: &str = "The host does not answer. What is shown may be old. Trying again.";
 
-pub const LOGIN_WRONG: &str = "Wrong name or password.";
 pub const DIGITS: &str = "The certificate of this page begins with";
 /// A page cannot vouch for itself: whoever is in between could show the same digits.
 pub const DIGITS_HINT: &str = "The browser has warned of it. Whether it is this host, the browser's own view of the \
@@ -64,7 +62,6 @@ pub const WHEN: &str = "When";
 pub const ADDRESSES: &str = "Addresses";
 pub const CONFIGURED: &str = "As configured";
 pub const INTERFACE: &str = "Interface";
-pub const CHANGE: &str = "Change";
 
 pub const OLD_VALUE: &str = "Now";
 pub const NEW_VALUE: &str = "New";
@@ -90,7 +87,6 @@ pub const NO_WORK: &str = "Nothing has been done yet.";
 
 pub const CHECK_ONLY: &str = "Only say what would be done";
 pub const HISTORY: &str = "History";
-pub const BOTH_VERSIONS: &str = "Versions";
 
 pub const MAKE_BUNDLE: &str = "Make a support bundle";
 pub const DOWNLOAD: &str = "Download it";

@@ -9,7 +9,7 @@ use edge_client::Call;
 use edge_model::api::access::Role;
 use edge_model::api::diagnostics::Metrics;
 use edge_model::api::routes::RouteId;
-use edge_model::api::{Health, HostStatus, NoticeChoice, NoticeEnd, NoticeSeverity, Possibility};
+use edge_model::api::{Health, HostStatus, NoticeChoice, NoticeEnd, Possibility};
 use edge_model::cmdline::Mode;
 use edge_words::{home as menu, status as words, units, web};
 use maud::{Markup, html};
@@ -129,9 +129,4 @@ fn measured(metrics: &Metrics) -> Vec<(&'static str, Markup)> {
         plain(if metrics.time_synchronized { words::TIME_SET } else { words::TIME_NOT_SET }.to_owned()),
     ));
     rows
-}
-
-/// What of a host's notices is worth a colour in the head.
-pub fn worst(status: &HostStatus) -> Option<NoticeSeverity> {
-    status.notices.iter().map(|notice| notice.severity).max()
 }
