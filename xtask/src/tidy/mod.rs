@@ -1,6 +1,7 @@
 //! Structure that the compiler does not check: sizes of files, inherited lints, who may depend on whom.
 
 mod source;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,6 +49,8 @@ pub(crate) fn tidy() -> Result<()> {
         }
     }
     violations.extend(twice(&agreed));
+    let texts = sources()?.into_iter().map(|path| Ok((path.clone(), read(&path)?)));
+    violations.extend(words::unsaid(&texts.collect::<Result<Vec<_>>>()?));
     if violations.is_empty() {
         return Ok(());
     }
