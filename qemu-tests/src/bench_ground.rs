@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use edge_host::files;
+use edge_host::{files, folder};
 use edge_model::{Context, Error, Result};
 
 use crate::images::{self, Built, Recipe, Site};
@@ -19,9 +19,11 @@ use crate::ssh::{Key, Ssh};
 const CALIBRATION_SECONDS: f64 = 7.0;
 const CALIBRATION_LIMIT: Duration = Duration::from_secs(180);
 pub const DISK_GIB: u64 = 8;
-/// Bytes on the disk for everything that is there at the same time: the cache 4 GiB, images 4.5, the registry 3, the base
-/// 1.7, two scenarios; those wait for each other where it gets tight.
-const NEEDED: u64 = 15 << 30;
+/// Bytes on the disk for everything that is there at the same time: images 4.5 GiB, the registry 3, the base 1.7, two
+/// scenarios; those wait for each other where it gets tight.
+const NEEDED: u64 = 11 << 30;
+/// Bytes that the builder's cache grows to.
+const CACHE: u64 = 4 << 30;
 /// On the medium of every host: each stage of an installation says that it ran, and one step does not stay.
 const USER_DATA: &str = r#"#cloud-config
 hostname: edge-demo
@@ -54,6 +56,24 @@ pub const IN_NAMESPACES: &str = "passthrough:
 ";
 /// The cluster of tests and demo: a page on every address of the host, port 30080.
 pub const CLUSTER: &str = include_str!("cluster.yaml");
+
+/// # Errors
+/// When the disk has less free space than all scenarios need; what the cache holds already does not come again.
+fn has_room(lab: &Lab) -> Result<()> {
+    let free = files::free_bytes(lab.work())?;
+    let needed = NEEDED + CACHE.saturating_sub(folder::size(&lab.cache())?);
+    if free >= needed {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    Err(Error::environment(format!(
+        "{} has {:.1} GiB of free space, and virtual machines need {:.1}",
+        lab.work().display(),
+        gib(free),
+        gib(needed)
+    ))
+    .help("delete what earlier runs left in target/, and the cache of edgeforge"))
+}
 
 /// Images that several scenarios use, each made when the first asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,16 +116,7 @@ impl Ground {
     pub fn prepare(root: &std::path::Path, work: &std::path::Path) -> Result<Self> {
         let lab = Lab::open(root, work)?;
         Registry::forget(&lab)?;
-        let free = files::free_bytes(lab.work())?;
-        if free < NEEDED {
-            return Err(Error::environment(format!(
-                "{} has {} GiB of free space, and virtual machines need {}",
-                lab.work().display(),
-                free >> 30,
-                NEEDED >> 30
-            ))
-            .help("delete what earlier runs left in target/, and the cache of edgeforge"));
-        }
+        has_room(&lab)?;
         let key = Key::prepare(&lab)?;
         let registry = Registry::start(&lab)?;
         let first = images::build(&lab, "first", &Recipe::version("1.0.0"), &site(&key), None)?;

@@ -55,6 +55,11 @@ impl Lab {
         &self.work
     }
 
+    /// The builder's cache, which holds the trees of tools too.
+    pub fn cache(&self) -> PathBuf {
+        self.tools.root().parent().unwrap_or(&self.work).to_owned()
+    }
+
     pub fn edgeforge(&self) -> PathBuf {
         self.root.join("dist/edgeforge")
     }

@@ -71,10 +71,9 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
     child().args(arguments).run_on_terminal()
 }
 
-/// Cargo in the checkout. Where nobody compiles a second time, it keeps nothing for that.
+/// Cargo in the checkout.
 pub(crate) fn child() -> Child {
-    let cargo = Child::new("cargo").with_whole_environment().directory(&root());
-    if std::env::var_os("CI").is_some() { cargo.env("CARGO_INCREMENTAL", "0") } else { cargo }
+    Child::new("cargo").with_whole_environment().directory(&root())
 }
 
 /// A program that is running is replaced, not written to.
