@@ -2,6 +2,7 @@
 
 mod cluster;
 mod config;
+mod content;
 mod kairos;
 mod observe;
 mod stage;
@@ -183,6 +184,9 @@ enum Command {
     /// Look at the cluster of this host, make one or end it
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    /// Look at container images of this host, and bring more
+    #[command(subcommand)]
+    Content(content::Content),
     /// Look at the configuration and change it
     #[command(subcommand)]
     Config(config::Config),
@@ -302,6 +306,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         Command::Audit => observe::audit(reader),
         Command::Cluster(command) => command.run(reader),
+        Command::Content(command) => command.run(reader),
         Command::Config(command) => command.run(reader),
         Command::Stage(command) => command.run(reader),
         Command::Completions { shell } => edge_cli::completions::<Arguments>("edge-agent", shell, reader),

@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod cluster;
 mod configuration;
+mod content;
 mod daemon;
 mod diagnostics;
 mod early;

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::apt::Lookup;
 use crate::build::{self, Options};
+use crate::bundle;
 use crate::cache::Cache;
 use crate::documents::{self, Kind, SchemaOf, To};
 use crate::import::{self, Buildable};
@@ -185,6 +186,9 @@ enum Command {
         #[arg(long, conflicts_with = "image")]
         list: bool,
     },
+    /// Collect the container images of a site into one file that needs no network where it is brought to
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Work with signing keys
     #[command(subcommand)]
     Keys(Keys),
@@ -243,6 +247,50 @@ fn registry_of(reference: &str) -> Result<String> {
     Ok(edge_registry::parse(reference)?.registry().to_owned())
 }
 
+const BUNDLE_EXAMPLES: &str = "Examples:
+  edgeforge bundle build cluster.yaml --project shop -o shop-content.tar.zst
+  edgeforge bundle build --image docker.io/library/nginx:1.29 --keys keys -o web.tar.zst
+  edgeforge bundle show shop-content.tar.zst";
+
+#[derive(Subcommand)]
+#[command(after_help = BUNDLE_EXAMPLES)]
+enum Bundle {
+    /// Fetch images and write a bundle of them
+    Build {
+        /// A cluster definition: the images of its workloads
+        definition: Option<PathBuf>,
+        /// One more image
+        #[arg(long = "image", value_name = "REFERENCE")]
+        images: Vec<String>,
+        /// A file with the name of an image on each line
+        #[arg(long, value_name = "FILE")]
+        images_from: Option<PathBuf>,
+        /// An image that the host carries anyway
+        #[arg(long, value_name = "REFERENCE")]
+        without: Vec<String>,
+        /// How the bundle is called on hosts; by default as its file
+        #[arg(long)]
+        name: Option<String>,
+        /// The file; its name ends with .zst
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        /// A project whose registries, certificates and keys are used
+        #[arg(long, value_name = "DIR")]
+        project: Option<PathBuf>,
+        /// The folder of the keys that sign it, as for images
+        #[arg(long, value_name = "DIR")]
+        keys: Option<PathBuf>,
+        /// Talk to the registries without TLS
+        #[arg(long)]
+        plain_http: bool,
+    },
+    /// Show what is in a bundle, and check all of it
+    Show {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
 #[derive(Subcommand)]
 enum Keys {
     /// Make a key pair in a folder
@@ -297,6 +345,31 @@ pub(crate) fn run() -> Result<ExitCode> {
             building::run(&directory, &options, &places, push, dry_run, reader)
         }
         Command::Import { directory, to, dry_run } => import::run(&directory, to.as_deref(), dry_run, reader),
+        Command::Bundle(Bundle::Show { file }) => bundle::show(&file, reader),
+        Command::Bundle(Bundle::Build {
+            definition,
+            images,
+            images_from,
+            without,
+            name,
+            output,
+            project,
+            keys,
+            plain_http,
+        }) => {
+            let order = bundle::Order {
+                definition,
+                images,
+                list: images_from,
+                without,
+                name,
+                output,
+                project,
+                keys,
+                plain_http,
+            };
+            bundle::build(&order, reader)
+        }
         Command::Keys(Keys::Generate { directory }) => generate_keys(&directory, reader),
         Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }, reader),
         Command::Completions { shell } => edge_cli::completions::<Arguments>("edgeforge", shell, reader),

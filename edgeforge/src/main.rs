@@ -3,6 +3,7 @@
 mod adapt;
 mod apt;
 mod build;
+mod bundle;
 mod cache;
 mod cli;
 mod clock;

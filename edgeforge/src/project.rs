@@ -103,7 +103,7 @@ impl Project {
 }
 
 /// Only a key that is not there asks for a new one: who replaces one that cannot be read locks installed hosts out.
-fn load_key(folder: &Path) -> Result<SigningKey> {
+pub(crate) fn load_key(folder: &Path) -> Result<SigningKey> {
     let path = folder.join(PRIVATE_KEY);
     let text = files::read_text_if_there(&path)
         .map_err(|error| error.help("the user that builds must be allowed to read it"))?;

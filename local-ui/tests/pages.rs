@@ -8,8 +8,8 @@
 mod html;
 
 use edge_local_ui::pages::{
-    account, audit, boots, bundle, cluster, configuration, diagnosis, help, home, login, logs, names,
-    network, power, question, system, work,
+    account, audit, boots, bundle, cluster, configuration, content, diagnosis, help, home, login, logs,
+    names, network, power, question, system, work,
 };
 use edge_local_ui::ui::{Frame, page};
 use edge_model::Error;
@@ -17,6 +17,7 @@ use edge_model::api::access::Role;
 use edge_model::api::cluster::{
     ClusterPhase, ClusterStatus, ClusterWait, KeptData, PodCounts, PodState, PodStatus,
 };
+use edge_model::api::content::{BundleView, ContentView};
 use edge_model::api::{BootState, Health, HostStatus, NetworkState};
 use edge_model::cluster::{Distribution, KubernetesVersions};
 use edge_model::cmdline::Mode;
@@ -58,7 +59,8 @@ fn status() -> HostStatus {
         "create-cluster",
         "delete-cluster",
         "restore-configuration",
-        "commit"
+        "commit",
+        "import-content"
     ]);
     serde_json::from_value(status).unwrap()
 }
@@ -91,6 +93,25 @@ fn of_cluster(status: &mut HostStatus) {
         kept: Some(KeptData { versions: versions("v1.36.3", "3.6.16"), made: 1_772_366_400 }),
         ..ClusterStatus::new("shop", ClusterPhase::Degraded)
     });
+}
+
+fn of_bundles() -> ContentView {
+    let bundle = |name: &str, signed: bool, damaged: &[&str]| BundleView {
+        name: name.into(),
+        digest: "sha256:a1b2".into(),
+        images: vec!["registry.example/till:1.4".into(), "registry.example/stock:2".into()],
+        bytes: 84_000_000,
+        installed_at: 1_772_366_400,
+        signed,
+        origin: "USB stick: shop.tar.zst".into(),
+        damaged: damaged.iter().map(|image| (*image).to_owned()).collect(),
+    };
+    ContentView {
+        of_image: vec!["registry.k8s.io/etcd:3.7.3-0".into(), "registry.k8s.io/pause:3.10".into()],
+        bundles: vec![bundle("shop", true, &[]), bundle("menu <1>", false, &["registry.example/till:1.4"])],
+        free_bytes: 3 << 30,
+        upstream: false,
+    }
 }
 
 fn troubled() -> PodStatus {
@@ -225,6 +246,13 @@ fn of_the_cluster() -> Vec<(&'static str, String)> {
             cluster::new_view(frame, "name: Shop\n", Some(&wrong()))
         }),
         shown("cluster-delete", "/cluster/delete", admin, "Delete", of_cluster, &cluster::delete_view),
+        plain("content", "/content", "Container images", &|frame| content::view(frame, &of_bundles())),
+        shown("content-viewer", "/content", Role::Viewer, "Container images", |_| {}, &|frame| {
+            content::view(frame, &ContentView { upstream: true, ..ContentView::default() })
+        }),
+        plain("content-remove", "/content/remove", "Remove this bundle?", &|frame| {
+            content::remove_view(frame, &of_bundles().bundles[0])
+        }),
     ]
 }
 

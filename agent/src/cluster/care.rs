@@ -24,9 +24,10 @@ use super::ground::Host;
 use super::kept::{Kept, Places};
 use super::kube_api::KubeApi;
 use super::pass::{Ground, Progress, Seen, advance};
+use super::removal;
 use super::sight::LastSight;
 use super::store::{self, Told};
-use super::{content, registry, removal};
+use crate::content;
 use crate::daemon::Shared;
 use crate::daemon::care::{Caretaker, Then};
 use crate::daemon::notices::Said;
@@ -550,10 +551,14 @@ impl Care {
     fn serve_content(&mut self) {
         if !self.serves_content {
             self.serves_content = true;
-            let content = Arc::new(content::Content::of_image(Path::new(paths::IMAGE_CONTENT)));
-            let shared = self.shared.clone();
+            let (shared, site) = (self.shared.clone(), self.shared.clone());
+            let upstream = content::Upstream::new(Box::new(move || {
+                let settings = site.settings();
+                settings.edge().content.asks_upstream().then(|| settings.edge().clone())
+            }));
+            let shelf = content::shelf_of_host();
             self.runtime.spawn(async move {
-                if let Err(error) = registry::serve(content).await {
+                if let Err(error) = content::serve(shelf, Arc::new(upstream)).await {
                     shared.notice(Said::failed("container images cannot be served", &error));
                 }
             });

@@ -6,13 +6,11 @@
 mod authority;
 mod board;
 mod care;
-mod content;
 mod ground;
 mod kept;
 mod kube_api;
 mod pass;
 pub(crate) mod people;
-mod registry;
 mod removal;
 mod sight;
 mod store;
@@ -20,4 +18,6 @@ mod store;
 pub(crate) use board::Board;
 pub(crate) use care::caretaker;
 pub(crate) use kept::told_of_return;
-pub(crate) use store::{facts, missing_on_trial, opened_versions, order_end, order_start};
+pub(crate) use store::{
+    facts, images_that_it_names, missing_on_trial, opened_versions, order_end, order_start,
+};

@@ -1,5 +1,6 @@
 //! What the host keeps about its cluster, and what it is told about one.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -59,6 +60,13 @@ pub(super) fn configured(settings: &Settings) -> Result<Option<Told>> {
     let Some(text) = files::read_text_if_there(path)? else { return Ok(None) };
     let definition = check::parse("cluster.yaml", &text)?;
     Ok(Some(Told { definition, text }))
+}
+
+/// Full names of the container images that workloads of this host's cluster start.
+pub(crate) fn images_that_it_names() -> BTreeSet<String> {
+    let member = member().load();
+    let definition = remembered(&member).filter(|_| member.state == MemberState::Member);
+    definition.map(|definition| edge_planner::cluster::images_of(&definition)).unwrap_or_default()
 }
 
 /// The Kubernetes of the image, if it has one.

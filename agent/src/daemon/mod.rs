@@ -31,6 +31,7 @@ use edge_model::api::BootState;
 use crate::access::audit::AuditLog;
 use crate::cluster;
 use crate::configuration::Settings;
+use crate::content::ContentCaretaker;
 use crate::facts::Host;
 use crate::web::WebCaretaker;
 use network_care::NetworkCaretaker;
@@ -60,6 +61,7 @@ pub(crate) fn begin(runtime: &Handle) -> Result<Arc<Shared>> {
     if kind == HostKind::Appliance {
         care::begin(&shared, NetworkCaretaker::Begins);
         care::begin(&shared, cluster::caretaker(&shared, runtime));
+        care::begin(&shared, ContentCaretaker);
     }
     care::begin(&shared, WebCaretaker::default());
     let observer = shared.clone();

@@ -33,6 +33,7 @@ use edge_slot_image::signing;
 use super::fsck::Kernel;
 use super::{Outcome, mend, write_image};
 use crate::configuration::{self, Settings, VOLUMES, hash_password, site};
+use crate::content;
 use crate::facts::{self, Host};
 use crate::report::Report;
 use crate::stages::{self, Moment, chroot};
@@ -243,16 +244,17 @@ pub(crate) fn run(host: &Host, request: &InstallRequest, report: &mut dyn Report
             let (sources, problems) = configuration::of_medium();
             // What could be read a moment ago must not be missing from the host.
             Settings::from(&sources, problems).must_be_right()?;
-            execute(host, &medium, &plan, &disk, &sources, report)?;
+            let left_out = execute(host, &medium, &plan, &disk, &sources, report)?;
+            let left_out: String = left_out.iter().map(|error| format!("; {error}")).collect();
             Ok(Outcome::stay(format!(
-                "{} {} is installed on {}",
+                "{} {} is installed on {}{left_out}",
                 medium.manifest.name, medium.manifest.version, plan.disk
             )))
         }
     }
 }
 
-/// Makes a host of a disk, in steps that can be begun again.
+/// Makes a host of a disk, in steps that can be begun again. Gives what of the medium's content was not taken.
 ///
 /// # Errors
 /// What refused; the disk is then known as one whose installation has not finished.
@@ -263,7 +265,7 @@ pub(super) fn execute(
     disk: &Disk,
     sources: &[Source],
     report: &mut dyn Report,
-) -> Result<()> {
+) -> Result<Vec<Error>> {
     run_stages(&host.machine, &["kairos-install.pre", "before-install"]);
     report.step(&format!("partitioning {}", disk.path), 0);
     let record = |state| InstallRecord { state, id: medium.id.clone() };
@@ -282,12 +284,13 @@ pub(super) fn execute(
     fill_recovery_esp(&host.machine, &disk, medium)?;
     report.step("writing the configuration", 0);
     fill_oem(&host.machine, &disk, medium, sources)?;
+    let left_out = bring_content(&host.machine, &disk, medium, report)?;
     run_stage_in_new_image(&host.machine, &disk);
     run_stages(&host.machine, &["after-install"]);
     set_firmware(host, &disk, medium)?;
     host.machine.write_disk(&plan.disk, |device| record(InstallState::Installed).write(device))?;
     run_stages(&host.machine, &["kairos-install.after"]);
-    Ok(())
+    Ok(left_out)
 }
 
 /// Stages of the installation. One that fails is recorded; it does not stop the installation.
@@ -359,8 +362,11 @@ fn make_extra_file_systems(machine: &Machine, disk: &PartitionedDisk, plan: &Ins
     for (number, partition) in (PARTITIONS.len() as u32 + 1..).zip(&plan.extra_partitions) {
         let Some(kind) = partition.fs else { continue };
         let (program, label_option, always): (_, _, &[&str]) = match kind {
+            FileSystem::Ext2 => ("mkfs.ext2", "-L", &["-q", "-F"]),
+            FileSystem::Ext3 => ("mkfs.ext3", "-L", &["-q", "-F"]),
             FileSystem::Ext4 => ("mkfs.ext4", "-L", &["-q", "-F"]),
             FileSystem::Vfat => ("mkfs.vfat", "-n", &[]),
+            FileSystem::None | FileSystem::Noformat | FileSystem::Dash => continue,
         };
         let mut format = machine.program(program).args(always);
         if let Some(label) = &partition.label {
@@ -465,6 +471,25 @@ fn fill_oem(machine: &Machine, disk: &PartitionedDisk, medium: &Medium, sources:
         Ok(())
     })?;
     mount.close()
+}
+
+/// Content bundles of the medium go where the host will look for them: its cluster comes up without any network.
+fn bring_content(
+    machine: &Machine,
+    disk: &PartitionedDisk,
+    medium: &Medium,
+    report: &mut dyn Report,
+) -> Result<Vec<Error>> {
+    let folder = medium.file(paths::MEDIUM_CONTENT);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let volume = disk.volume(Role::Persistent)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let mount = machine.mount_volume(&volume, TARGET, "ext4", flags)?;
+    let left_out = content::bring_from_medium(&folder, mount.path(), machine, report)?;
+    mount.close()?;
+    Ok(left_out)
 }
 
 /// Firmware may remember an earlier installation: what it remembers is replaced.

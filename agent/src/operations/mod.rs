@@ -14,6 +14,7 @@ use edge_model::api::OperationRequest;
 use edge_model::{Error, Result};
 
 use crate::configuration::{Settings, good};
+use crate::content;
 use crate::facts::Host;
 use crate::report::Report;
 
@@ -69,6 +70,8 @@ pub(crate) fn run(
         OperationRequest::Fsck { repair } => fsck::run(host, *repair, report),
         OperationRequest::Reset { oem } => reset::ask(host, *oem, report),
         OperationRequest::RestoreConfiguration { without_site } => restore_configuration(host, *without_site),
+        OperationRequest::ImportContent(request) => content::bring(host, settings, request, report),
+        OperationRequest::VerifyContent => content::verify(host, report),
         OperationRequest::Configure(_) | OperationRequest::SupportBundle { .. } => {
             Err(Error::internal("this operation needs the daemon"))
         }

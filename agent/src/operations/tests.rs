@@ -388,7 +388,25 @@ fn install_on(stand: &Stand) -> Result<()> {
         extra_partitions: Vec::new(),
     };
     let medium = install::Medium::open(host)?;
-    install::execute(host, &medium, &plan, &disk, &[], &mut Nobody)
+    let left_out = install::execute(host, &medium, &plan, &disk, &[], &mut Nobody)?;
+    assert!(left_out.iter().all(|error| error.to_string().contains("bad.tar.zst")), "{left_out:?}");
+    Ok(())
+}
+
+#[test]
+fn content_of_the_medium_comes_along_and_a_bad_bundle_stops_nothing() {
+    let stand = stand_of_medium(&THIRD);
+    let folder =
+        stand.host.machine.path(edge_model::paths::MEDIUM_MOUNT).join(edge_model::paths::MEDIUM_CONTENT);
+    fs::create_dir_all(&folder).unwrap();
+    let good = content::tests::bundle("shop", &[("r.example/a:1", b"layer")], None);
+    fs::write(folder.join("bad.tar.zst"), &good[..good.len() / 2]).unwrap();
+    fs::write(folder.join("good.tar.zst"), good).unwrap();
+    install_on(&stand).unwrap();
+    the_host_is_whole(&stand, "with content");
+    let kept = stand.folder.path().join("dev/persistent/edge/content");
+    let inventory: edge_model::content::Inventory = StateFile::new(&kept).read().unwrap();
+    assert_eq!(inventory.bundles.iter().map(|bundle| bundle.name.as_str()).collect::<Vec<_>>(), ["shop"]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ pub(crate) mod persistence;
 mod registry;
 mod stick;
 
+pub(crate) use registry::open as repository;
+
 use std::io::Read;
 use std::path::Path;
 

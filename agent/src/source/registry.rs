@@ -68,7 +68,9 @@ impl BlobSource for Registry {
     }
 }
 
-fn open(place: Place, plain_http: bool, edge: &EdgeSection) -> Result<Repository> {
+/// # Errors
+/// When the place's certificates or proxy cannot be used.
+pub(crate) fn open(place: Place, plain_http: bool, edge: &EdgeSection) -> Result<Repository> {
     let options = Options {
         user_agent: outbound::USER_AGENT.into(),
         // Nobody but the configuration may have a password sent without TLS.

@@ -5,7 +5,7 @@ use edge_model::Result;
 use edge_model::api::routes::RouteId;
 use edge_model::api::{
     ConfigurationRequest, HostStatus, LogLevel, LogSetting, NoticeChoice, OperationRequest, OperationStatus,
-    access, audit, black_box, cluster, diagnostics, host, installer, network,
+    access, audit, black_box, cluster, content, diagnostics, host, installer, network,
 };
 use edge_model::keyboard::KeyboardChoice;
 use edge_model::ledger::Ledger;
@@ -54,6 +54,7 @@ calls! {
     disk_health DiskHealth -> Vec<diagnostics::DiskHealth>;
     sensors Sensors -> Vec<diagnostics::Sensor>;
     cluster Cluster -> cluster::ClusterView;
+    content Content -> content::ContentView;
     audits Audits -> audit::AuditPage;
     }
     endpoints {
@@ -74,6 +75,7 @@ calls! {
     change_keyboard ChangeKeyboard (KeyboardChoice) -> installer::Message;
     create_cluster CreateCluster (cluster::ClusterRequest) -> cluster::ClusterView;
     delete_cluster DeleteCluster (cluster::ClusterName) -> cluster::ClusterView;
+    remove_content RemoveContent (content::BundleRemoval) -> content::ContentView;
     change_user ChangeUser (access::UserChange) -> access::CurrentUser;
     }
     acts {

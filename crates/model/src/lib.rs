@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod canvos;
 pub mod cluster;
 pub mod cmdline;
+pub mod content;
 pub mod document;
 pub mod error;
 pub mod forge;

@@ -30,6 +30,8 @@ pub const IMAGE_KUBERNETES: &str = "/usr/lib/edge/kubernetes.json";
 pub const IMAGE_CONTENT: &str = "/usr/lib/edge/content";
 /// Layers as EROFS, `sha256/XX/DIFFID.erofs`: where containerd's snapshotter looks before it asks for an archive.
 pub const IMAGE_LAYERS: &str = "/usr/lib/edge/content/layers";
+/// Content bundles of the site, blob by blob.
+pub const CONTENT: &str = "/usr/local/edge/content";
 /// Tables of keys, `NAME.bkeymap`.
 pub const IMAGE_KEYMAPS: &str = "/usr/lib/edge/keymaps";
 /// Kubernetes' networking plug-ins in the image.
@@ -165,6 +167,11 @@ pub const AGENT_PROGRAM: &str = "/usr/bin/edge-agent";
 pub const KUBERNETES: &str = "/etc/kubernetes";
 pub const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 pub const ETCD_DATA: &str = "/var/lib/etcd";
+
+/// A path below `/usr/local` inside its partition.
+pub fn below_persistent(path: &str) -> &str {
+    path.strip_prefix(PERSISTENT).unwrap_or(path).trim_start_matches('/')
+}
 
 /// A path of a file of `/oem` inside its partition.
 pub fn below_oem(path: &str) -> &str {

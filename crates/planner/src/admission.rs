@@ -76,6 +76,7 @@ impl Wish {
             Possibility::Fsck => Wish::Operation(OperationKind::Fsck),
             Possibility::Reset => Wish::Operation(OperationKind::Reset),
             Possibility::RestoreConfiguration => Wish::Operation(OperationKind::RestoreConfiguration),
+            Possibility::ImportContent => Wish::Operation(OperationKind::ImportContent),
         }
     }
 }
@@ -191,6 +192,10 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             }
             Err(Error::rejected("there is no previous image to go back to")
                 .help("edge-agent history shows what was installed"))
+        }
+        // Beside whatever is on trial: it changes nothing that a boot needs.
+        OperationKind::ImportContent | OperationKind::VerifyContent => {
+            normal(facts, "only the normal system has a place for content")
         }
         OperationKind::Configure => {
             normal(facts, "only the normal system takes a configuration")?;

@@ -7,6 +7,7 @@ pub mod black_box;
 pub mod boot;
 pub mod cluster;
 pub mod configuration;
+pub mod content;
 pub mod host_kind;
 pub mod identity;
 pub mod install;

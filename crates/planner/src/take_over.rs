@@ -15,10 +15,11 @@ pub enum TakeOver {
 /// a restart in the middle of it is nearly always a mistake. A network on trial returns by itself, so the machine may
 /// be restarted or switched off meanwhile: the trial goes on in the next boot.
 pub fn decide(running: OperationKind, requested: OperationKind) -> TakeOver {
-    use OperationKind::{Configure, PowerOff, Reboot, SupportBundle, Verify};
+    use OperationKind::{Configure, ImportContent, PowerOff, Reboot, SupportBundle, Verify, VerifyContent};
     match (running, requested) {
-        (Verify | SupportBundle, _) if running != requested => TakeOver::Interrupt,
-        (Configure, Reboot | PowerOff) => TakeOver::Interrupt,
+        (Verify | VerifyContent | SupportBundle, _) if running != requested => TakeOver::Interrupt,
+        // An import goes on from where it was, whenever it is asked for again.
+        (Configure | ImportContent, Reboot | PowerOff) => TakeOver::Interrupt,
         _ => TakeOver::Refuse,
     }
 }

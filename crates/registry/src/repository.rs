@@ -138,6 +138,18 @@ impl Repository {
         Body::new(response, offset, size, self.patience)
     }
 
+    /// A whole blob, with the size that the registry says.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn blob_as_sent(&self, digest: Digest) -> Result<(u64, Body)> {
+        let response = self.get(&format!("{}/blobs/{digest}", self.base), &[]).await?;
+        let size = response
+            .content_length()
+            .ok_or_else(|| Error::environment(format!("the registry does not say how long {digest} is")))?;
+        Ok((size, Body::new(response, 0, size, self.patience)?))
+    }
+
     async fn get(&self, url: &str, headers: &[(HeaderName, &str)]) -> Result<Response> {
         // A token may have grown old since it was given.
         for renewed in [false, true] {

@@ -1,6 +1,7 @@
 //! The image format, pure over bytes, readers and writers: the verity tree, zstd frames, the signed
 //! manifest and its mapping to an OCI artifact.
 
+pub mod bundle;
 pub mod frames;
 pub mod oci;
 pub mod sealed;

@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 
 pub const MEDIA_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const MEDIA_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Every form of a manifest that registries give: of one image, or an index that leads to several.
+pub const MANIFEST_TYPES: [&str; 4] = [
+    MEDIA_INDEX,
+    MEDIA_MANIFEST,
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
 pub const MEDIA_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub const ARTIFACT_TYPE: &str = "application/vnd.edgeforge.provider-image.v1";
 pub const MEDIA_IMAGE_MANIFEST: &str = "application/vnd.edgeforge.image-manifest.v1+json";
@@ -53,6 +60,24 @@ pub struct Index {
     pub schema_version: u32,
     pub media_type: String,
     pub manifests: Vec<Descriptor>,
+}
+
+/// What a manifest says it is; older ones leave it to the header, and are known by their shape.
+pub fn manifest_type(bytes: &[u8]) -> &'static str {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        #[serde(default)]
+        media_type: String,
+        manifests: Option<serde_json::Value>,
+    }
+    match serde_json::from_slice::<Shape>(bytes) {
+        Ok(shape) => {
+            let said = MANIFEST_TYPES.iter().find(|kind| **kind == shape.media_type);
+            said.copied().unwrap_or(if shape.manifests.is_some() { MEDIA_INDEX } else { MEDIA_MANIFEST })
+        }
+        Err(_) => MEDIA_MANIFEST,
+    }
 }
 
 impl Descriptor {
@@ -136,6 +161,18 @@ mod tests {
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(Manifest::parse(&bytes).is_err());
             prop_assert!(Index::only_manifest(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_what_it_says_or_what_it_looks_like() {
+        for (text, kind) in [
+            (r#"{"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}"#, MANIFEST_TYPES[3]),
+            (r#"{"manifests":[]}"#, MEDIA_INDEX),
+            (r#"{"mediaType":"text/html","config":{}}"#, MEDIA_MANIFEST),
+            ("no json", MEDIA_MANIFEST),
+        ] {
+            assert_eq!(manifest_type(text.as_bytes()), kind, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod content;
 pub mod destructive;
 pub mod diagnosis;
 pub mod installer;
@@ -549,6 +550,8 @@ pub mod progress {
             OperationKind::Fsck => "Check of what a start needs",
             OperationKind::Reset => "Reset",
             OperationKind::RestoreConfiguration => "Return to other settings",
+            OperationKind::ImportContent => "Bring container images",
+            OperationKind::VerifyContent => "Check container images",
         }
     }
     pub fn started_by(name: &str) -> String {

@@ -11,6 +11,7 @@ use edge_host::sandbox::Sandbox;
 use edge_model::cluster::{
     CoreImage, CoreImages, Distribution, ImageKubernetes, KubernetesVersions, etcd_of_tag,
 };
+use edge_model::content::IMAGE_NAME;
 use edge_model::ids::{Digest, to_hex};
 use edge_model::{Context, Error, Result, paths};
 use serde_json::{Value, json};
@@ -23,7 +24,6 @@ use crate::tree::{Content, Tree, count_names};
 
 /// Where a component's archive has its images: an OCI layout.
 pub(crate) const FOLDER: &str = "images";
-const NAME: &str = "io.containerd.image.name";
 const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Images that are ready to be put into a root.
@@ -173,7 +173,7 @@ fn entry(image: &Named) -> Value {
         "mediaType": image.media_type,
         "digest": image.digest.to_string(),
         "size": image.manifest.len(),
-        "annotations": { NAME: image.name },
+        "annotations": { IMAGE_NAME: image.name },
     })
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use edge_model::content::{IMAGE_NAME, IMAGE_TAG};
 use edge_model::ids::{Digest, to_hex};
 use edge_model::{Context, Error, Result};
 use edge_slot_image::sha256;
@@ -16,9 +17,6 @@ use crate::tree::checked;
 
 /// Most files of an archive.
 const MOST_FILES: usize = 10_000;
-const NAME_OF_TAG: &str = "org.opencontainers.image.ref.name";
-/// As containerd writes it.
-const FULL_NAME: &str = "io.containerd.image.name";
 
 /// An image with its name and all of its documents.
 #[derive(Debug)]
@@ -161,10 +159,10 @@ pub(crate) fn all_of_archive(path: &Path, folder: &str) -> Result<Vec<Named>> {
 }
 
 fn named(files: &dyn Files, entry: Descriptor) -> Result<Named> {
-    let of_tag = entry.annotations.get(NAME_OF_TAG).filter(|name| name.contains('/'));
-    let name = entry.annotations.get(FULL_NAME).or(of_tag).cloned().ok_or_else(|| {
+    let of_tag = entry.annotations.get(IMAGE_TAG).filter(|name| name.contains('/'));
+    let name = entry.annotations.get(IMAGE_NAME).or(of_tag).cloned().ok_or_else(|| {
         Error::invalid(format!("the image {} has no name", entry.digest))
-            .help(format!("give it one with its tag as the annotation {FULL_NAME}"))
+            .help(format!("give it one with its tag as the annotation {IMAGE_NAME}"))
     })?;
     let context = || format!("the image {name} cannot be used");
     let mut chosen = entry.clone();
@@ -229,7 +227,7 @@ fn from_index(files: &dyn Files, tag: Option<&str>) -> Result<Image> {
         return Err(Error::invalid("index.json is not an index"));
     };
     if let Some(tag) = tag {
-        manifests.retain(|one| one.annotations.get(NAME_OF_TAG).is_some_and(|name| name == tag));
+        manifests.retain(|one| one.annotations.get(IMAGE_TAG).is_some_and(|name| name == tag));
     }
     if manifests.iter().filter(|one| one.platform.is_none()).count() > 1 {
         return Err(Error::invalid(format!("it holds {} images", manifests.len()))
@@ -349,7 +347,7 @@ mod tests {
         let blobs: Vec<_> = layers.iter().map(|(bytes, _)| put(bytes)).collect();
         let manifest = serde_json::json!({ "config": config, "layers": blobs }).to_string();
         let mut descriptor = put(manifest.as_bytes());
-        descriptor["annotations"] = serde_json::json!({ NAME_OF_TAG: "1" });
+        descriptor["annotations"] = serde_json::json!({ IMAGE_TAG: "1" });
         std::fs::write(
             folder.join("index.json"),
             serde_json::json!({ "manifests": [descriptor] }).to_string(),

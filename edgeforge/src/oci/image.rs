@@ -17,13 +17,6 @@ use crate::tree::{Content, Tree};
 pub(super) const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// More layers than any builder makes.
 const MOST_LAYERS: usize = 500;
-/// Manifests that can be asked for.
-pub(super) const MANIFEST_TYPES: [&str; 4] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
 const ARCHITECTURE: &str = "amd64";
 
 /// An image whose blobs are on this machine.
@@ -103,14 +96,20 @@ pub(crate) struct Layer {
 
 /// A file or a part of one.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     pub(super) path: PathBuf,
     pub(super) offset: u64,
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 impl Stored {
-    pub(super) fn open(&self) -> Result<impl Read + use<>> {
+    /// All of a file.
+    #[cfg(test)]
+    pub(crate) fn whole(path: &std::path::Path, size: u64) -> Self {
+        Self { path: path.to_owned(), offset: 0, size }
+    }
+
+    pub(crate) fn open(&self) -> Result<impl Read + use<>> {
         let context = || format!("cannot open {}", self.path.display());
         let mut file = File::open(&self.path).with_context(context)?;
         file.seek(SeekFrom::Start(self.offset)).with_context(context)?;

@@ -13,10 +13,10 @@ mod registry;
 pub(crate) use archive::{Named, all_of_archive, forget_damaged, from_archive, from_layout};
 #[cfg(test)]
 use edge_registry::Patience;
-pub(crate) use image::{Contents, Image, Layer};
+pub(crate) use image::{Contents, Image, Layer, Stored};
 #[cfg(test)]
 use registry::pull;
-pub(crate) use registry::{Endpoint, pull_pinned};
+pub(crate) use registry::{Endpoint, Whole, pull_pinned, pull_whole};
 
 use std::path::Path;
 

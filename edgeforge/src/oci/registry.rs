@@ -6,13 +6,12 @@ use edge_model::forge::Registry as Settings;
 use edge_model::ids::Digest;
 use edge_model::{Context, Error, Result};
 use edge_registry::{Options, Patience, Reference, Repository, parse};
+use edge_slot_image::oci::{self, MANIFEST_TYPES, manifest_type};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::credentials;
 use super::download;
-use super::image::{
-    self, Contents, DOCUMENT_LIMIT, Descriptor, Document, Image, Layer, MANIFEST_TYPES, Stored,
-};
+use super::image::{self, Contents, DOCUMENT_LIMIT, Descriptor, Document, Image, Layer, Stored};
 use crate::contents;
 use crate::progress::Progress;
 
@@ -141,13 +140,25 @@ pub(crate) fn pull(
     blobs: &Path,
     progress: &Progress,
 ) -> Result<Image> {
-    let parsed = parse(reference)?;
     let runtime = prepare(blobs)?;
+    from_the_first(reference, endpoint, progress, |repository, parsed| {
+        runtime.block_on(fetch(repository, parsed, blobs, progress))
+    })
+}
+
+/// Asks the mirrors of a registry, then itself.
+fn from_the_first<T>(
+    reference: &str,
+    endpoint: &Endpoint<'_>,
+    progress: &Progress,
+    fetch: impl Fn(&Repository, &Reference) -> Result<T>,
+) -> Result<T> {
+    let parsed = parse(reference)?;
     let settings = endpoint.of(parsed.registry());
     let mut failures: Vec<Error> = Vec::new();
     for host in settings.mirrors.iter().map(String::as_str).chain([parsed.resolve_registry()]) {
         let fetched = open(endpoint, &settings, host, parsed.repository())
-            .and_then(|repository| runtime.block_on(fetch(&repository, &parsed, blobs, progress)));
+            .and_then(|repository| fetch(&repository, &parsed));
         match fetched {
             Ok(image) => return Ok(image),
             Err(error) => {
@@ -167,6 +178,63 @@ pub(crate) fn pull(
             "check the reference and the network; what was fetched is kept, and a new try goes on from there",
         )
     })
+}
+
+/// An image as a bundle carries it: just as its registry has it, for this architecture.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    /// What the name leads to: a manifest, or the index that leads to it.
+    pub(crate) entry: oci::Descriptor,
+    /// Index, manifest and configuration.
+    pub(crate) documents: Vec<(Digest, Vec<u8>)>,
+    pub(crate) layers: Vec<(Digest, Stored)>,
+}
+
+/// Fetches an image with all of its documents.
+///
+/// # Errors
+/// As [`pull`].
+pub(crate) fn pull_whole(
+    reference: &str,
+    endpoint: &Endpoint<'_>,
+    blobs: &Path,
+    progress: &Progress,
+) -> Result<Whole> {
+    let runtime = prepare(blobs)?;
+    from_the_first(reference, endpoint, progress, |repository, parsed| {
+        runtime.block_on(fetch_whole(repository, parsed, blobs))
+    })
+}
+
+async fn fetch_whole(repository: &Repository, reference: &Reference, blobs: &Path) -> Result<Whole> {
+    let name = reference.digest().or(reference.tag()).unwrap_or("latest");
+    let (digest, bytes) = repository.manifest(name, &MANIFEST_TYPES).await?;
+    let blob = edge_model::manifest::Blob { digest, size: bytes.len() as u64 };
+    let entry = oci::Descriptor::new(manifest_type(&bytes), blob);
+    let mut manifest = bytes.clone();
+    let mut documents = vec![(digest, bytes)];
+    if let Document::Index(manifests) = Document::parse(&manifest)? {
+        let chosen = image::for_this_architecture(manifests)?;
+        let (digest, bytes) = repository.manifest(&chosen.digest.to_string(), &MANIFEST_TYPES).await?;
+        manifest.clone_from(&bytes);
+        documents.push((digest, bytes));
+    }
+    let Document::Manifest { config, layers } = Document::parse(&manifest)? else {
+        return Err(Error::invalid("it is not a container image"));
+    };
+    if config.size > DOCUMENT_LIMIT {
+        return Err(Error::invalid(format!("the image's configuration has {} bytes", config.size)));
+    }
+    let stored: Vec<Stored> = futures_util::stream::iter(layers.iter().chain([&config]))
+        .map(|blob| download::blob(repository, blob, blobs))
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    if let Some(last) = stored.last() {
+        documents.push((config.digest, last.document()?));
+    }
+    let layers = layers.iter().map(|layer| layer.digest).zip(stored).collect();
+    Ok(Whole { entry, documents, layers })
 }
 
 async fn fetch(

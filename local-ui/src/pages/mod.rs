@@ -6,6 +6,7 @@ pub mod boots;
 pub mod bundle;
 pub mod cluster;
 pub mod configuration;
+pub mod content;
 pub mod diagnosis;
 pub mod help;
 pub mod home;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(names::routes())
         .merge(system::routes())
         .merge(cluster::routes())
+        .merge(content::routes())
         .merge(work::routes())
         .merge(diagnosis::routes())
         .merge(logs::routes())

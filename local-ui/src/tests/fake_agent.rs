@@ -128,6 +128,11 @@ fn known(path: &str) -> Option<Value> {
         "/v1/configuration/site" => json!({ "hostName": "shop-17", "ntpServers": ["192.0.2.1"] }),
         "/v1/ledger" => json!({}),
         "/v1/cluster" => json!({ "status": null, "pods": [] }),
+        "/v1/content" => json!({
+            "of_image": ["registry.k8s.io/pause:3.10"], "free_bytes": 1 << 30, "upstream": false,
+            "bundles": [{ "name": "shop", "digest": "sha256:a1", "images": ["r.example/till:1"], "bytes": 1 << 20,
+                "installed_at": 1_772_366_400, "signed": true, "origin": "USB stick: shop.tar.zst", "damaged": [] }],
+        }),
         "/v1/black-box" => json!({ "boots": [] }),
         "/v1/configuration" => json!({ "local": "#cloud-config\n", "effective": ["a = b"], "findings": [] }),
         "/v1/logs" => json!({ "lines": ["an agent said <script>alert(1)</script>"] }),
@@ -164,7 +169,8 @@ pub(super) fn status() -> Value {
         "reset",
         "create-cluster",
         "delete-cluster",
-        "restore-configuration"
+        "restore-configuration",
+        "import-content"
     ]);
     status
 }

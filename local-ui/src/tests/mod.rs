@@ -18,7 +18,7 @@ use crate::router::router;
 use fake_agent::FakeAgent;
 
 const OWN: &str = "192.0.2.17:5080";
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 22] = [
     "/",
     "/network",
     "/network/interface/enp1s0",
@@ -28,6 +28,8 @@ const PAGES: [&str; 20] = [
     "/cluster",
     "/cluster/new",
     "/cluster/delete",
+    "/content",
+    "/content/remove?digest=sha256:a1",
     "/work",
     "/work/1",
     "/diagnosis",

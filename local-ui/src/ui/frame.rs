@@ -3,7 +3,7 @@
 use edge_model::api::access::Role;
 use edge_model::api::{BootState, Health, HostStatus, NetworkState, Possibility};
 use edge_model::cmdline::Mode;
-use edge_words::{frame as frame_words, home as menu, network, units, web as words};
+use edge_words::{content, frame as frame_words, home as menu, network, units, web as words};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets;
@@ -46,7 +46,8 @@ impl Frame {
 
     fn menu(&self) -> Vec<(&'static str, &'static str)> {
         let mut entries = vec![("/", words::HOME), ("/network", menu::NETWORK), ("/names", menu::NAMES)];
-        entries.extend([("/system", menu::SYSTEM), ("/cluster", menu::CLUSTER), ("/work", words::WORK)]);
+        entries.extend([("/system", menu::SYSTEM), ("/cluster", menu::CLUSTER)]);
+        entries.extend([("/content", content::TITLE), ("/work", words::WORK)]);
         if self.may(Role::Operator) {
             entries.extend([
                 ("/diagnosis", menu::DIAGNOSIS),

@@ -25,7 +25,7 @@ fn new_host(ground: &Ground, name: &str) -> Result<NamespaceHost> {
     new_host_of(ground, name, &ground.with_cluster()?)
 }
 
-fn new_host_of(ground: &Ground, name: &str, image: &Built) -> Result<NamespaceHost> {
+pub(super) fn new_host_of(ground: &Ground, name: &str, image: &Built) -> Result<NamespaceHost> {
     let facts = Facts { cluster: format!("{CLUSTER}{IN_NAMESPACES}"), name_server: None };
     let program = std::env::current_exe().context("this program has no path")?;
     let program = program.with_file_name("edge-namespace");
@@ -92,7 +92,7 @@ pub(super) fn in_namespaces(ground: &Ground) -> Result<()> {
 }
 
 /// A pod asks for the page of another one.
-fn ask_for_page(host: &NamespaceHost, url: &str) -> Result<()> {
+pub(super) fn ask_for_page(host: &NamespaceHost, url: &str) -> Result<()> {
     let answer = host.kubectl(&["exec", "deployment/page", "--", "edge-page", "ask", url])?;
     ensure(answer.contains(page::TEXT), || format!("{url} gave {answer}"))
 }

@@ -7,6 +7,7 @@ mod by_hand;
 mod canvos;
 mod cluster;
 mod configuration;
+mod content;
 mod documentation;
 mod installation;
 mod netboot;
@@ -140,6 +141,7 @@ pub(crate) const ALL: &[Scenario] = &[
     in_namespaces("cluster-in-namespaces", cluster::in_namespaces, false),
     in_namespaces("cluster-cut-after-every-step", cluster::cut_after_every_step, false),
     in_namespaces("cluster-says-why-not", cluster::says_why_not, false),
+    in_namespaces("content-without-a-network", content::without_a_network, false),
     short("power-cuts-during-installation", power_cuts::during_installation),
     short("power-cuts-during-upgrade", power_cuts::during_upgrade),
     short("power-cuts-in-early-boot", configuration::power_cuts_in_early_boot),

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod configuration;
+mod content;
 mod diagnosis;
 mod host;
 mod installer;
@@ -65,6 +66,9 @@ pub(super) fn handler(id: RouteId) -> MethodRouter<Arc<Door>> {
         RouteId::CreateCluster => post(cluster::create),
         RouteId::DeleteCluster => post(cluster::delete),
         RouteId::ClusterKubeconfig => post(cluster::kubeconfig),
+
+        RouteId::Content => get(content::view),
+        RouteId::RemoveContent => post(content::remove),
 
         RouteId::Volumes => get(installer::volumes),
         RouteId::InstallDisks => get(installer::disks),

@@ -7,6 +7,7 @@ mod actor;
 pub mod audit;
 pub mod black_box;
 pub mod cluster;
+pub mod content;
 pub mod diagnostics;
 pub mod host;
 pub mod installer;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::content::ImportRequest;
 use super::{Actor, Health, HostStatus};
 use crate::error::Error;
 use crate::ids::RootHash;
@@ -55,6 +56,10 @@ pub enum OperationRequest {
         #[serde(default)]
         without_site: bool,
     },
+    /// Bring the container images of content bundles to this host.
+    ImportContent(ImportRequest),
+    /// Read every byte of all content bundles; what is damaged is put aside.
+    VerifyContent,
 }
 
 /// What kind of work an operation is.
@@ -74,10 +79,12 @@ pub enum OperationKind {
     Fsck,
     Reset,
     RestoreConfiguration,
+    ImportContent,
+    VerifyContent,
 }
 
 impl OperationKind {
-    pub const ALL: [OperationKind; 13] = [
+    pub const ALL: [OperationKind; 15] = [
         OperationKind::Install,
         OperationKind::Upgrade,
         OperationKind::Rollback,
@@ -91,6 +98,8 @@ impl OperationKind {
         OperationKind::Fsck,
         OperationKind::Reset,
         OperationKind::RestoreConfiguration,
+        OperationKind::ImportContent,
+        OperationKind::VerifyContent,
     ];
 
     /// As the API writes it.
@@ -109,6 +118,8 @@ impl OperationKind {
             OperationKind::Fsck => "fsck",
             OperationKind::Reset => "reset",
             OperationKind::RestoreConfiguration => "restore-configuration",
+            OperationKind::ImportContent => "import-content",
+            OperationKind::VerifyContent => "verify-content",
         }
     }
 }
@@ -135,6 +146,8 @@ impl OperationRequest {
             OperationRequest::Fsck { .. } => OperationKind::Fsck,
             OperationRequest::Reset { .. } => OperationKind::Reset,
             OperationRequest::RestoreConfiguration { .. } => OperationKind::RestoreConfiguration,
+            OperationRequest::ImportContent(_) => OperationKind::ImportContent,
+            OperationRequest::VerifyContent => OperationKind::VerifyContent,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::access::{
 use super::audit::{AuditFilters, AuditPage};
 use super::black_box::BlackBox;
 use super::cluster::{ClusterName, ClusterRequest, ClusterView, Kubeconfig};
+use super::content::{BundleRemoval, ContentView};
 use super::diagnostics::{
     ClockSetting, DiskHealth, HttpCheck, Metrics, NetworkLink, Ping, Resolution, Sensor, TcpCheck, TimeState,
     TraceRoute,
@@ -201,6 +202,9 @@ routes! {
     CreateCluster Post "/v1/cluster" AtLeast(Admin), "Make a cluster, of a definition or of the one that this host was told", Json(json::<ClusterRequest>) => Json(json::<ClusterView>), status 202;
     DeleteCluster Post "/v1/cluster/removal" AtLeast(Admin), "End the cluster and remove its data; its name says that this one is meant", Json(json::<ClusterName>) => Json(json::<ClusterView>), status 202;
     ClusterKubeconfig Post "/v1/cluster/kubeconfig" AtLeast(Admin), "Access to the cluster for a day", Nothing => Json(json::<Kubeconfig>);
+
+    Content Get "/v1/content" AtLeast(Viewer), "Container images on this host, and the bundles that brought them", Nothing => Json(json::<ContentView>);
+    RemoveContent Post "/v1/content/removal" AtLeast(Operator), "Remove a content bundle; what other bundles need of it stays", Json(json::<BundleRemoval>) => Json(json::<ContentView>);
 
     Volumes Get "/v1/volumes" AtLeast(Viewer), "Removable volumes", Nothing => Json(json::<Vec<Volume>>);
     InstallDisks Get "/v1/installer/disks" AtLeast(Viewer), "Disks, and what is on them", Nothing => Json(json::<Vec<InstallDisk>>);

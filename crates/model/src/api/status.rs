@@ -215,10 +215,12 @@ pub enum Possibility {
     Fsck,
     Reset,
     RestoreConfiguration,
+    /// Bring, look through and remove content bundles.
+    ImportContent,
 }
 
 impl Possibility {
-    pub const ALL: [Possibility; 17] = [
+    pub const ALL: [Possibility; 18] = [
         Possibility::SupportBundle,
         Possibility::Reboot,
         Possibility::PowerOff,
@@ -236,6 +238,7 @@ impl Possibility {
         Possibility::Fsck,
         Possibility::Reset,
         Possibility::RestoreConfiguration,
+        Possibility::ImportContent,
     ];
 }
 

@@ -36,6 +36,8 @@ pub struct EdgeSection {
     /// A cluster definition to apply, as a path on the medium or the host.
     #[schemars(extend("x-not-yet" = true))]
     pub cluster_definition: Option<String>,
+    /// Container images of the site.
+    pub content: ContentSettings,
     /// Content bundles to import, as paths on the medium.
     #[schemars(extend("x-not-yet" = true))]
     pub content_bundles: Option<Vec<String>>,
@@ -106,7 +108,7 @@ pub struct Site {
     #[schemars(extend("x-from-site" = true, "format" = "host-id"))]
     pub name: Option<String>,
     /// Host name; by default the identifier.
-    #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel", "x-template" = true))]
     pub host_name: Option<String>,
     /// Stands in front of an identifier that the machine gives; default `edge`.
     #[schemars(extend("x-from-site" = true, "format" = "host-id-prefix"))]
@@ -316,6 +318,23 @@ pub struct ImageRedirectWebhook {
 pub struct UpgradeSettings {
     /// Whether images without a signature that this host knows are accepted.
     pub unsigned: Unsigned,
+}
+
+/// Where container images come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ContentSettings {
+    /// Whether content bundles without a signature that this host knows are accepted.
+    pub unsigned: Unsigned,
+    /// Whether images that are not on this host are asked for at their registries; by default they are. A site without a way out
+    /// has its answer sooner with `false`.
+    pub upstream: Option<bool>,
+}
+
+impl ContentSettings {
+    pub fn asks_upstream(&self) -> bool {
+        self.upstream.unwrap_or(true)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -92,7 +92,7 @@ pub struct ExtraPartition {
     /// Size in MiB.
     #[schemars(range(min = 1))]
     pub size: u64,
-    /// File system; `ext4` or `vfat`. Without one the partition stays empty.
+    /// File system. Without one, or with `none`, `noformat` or `-`, the partition stays empty.
     #[serde(default)]
     pub fs: Option<FileSystem>,
     /// Label of the file system.
@@ -103,8 +103,14 @@ pub struct ExtraPartition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileSystem {
+    Ext2,
+    Ext3,
     Ext4,
     Vfat,
+    None,
+    Noformat,
+    #[serde(rename = "-")]
+    Dash,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -18,9 +18,12 @@ pub mod state;
 pub mod step;
 pub mod trouble;
 
-use edge_model::cluster::Distribution;
+use std::collections::BTreeSet;
+
+use edge_model::cluster::{ClusterDefinition, Distribution};
 use edge_model::{Error, Result};
 
+use crate::content;
 use gate::Verdict;
 pub use placement::Placement;
 pub use step::{Action, Authority, ObjectSet, Probe, RenderedFile, Step, StepId};
@@ -35,6 +38,12 @@ pub fn steps(placement: &Placement, verdict: &Verdict) -> Result<Vec<Step>> {
         Distribution::K3s => Err(Error::rejected("clusters of K3s are not made yet")
             .help("use an image with kubernetes: {kubeadm: …}")),
     }
+}
+
+/// Full names of the images that a definition's workloads start. What cannot be read starts nothing.
+pub fn images_of(definition: &ClusterDefinition) -> BTreeSet<String> {
+    let objects = definition.workloads.iter().filter_map(|one| manifests::parse(one.manifests.reveal()).ok());
+    content::images_of(&objects.flatten().collect::<Vec<_>>())
 }
 
 /// From the record on this image answers for the data.
