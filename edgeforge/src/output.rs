@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use edge_host::files;
 use edge_model::{Context, Error, Result};
 
 use crate::project::Project;
@@ -11,11 +12,11 @@ use crate::project::Project;
 pub(crate) fn alone(project: &Project) -> Result<fs::File> {
     let folder = fs::File::open(&project.directory)
         .with_context(|| format!("cannot open {}", project.directory.display()))?;
-    folder.try_lock().map_err(|_| {
-        Error::rejected(format!("another build of {} runs", project.directory.display()))
-            .help("wait for its end")
-    })?;
-    Ok(folder)
+    if files::lock_within(&folder, files::LOCK_WITHIN)? {
+        return Ok(folder);
+    }
+    let error = Error::rejected(format!("another build of {} runs", project.directory.display()));
+    Err(error.help("wait for its end"))
 }
 
 /// Where the output grows until it is whole.

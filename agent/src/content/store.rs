@@ -71,11 +71,11 @@ impl Store {
         self.prepare()?;
         let path = self.folder.join(".work.lock");
         let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        lock.try_lock().map_err(|_| {
-            Error::rejected("content bundles are being changed already")
-                .help("wait for its end: edge-agent status")
-        })?;
-        Ok(lock)
+        if files::lock_within(&lock, files::LOCK_WITHIN)? {
+            return Ok(lock);
+        }
+        let error = Error::rejected("content bundles are being changed already");
+        Err(error.help("wait for its end: edge-agent status"))
     }
 
     fn prepare(&self) -> Result<()> {

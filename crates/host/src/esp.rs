@@ -1,10 +1,9 @@
 //! What is on the EFI system partitions. Names are content-addressed; nothing is renamed in order to boot.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edge_model::ids::Entry;
 use edge_model::manifest::Blob;
@@ -279,19 +278,13 @@ fn alone(mount_point: &Path, within: Duration) -> Result<Option<File>> {
     let context = || format!("cannot lock {}", path.display());
     fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).with_context(context)?;
     let file = File::create(&path).with_context(context)?;
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
-            Err(TryLockError::WouldBlock) if begun.elapsed() >= within => return Ok(None),
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
-        }
-    }
+    Ok(files::lock_within(&file, within).with_context(context)?.then_some(file))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

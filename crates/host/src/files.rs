@@ -1,9 +1,11 @@
 //! Files that must survive a power cut, and reading with limits.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use edge_model::{Context, Error, Result};
 
@@ -163,6 +165,26 @@ pub fn make_durably(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -
 fn drop_cache(file: &File) -> Result<()> {
     rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).map_err(std::io::Error::from)?;
     Ok(())
+}
+
+/// How long a lock counts as free that somebody still holds. A program that is just being started holds every lock of
+/// this process until its `exec` closes them.
+pub const LOCK_WITHIN: Duration = Duration::from_millis(500);
+
+/// Locks a file, or says that somebody else has held it for so long. The lock ends with the file, however its process ends.
+///
+/// # Errors
+/// When the file system knows no locks.
+pub fn lock_within(file: &File, within: Duration) -> Result<bool> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock a file"),
+            Err(TryLockError::WouldBlock) if begun.elapsed() >= within => return Ok(false),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 /// Bytes that can still be written to the file system of a path.

@@ -71,6 +71,11 @@ pub(super) fn image_from_a_registry(ground: &Ground) -> Result<()> {
     canvos::folder_builds(ground, &base.reference)
 }
 
+/// Images are large, and other scenarios need the room: what has been looked at goes.
+fn forget(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
 /// What every base in a registry goes through.
 fn story(ground: &Ground, name: &str, base: &Base) -> Result<()> {
     let project = changed(ground, name, base)?;
@@ -141,7 +146,8 @@ fn layers_unpack_as_elsewhere(ground: &Ground, name: &str, base: &Base) -> Resul
     let theirs: std::collections::BTreeSet<&str> = theirs.lines().collect();
     let ours: std::collections::BTreeSet<&str> = ours.lines().collect();
     let different: Vec<_> = ours.symmetric_difference(&theirs).take(10).collect();
-    ensure(different.is_empty(), || format!("umoci unpacks otherwise: {different:?}"))
+    ensure(different.is_empty(), || format!("umoci unpacks otherwise: {different:?}"))?;
+    [Path::new(&target), Path::new(&bundle)].into_iter().try_for_each(forget)
 }
 
 /// A provider image in a registry and its container form are the same base.
@@ -158,9 +164,11 @@ fn another_image_as_the_base(ground: &Ground, name: &str) -> Result<()> {
         let project = Project { ground, folder };
         project.write(&format!(
             "name: derived\nversion: 2.0.0\nbase: {base}\nregistries: [{{ host: '{host}', plain-http: true }}]\n\
-             files: [{{ path: /etc/derived, content: 'yes' }}]\n"
+             files: [{{ path: /etc/derived, content: 'yes' }}]\nenvelopes: []\n"
         ))?;
-        project.build(&[])
+        let hash = project.build(&[])?;
+        forget(&project.folder.join("build"))?;
+        Ok(hash)
     };
     let provider = derived("from-provider", &format!("oci:{reference}"))?;
     let container = first.folder.join("build/container");
@@ -183,8 +191,10 @@ fn builds_do_not_disturb_each_other(project: &Project<'_>) -> Result<()> {
         killed.kill();
         other.join().map_err(|_| Error::internal("a build panicked"))
     })??;
+    forget(&twin.folder)?;
     let again = project.build(&[])?;
-    ensure(again == other, || format!("the builds differ: {again} and {other}"))
+    ensure(again == other, || format!("the builds differ: {again} and {other}"))?;
+    forget(&project.folder.join("build"))
 }
 
 /// A base in a registry, and what is known of it beforehand.
@@ -263,7 +273,7 @@ fn changed<'a>(ground: &'a Ground, name: &str, base: &Base) -> Result<Project<'a
          - 'test \"$(wc -l < /proc/net/route)\" -le 1'\n\
          files:\n- {{ path: /etc/app.conf, content: \"colour=blue\\n\", owner: 'app:app', permissions: '0640' }}\n\
          users:\n- {{ name: app, system: true }}\n\
-         cis-hardening: true\nenvelopes: [raw-zst]\nkeys: {}\n",
+         cis-hardening: true\nenvelopes: []\nkeys: {}\n",
         host.starts_with("127."),
         base.removable.join(", "),
         keys.display()
@@ -284,7 +294,7 @@ fn synthetic_kairos(ground: &Ground, name: &str) -> Result<Base> {
     let first = ground.every_envelope()?;
     let folder = ground.lab.work().join(name);
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        forget(&folder)?;
     }
     let added = folder.join("added");
     let put = |path: &str, text: &str| {
