@@ -19,7 +19,7 @@ use edge_model::{Context, Error, Result, keyboard, paths};
 use edge_planner::accounts::{Account, Files};
 use edge_planner::configuration::convert::password_of;
 use edge_planner::identity::{self, DEFAULT_DEVICE_FILE, Facts, Identity};
-use edge_planner::network;
+use edge_planner::{hosts_file, network};
 
 use crate::configuration::hash_password;
 
@@ -109,8 +109,8 @@ pub(crate) fn write_machine_id(machine_id: &str) -> Result<()> {
 /// When `/etc` cannot be written.
 pub(crate) fn write_host_name(name: &str) -> Result<()> {
     fs::write("/etc/hostname", format!("{name}\n")).context("cannot write /etc/hostname")?;
-    fs::write("/etc/hosts", format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n"))
-        .context("cannot write /etc/hosts")?;
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    fs::write("/etc/hosts", hosts_file::with_own_name(&hosts, name)).context("cannot write /etc/hosts")?;
     kernel::set_host_name(name)
 }
 

@@ -27,20 +27,34 @@ use crate::progress::Progress;
 use crate::project::{self, Project};
 
 /// What goes into a bundle, and how it is made.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Order {
-    pub(crate) definition: Option<PathBuf>,
-    pub(crate) images: Vec<String>,
-    /// A file with a name on each line.
-    pub(crate) list: Option<PathBuf>,
-    /// Images that the host has anyway.
-    pub(crate) without: Vec<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) output: PathBuf,
-    /// Its registries, certificates and keys are used.
-    pub(crate) project: Option<PathBuf>,
-    pub(crate) keys: Option<PathBuf>,
-    pub(crate) plain_http: bool,
+    /// A cluster definition: the images of its workloads
+    definition: Option<PathBuf>,
+    /// One more image
+    #[arg(long = "image", value_name = "REFERENCE")]
+    images: Vec<String>,
+    /// A file with the name of an image on each line
+    #[arg(long = "images-from", value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// An image that the host carries anyway
+    #[arg(long, value_name = "REFERENCE")]
+    without: Vec<String>,
+    /// How the bundle is called on hosts; by default as its file
+    #[arg(long)]
+    name: Option<String>,
+    /// The file; its name ends with .zst
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// A project whose registries, certificates and keys are used
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+    /// The folder of the keys that sign it, as for images
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Talk to the registries without TLS
+    #[arg(long)]
+    plain_http: bool,
 }
 
 /// What was made.

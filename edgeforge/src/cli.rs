@@ -119,6 +119,9 @@ enum Command {
     Import {
         /// The CanvOS folder
         directory: PathBuf,
+        /// Import it although its image will lack the security that this key of .arg asks for
+        #[arg(long, value_name = "KEY")]
+        waive: Vec<String>,
         /// Write the project into a new folder, and leave this one as it is
         #[arg(long, value_name = "NEWDIR")]
         to: Option<PathBuf>,
@@ -213,6 +216,9 @@ enum Command {
 /// Where inputs come from, and how: for this time, instead of what forge.yaml or the machine says.
 #[derive(clap::Args)]
 struct Places {
+    /// Build a CanvOS folder although its image will lack the security that this key of .arg asks for
+    #[arg(long, value_name = "KEY")]
+    waive: Vec<String>,
     /// The mirror of the base's packages, instead of that of this machine's apt
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
@@ -256,34 +262,7 @@ const BUNDLE_EXAMPLES: &str = "Examples:
 #[command(after_help = BUNDLE_EXAMPLES)]
 enum Bundle {
     /// Fetch images and write a bundle of them
-    Build {
-        /// A cluster definition: the images of its workloads
-        definition: Option<PathBuf>,
-        /// One more image
-        #[arg(long = "image", value_name = "REFERENCE")]
-        images: Vec<String>,
-        /// A file with the name of an image on each line
-        #[arg(long, value_name = "FILE")]
-        images_from: Option<PathBuf>,
-        /// An image that the host carries anyway
-        #[arg(long, value_name = "REFERENCE")]
-        without: Vec<String>,
-        /// How the bundle is called on hosts; by default as its file
-        #[arg(long)]
-        name: Option<String>,
-        /// The file; its name ends with .zst
-        #[arg(long, short, value_name = "FILE")]
-        output: PathBuf,
-        /// A project whose registries, certificates and keys are used
-        #[arg(long, value_name = "DIR")]
-        project: Option<PathBuf>,
-        /// The folder of the keys that sign it, as for images
-        #[arg(long, value_name = "DIR")]
-        keys: Option<PathBuf>,
-        /// Talk to the registries without TLS
-        #[arg(long)]
-        plain_http: bool,
-    },
+    Build(bundle::Order),
     /// Show what is in a bundle, and check all of it
     Show {
         /// The bundle
@@ -344,32 +323,11 @@ pub(crate) fn run() -> Result<ExitCode> {
             let options = Options { no_cache, offline, locked, push: None, push_container, container };
             building::run(&directory, &options, &places, push, dry_run, reader)
         }
-        Command::Import { directory, to, dry_run } => import::run(&directory, to.as_deref(), dry_run, reader),
-        Command::Bundle(Bundle::Show { file }) => bundle::show(&file, reader),
-        Command::Bundle(Bundle::Build {
-            definition,
-            images,
-            images_from,
-            without,
-            name,
-            output,
-            project,
-            keys,
-            plain_http,
-        }) => {
-            let order = bundle::Order {
-                definition,
-                images,
-                list: images_from,
-                without,
-                name,
-                output,
-                project,
-                keys,
-                plain_http,
-            };
-            bundle::build(&order, reader)
+        Command::Import { directory, waive, to, dry_run } => {
+            import::run(&directory, to.as_deref(), &waive, dry_run, reader)
         }
+        Command::Bundle(Bundle::Show { file }) => bundle::show(&file, reader),
+        Command::Bundle(Bundle::Build(order)) => bundle::build(&order, reader),
         Command::Keys(Keys::Generate { directory }) => generate_keys(&directory, reader),
         Command::Tools { lab } => print_tools(if lab { Purpose::Lab } else { Purpose::Builder }, reader),
         Command::Completions { shell } => edge_cli::completions::<Arguments>("edgeforge", shell, reader),
@@ -409,7 +367,7 @@ fn fetch(
     reader: Reader,
 ) -> Result<()> {
     let mut drift = Vec::new();
-    for Buildable { mut project, .. } in import::buildables(directory)? {
+    for Buildable { mut project, .. } in import::buildables(directory, &places.waive)? {
         places.apply(&mut project, [])?;
         drift.extend(build::fetch(&project, freshness, dry_run, &Progress::new())?);
     }
@@ -461,7 +419,8 @@ mod tests {
         std::fs::write(folder.path().join("forge.yaml"), text).unwrap();
         let mut project = Project::load(folder.path()).unwrap();
         let mirror = Some("https://two.example".to_owned());
-        let places = Places { mirror: mirror.clone(), tools_mirror: None, plain_http: true };
+        let places =
+            Places { waive: Vec::new(), mirror: mirror.clone(), tools_mirror: None, plain_http: true };
         let hosts = |project: &Project| -> Vec<String> {
             project.forge.registries.iter().map(|registry| registry.host.clone()).collect()
         };

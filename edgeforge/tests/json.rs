@@ -36,7 +36,7 @@ fn verbs(folder: &Path, above: &str) -> BTreeSet<String> {
 }
 
 /// Arguments with which each verb fails at once, and without a network.
-const FAILING: [(&str, &str); 17] = [
+const FAILING: [(&str, &str); 19] = [
     ("init", "full"),
     ("build", "gone"),
     ("fetch", "gone"),
@@ -50,6 +50,8 @@ const FAILING: [(&str, &str); 17] = [
     ("diff", "gone gone"),
     ("lint", "gone"),
     ("keys generate", "full/forge.yaml/keys"),
+    ("bundle build", "gone -o bundle.tar.zst"),
+    ("bundle show", "gone"),
     ("tools", "--gone"),
     ("completions", "gone"),
     ("manual", "full/forge.yaml/manual"),

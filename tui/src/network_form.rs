@@ -35,6 +35,7 @@ pub struct Filled {
 pub fn form(given: &Interface, button: &str) -> Form<NetworkField> {
     use NetworkField as Id;
     let addressing = match given.kind {
+        Some(kind) if kind.is_dhcp() => Addressing::Dhcp,
         Some(kind) => kind,
         None if given.all_addresses().is_empty() => Addressing::Dhcp,
         None => Addressing::Static,
@@ -87,7 +88,7 @@ pub fn read(form: &mut Form<NetworkField>, name: &str, before: &Interface) -> Op
     form.forgive();
     let mut interface = before.clone();
     let kind = addressing(form);
-    interface.kind = Some(kind);
+    interface.kind = Some(kind.or_as_before(before));
     interface.ip_address = None;
     interface.mask = None;
     interface.nameserver = None;
@@ -175,9 +176,9 @@ pub fn summary(interface: &Interface) -> String {
     let addresses = interface.all_addresses();
     let text = match interface.kind {
         Some(Addressing::None) => words::ADDRESSINGS[2].to_owned(),
-        Some(Addressing::Dhcp) => words::ADDRESSINGS[0].to_owned(),
+        Some(kind) if kind.is_dhcp() => words::ADDRESSINGS[0].to_owned(),
         None if addresses.is_empty() => words::ADDRESSINGS[0].to_owned(),
-        None | Some(Addressing::Static) => addresses.join(", "),
+        None | Some(_) => addresses.join(", "),
     };
     match &interface.vlan {
         Some(vlan) => words::on_vlan(&text, vlan.id),

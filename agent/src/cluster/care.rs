@@ -1,11 +1,9 @@
 //! The care for the cluster: from what is remembered and told to a node that is ready, and a look at it from then on.
 
-use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use edge_host::{console, files};
+use edge_host::console;
 use edge_model::api::BootState;
 use edge_model::api::cluster::{
     ClusterPhase, ClusterStatus, ClusterWait, KeptData, MOST_NAMED, PodCounts, PodState, PodStatus,
@@ -20,7 +18,7 @@ use edge_planner::cluster::{self as planner, Action, Placement, Probe, Step, Ste
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::ground::Host;
+use super::ground::{self, Host};
 use super::kept::{Kept, Places};
 use super::kube_api::KubeApi;
 use super::pass::{Ground, Progress, Seen, advance};
@@ -196,7 +194,7 @@ impl Care {
             console::say(&format!("edge: the cluster {} is being made.", definition.name));
         }
         let node = node_name(&member, &definition)?;
-        let placement = Placement::new(&definition, &image, &node, &name_servers())?;
+        let placement = Placement::new(&definition, &image, &node, &ground::name_servers())?;
         self.serve_content();
         let then = self.go_on(placement, &verdict, &image);
         self.tell_of_change(verdict);
@@ -587,18 +585,4 @@ fn node_name(member: &Member, definition: &ClusterDefinition) -> Result<String> 
         Ok(())
     })?;
     Ok(name)
-}
-
-fn name_servers() -> Vec<IpAddr> {
-    let text = files::read_text(Path::new(paths::RESOLV_CONF)).unwrap_or_default();
-    let mut servers: Vec<IpAddr> = Vec::new();
-    for line in text.lines() {
-        let server =
-            line.strip_prefix("nameserver ").and_then(|address| address.trim().parse::<IpAddr>().ok());
-        // Pods have a loopback of their own.
-        if let Some(server) = server.filter(|server| !server.is_loopback() && !servers.contains(server)) {
-            servers.push(server);
-        }
-    }
-    servers
 }

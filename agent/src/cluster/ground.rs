@@ -1,6 +1,7 @@
 //! Steps of a plan on this host: looking and doing.
 
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -338,6 +339,21 @@ fn start(unit: &str) -> Result<()> {
     fs::create_dir_all(paths::CLUSTER_RUN).context("cannot create the cluster's folder in /run")?;
     fs::write(gate, "").context("cannot open the cluster's gate")?;
     Child::new("systemctl").args(["start", unit]).deadline(START_DEADLINE).run().map(drop)
+}
+
+/// Those that pods can ask, too.
+pub(super) fn name_servers() -> Vec<IpAddr> {
+    let text = files::read_text(Path::new(paths::RESOLV_CONF)).unwrap_or_default();
+    let mut servers: Vec<IpAddr> = Vec::new();
+    for line in text.lines() {
+        let server =
+            line.strip_prefix("nameserver ").and_then(|address| address.trim().parse::<IpAddr>().ok());
+        // Pods have a loopback of their own.
+        if let Some(server) = server.filter(|server| !server.is_loopback() && !servers.contains(server)) {
+            servers.push(server);
+        }
+    }
+    servers
 }
 
 #[cfg(test)]

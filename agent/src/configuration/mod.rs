@@ -15,6 +15,8 @@ use edge_model::user_data::edge::EdgeSection;
 use edge_planner::configuration::{self, Configuration, Source, Trust};
 use edge_planner::host_kind::HostKind;
 
+use crate::stages::template_values;
+
 pub(crate) use sources::{VOLUMES, documents, of_host, of_medium};
 
 /// The merged configuration and its typed form.
@@ -37,6 +39,8 @@ impl Settings {
     pub(crate) fn from(sources: &[Source], problems: Vec<Problem>) -> Self {
         let mut configuration = configuration::combine(sources, trust());
         configuration.problems.splice(0..0, problems);
+        let Configuration { tree, problems, .. } = &mut configuration;
+        configuration::templates::fill_in(tree, &template_values, problems);
         let data = configuration.settings().unwrap_or_else(|error| {
             let place = configuration.tree.place.clone();
             configuration.problems.push(Problem::error(place, "", error.to_string()));
@@ -47,6 +51,11 @@ impl Settings {
 
     pub(crate) fn edge(&self) -> &EdgeSection {
         &self.data.edge
+    }
+
+    /// Whether the site has given this host a name.
+    pub(crate) fn says_host_name(&self) -> bool {
+        self.edge().site.host_name.is_some() || self.data.hostname.is_some()
     }
 
     /// What a person should see on a host: everything but notes.

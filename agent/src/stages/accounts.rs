@@ -1,10 +1,14 @@
 //! Accounts that steps make.
 
-use edge_host::accounts;
-use edge_model::document::{self, Node};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use edge_host::{accounts, files};
+use edge_model::document;
 use edge_model::user_data::stages::{NumberOrText, User};
 use edge_model::{Error, Result};
 use edge_planner::accounts::{Account, LOCKED};
+use edge_planner::entities::{Entity, Kind};
 
 use crate::configuration::hash_password;
 use crate::host_state::{change_accounts, ensure_account};
@@ -83,59 +87,70 @@ pub(super) fn authorize(user: &str, keys: &[String], fetch: FetchKeys<'_>) -> Re
     add_keys(user, keys, fetch)
 }
 
-/// Makes the account, group or password that an entity describes.
-pub(super) fn ensure_entity(text: &str) -> Result<()> {
-    let entity = read_entity(text)?;
-    let field = |name: &str| entity.get(name).and_then(Node::scalar).map(str::to_owned).unwrap_or_default();
-    let given = |name: &str| Some(field(name)).filter(|text| !text.is_empty());
-    match field("kind").as_str() {
-        "user" => {
+/// Makes the account, group or password that an entity describes; in a file of its own, just its line.
+pub(super) fn ensure_entity(path: Option<&str>, text: &str) -> Result<()> {
+    let entity = Entity::parse(text)?;
+    if let Some(path) = other_file(path, &entity) {
+        return change_file(path, |text| entity.put_into(text));
+    }
+    match entity.kind {
+        Kind::User => {
             let account = Account {
-                name: field("username"),
-                uid: field("uid").parse().ok(),
-                gecos: field("info"),
-                home: given("homedir"),
-                shell: given("shell"),
+                name: entity.name.clone(),
+                uid: entity.field(1).and_then(|uid| uid.parse().ok()),
+                gecos: entity.field(3).unwrap_or_default().to_owned(),
+                home: entity.field(4).map(str::to_owned),
+                shell: entity.field(5).map(str::to_owned),
                 ..Account::default()
             };
-            change_accounts(|files| files.ensure(&account, None)).map(drop)
-        }
-        "group" => {
-            let (name, id) = (field("group_name"), field("gid").parse().ok());
-            let members: Vec<String> =
-                field("users").split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
+            let gid = entity.field(2).and_then(|gid| gid.parse::<u32>().ok());
             change_accounts(|files| {
-                files.ensure_group(&name, id, false);
-                for member in members.iter().filter(|member| !member.is_empty()) {
-                    files.add_member(&name, member);
+                files.ensure(&account, None);
+                if gid.is_some() {
+                    entity.put_into(&mut files.passwd);
                 }
             })
         }
-        "shadow" => {
-            let (name, password) = (field("username"), field("password"));
+        Kind::Group => {
+            let id = entity.field(1).and_then(|gid| gid.parse().ok());
             change_accounts(|files| {
-                if files.has(&name) {
-                    let account = Account { name, password: Some(password), ..Account::default() };
-                    files.ensure(&account, None);
-                }
+                files.ensure_group(&entity.name, id, false);
+                entity.members.iter().for_each(|member| files.add_member(&entity.name, member));
             })
         }
-        other => Err(Error::invalid(format!("an entity of kind {other:?} is not known"))),
+        Kind::Shadow => change_accounts(|files| entity.put_into(&mut files.shadow)),
+        Kind::GroupShadow => change_accounts(|files| entity.put_into(&mut files.gshadow)),
     }
 }
 
-pub(super) fn delete_entity(text: &str) -> Result<()> {
-    let entity = read_entity(text)?;
-    let field = |name: &str| entity.get(name).and_then(Node::scalar).map(str::to_owned).unwrap_or_default();
-    match field("kind").as_str() {
-        "user" | "shadow" => change_accounts(|files| files.remove(&field("username"))),
-        "group" => change_accounts(|files| files.remove_group(&field("group_name"))),
-        other => Err(Error::invalid(format!("an entity of kind {other:?} is not known"))),
+/// Removes just what the entity is: an account goes as a whole, a password leaves its account.
+pub(super) fn delete_entity(path: Option<&str>, text: &str) -> Result<()> {
+    let entity = Entity::parse(text)?;
+    if let Some(path) = other_file(path, &entity) {
+        return change_file(path, |text| entity.remove_from(text));
     }
+    change_accounts(|files| match entity.kind {
+        Kind::User => files.remove(&entity.name),
+        Kind::Group => files.remove_group(&entity.name),
+        Kind::Shadow => entity.remove_from(&mut files.shadow),
+        Kind::GroupShadow => entity.remove_from(&mut files.gshadow),
+    })
 }
 
-fn read_entity(text: &str) -> Result<Node> {
-    document::tree::read("entity", text).map_err(|problem| Error::invalid(problem.to_string()))
+/// A file that is not the host's own.
+fn other_file<'p>(path: Option<&'p str>, entity: &Entity) -> Option<&'p Path> {
+    path.filter(|path| !path.is_empty() && *path != entity.kind.file()).map(Path::new)
+}
+
+fn change_file(path: &Path, change: impl FnOnce(&mut String)) -> Result<()> {
+    let mut text = files::read_text_if_there(path)?.unwrap_or_default();
+    let before = text.clone();
+    change(&mut text);
+    if text == before {
+        return Ok(());
+    }
+    let mode = std::fs::metadata(path).map_or(0o600, |found| found.permissions().mode() & 0o7777);
+    files::write_durably(path, text.as_bytes(), mode)
 }
 
 #[cfg(test)]

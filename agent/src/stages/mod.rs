@@ -24,10 +24,13 @@ use edge_model::user_data::UserData;
 use edge_model::user_data::edge::SiteNetwork;
 use edge_model::{Result, paths};
 use edge_planner::host_kind::HostKind;
-use edge_planner::stages::{NamedStep, StageFile, SystemFacts, actions, skip_reason, steps, with_neighbours};
+use edge_planner::stages::{
+    Action, NamedStep, StageFile, SystemFacts, actions, skip_reason, steps, with_neighbours,
+};
 use serde_json::{Value as Json, json};
 
 use crate::configuration::{self, Settings, documents};
+use crate::host_state;
 
 pub(crate) use chroot::run_in_image;
 pub(crate) use log::{append, read_kept, read_present};
@@ -181,6 +184,24 @@ fn load_file(path: &Path, problems: &mut Vec<String>) -> Option<StageFile> {
     }
 }
 
+/// What templates may ask, by the names of Kairos.
+pub(crate) fn template_values() -> Json {
+    let random = gpt::random_bytes::<16>().map(|bytes| to_hex(&bytes)).unwrap_or_default();
+    let in_force = std::fs::read_to_string(paths::ETC_MACHINE_ID).unwrap_or_default().trim().to_owned();
+    // Before the identity is applied, what will be applied counts.
+    let machine_id =
+        if in_force.len() == 32 { in_force } else { host_state::machine_id().unwrap_or_default() };
+    let protected = edge_slot_image::sha256(format!("yip{machine_id}").as_bytes()).to_string();
+    let protected = protected.trim_start_matches("sha256:");
+    json!({
+        "Values": system_info::values(&random, protected),
+        "Random": random,
+        "UUID": system_info::dmi("product_uuid"),
+        "MachineID": machine_id,
+        "ProtectedID": protected,
+    })
+}
+
 /// Runs steps one after the other.
 struct Runner<'a> {
     moment: &'a Moment,
@@ -190,16 +211,12 @@ struct Runner<'a> {
     facts: SystemFacts,
     values: Json,
     environment: Vec<(String, String)>,
-    /// How others are reached; read when somebody is.
-    network: OnceCell<SiteNetwork>,
+    /// Read when somebody is reached, or called by a name.
+    settings: OnceCell<Settings>,
 }
 
 impl<'a> Runner<'a> {
     fn new(moment: &'a Moment, begun: Instant, files: &[StageFile]) -> Self {
-        let random = gpt::random_bytes::<16>().map(|bytes| to_hex(&bytes)).unwrap_or_default();
-        let machine_id = std::fs::read_to_string(paths::ETC_MACHINE_ID).unwrap_or_default().trim().to_owned();
-        let protected = edge_slot_image::sha256(format!("yip{machine_id}").as_bytes()).to_string();
-        let protected = protected.trim_start_matches("sha256:");
         let environment = files
             .iter()
             .flat_map(|file| file.document.env.iter().chain(&file.document.install.env))
@@ -212,24 +229,22 @@ impl<'a> Runner<'a> {
             forgiven: Cell::default(),
             facts: SystemFacts {
                 host_name: system_info::host_name(),
-                os: system_info::os_release("ID"),
+                os: system_info::os_release("PRETTY_NAME"),
                 os_version: system_info::os_release("VERSION_ID"),
                 architecture: system_info::architecture().into(),
             },
-            values: json!({
-                "Values": system_info::values(&random, protected),
-                "Random": random,
-                "UUID": system_info::dmi("product_uuid"),
-                "MachineID": machine_id,
-                "ProtectedID": protected,
-            }),
+            values: template_values(),
             environment,
-            network: OnceCell::new(),
+            settings: OnceCell::new(),
         }
     }
 
+    fn settings(&self) -> &Settings {
+        self.settings.get_or_init(|| Settings::load(self.moment.kind))
+    }
+
     fn network(&self) -> &SiteNetwork {
-        self.network.get_or_init(|| Settings::load(self.moment.kind).data.edge.site.network)
+        &self.settings().edge().site.network
     }
 
     /// How long the next thing may take.
@@ -261,6 +276,10 @@ impl<'a> Runner<'a> {
             return StepOutcome::Planned { actions: planned.iter().map(ToString::to_string).collect() };
         }
         for action in &planned {
+            // An image calls its hosts by a rule; who has a name keeps it.
+            if matches!(action, Action::HostName(_)) && step.of_image && self.settings().says_host_name() {
+                continue;
+            }
             if let Err(error) = self.perform(action) {
                 errors.push(format!("{action}: {error}"));
             }
@@ -271,8 +290,11 @@ impl<'a> Runner<'a> {
     /// The shell condition; it is asked in a dry run too, and by convention changes nothing.
     fn condition_fails(&self, step: &NamedStep) -> Option<String> {
         let condition = step.step.condition.as_deref().filter(|condition| !condition.is_empty())?;
-        let condition =
-            edge_planner::template::render(condition, &self.values).unwrap_or_else(|_| condition.into());
+        // A condition that cannot even be read does not hold.
+        let condition = match edge_planner::template::render(condition, &self.values) {
+            Ok(condition) => condition,
+            Err(error) => return Some(format!("if: {error}")),
+        };
         match self.shell(&condition) {
             Ok(_) => None,
             Err(_) => Some(format!("if: {condition:?} does not hold")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_host::child::Child;
@@ -37,26 +37,34 @@ impl Runner<'_> {
                 let timeout =
                     download.timeout.map_or(fetch::TIMEOUT, Duration::from_secs).min(self.patience());
                 let bytes = fetch::get(&download.url, timeout, self.network())?;
-                write_file(Path::new(&download.path), &bytes, *mode, owner)
+                write_file(&download_target(&download.path, &download.url), &bytes, *mode, owner)
             }
             Action::Git(git) => self.check_out(git),
             Action::Dns(dns) => self.dns(dns),
-            Action::EnsureEntity { entity, .. } => accounts::ensure_entity(entity),
-            Action::DeleteEntity { entity, .. } => accounts::delete_entity(entity),
+            Action::EnsureEntity { path, entity } => accounts::ensure_entity(path.as_deref(), entity),
+            Action::DeleteEntity { path, entity } => accounts::delete_entity(path.as_deref(), entity),
             Action::HostName(name) => write_host_name(name),
             Action::Sysctl { key, value } => edge_host::kernel::set_parameter(key, value),
             Action::User { name, user } => accounts::ensure(name, user, &|keys| self.fetch_keys(keys)),
             Action::AuthorizedKeys { user, keys } => {
                 accounts::authorize(user, keys, &|keys| self.fetch_keys(keys))
             }
-            Action::Module(name) => {
-                Child::new("modprobe").arg(name).deadline(self.patience()).run().map(drop)
-            }
+            // Parameters may follow the name.
+            Action::Module(words) => Child::new("modprobe")
+                .args(words.split_whitespace())
+                .deadline(self.patience())
+                .run()
+                .map(drop),
             Action::Timesyncd(settings) => {
-                let lines: Vec<String> =
-                    settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-                let text = format!("[Time]\n{}", lines.concat());
-                write_text("/run/systemd/timesyncd.conf.d/60-stage.conf", &text)?;
+                // A later step adds to what an earlier one has said.
+                let path = "/run/systemd/timesyncd.conf.d/60-stage.conf";
+                let known = files::read_text_if_there(Path::new(path))?.unwrap_or_default();
+                let key_of = |line: &str| line.split_once('=').map(|(key, _)| key.to_owned());
+                let kept = known.lines().filter_map(|line| Some((key_of(line)?, line.to_owned())));
+                let mut lines: BTreeMap<String, String> = kept.collect();
+                lines.extend(settings.iter().map(|(key, value)| (key.clone(), format!("{key}={value}"))));
+                let lines: Vec<String> = lines.into_values().collect();
+                write_text(path, &format!("[Time]\n{}\n", lines.join("\n")))?;
                 self.reload("systemd-timesyncd.service")
             }
             Action::Unit { verb, unit } => self.unit(verb, unit),
@@ -154,6 +162,17 @@ impl Runner<'_> {
     }
 }
 
+/// Into a folder goes a file with the name that the address ends with.
+fn download_target(path: &str, url: &str) -> PathBuf {
+    let target = Path::new(path);
+    if !(path.ends_with('/') || target.is_dir()) {
+        return target.to_owned();
+    }
+    let address = url.split(['?', '#']).next().unwrap_or_default();
+    let name = address.rsplit('/').next().filter(|name| !name.is_empty() && *name != ".." && *name != ".");
+    target.join(name.unwrap_or("download"))
+}
+
 fn write_text(path: &str, text: &str) -> Result<()> {
     write_file(Path::new(path), text.as_bytes(), None, &Owner::default())
 }
@@ -245,6 +264,16 @@ fn merge_environment(path: &Path, variables: &BTreeMap<String, String>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_download_to_a_folder_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().display().to_string();
+        assert_eq!(download_target(&place, "https://a.example/x/tool?v=1"), folder.path().join("tool"));
+        assert_eq!(download_target("/opt/new/", "https://a.example/tool"), Path::new("/opt/new/tool"));
+        assert_eq!(download_target("/opt/new/", "https://a.example/.."), Path::new("/opt/new/download"));
+        assert_eq!(download_target("/opt/tool", "https://a.example/x"), Path::new("/opt/tool"));
+    }
 
     #[test]
     fn contents_are_decoded_with_limits() {

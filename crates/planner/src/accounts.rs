@@ -65,12 +65,12 @@ fn field<'t>(text: &'t str, name: &str, at: usize) -> Option<&'t str> {
 }
 
 /// Fields of a line must not hold what separates them.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.replace([':', '\n', '\r'], " ")
 }
 
 /// Replaces or appends the line of a name.
-fn set_line(text: &mut String, name: &str, line: &str) {
+pub(crate) fn set_line(text: &mut String, name: &str, line: &str) {
     let mut found = false;
     let mut new = String::with_capacity(text.len() + line.len() + 1);
     for present in text.lines() {
@@ -89,7 +89,7 @@ fn set_line(text: &mut String, name: &str, line: &str) {
     *text = new;
 }
 
-fn remove_line(text: &mut String, name: &str) {
+pub(crate) fn remove_line(text: &mut String, name: &str) {
     let kept: Vec<&str> = text.lines().filter(|line| line.split(':').next() != Some(name)).collect();
     *text = kept.iter().map(|line| format!("{line}\n")).collect();
 }

@@ -181,18 +181,7 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             no_image_on_trial(facts)?;
             no_network_on_trial(facts)
         }
-        OperationKind::Rollback => {
-            if facts.kind == HostKind::Installer {
-                return Err(Error::rejected("a medium has no images to go back to"));
-            }
-            boot_state(facts)?;
-            no_network_on_trial(facts)?;
-            if facts.has_other_image {
-                return Ok(());
-            }
-            Err(Error::rejected("there is no previous image to go back to")
-                .help("edge-agent history shows what was installed"))
-        }
+        OperationKind::Rollback => may_go_back(facts),
         // Beside whatever is on trial: it changes nothing that a boot needs.
         OperationKind::ImportContent | OperationKind::VerifyContent => {
             normal(facts, "only the normal system has a place for content")
@@ -203,6 +192,19 @@ fn may_operate(facts: &HostFacts, kind: OperationKind) -> Result<()> {
             no_image_on_trial(facts)
         }
     }
+}
+
+fn may_go_back(facts: &HostFacts) -> Result<()> {
+    if facts.kind == HostKind::Installer {
+        return Err(Error::rejected("a medium has no images to go back to"));
+    }
+    boot_state(facts)?;
+    no_network_on_trial(facts)?;
+    if facts.has_other_image {
+        return Ok(());
+    }
+    Err(Error::rejected("there is no previous image to go back to")
+        .help("edge-agent history shows what was installed"))
 }
 
 fn may_cluster(facts: &HostFacts, wish: Wish) -> Result<()> {

@@ -118,7 +118,9 @@ fn file_name(interface: &str) -> String {
 
 /// A device that networkd has to make.
 fn device(name: &str, interface: &Interface) -> Option<String> {
-    let head = |kind: &str| format!("[NetDev]\nName={name}\nKind={kind}\n");
+    let address = interface.mac.as_ref().or(interface.set_mac.as_ref());
+    let address = address.map(|mac| format!("MACAddress={mac}\n")).unwrap_or_default();
+    let head = |kind: &str| format!("[NetDev]\nName={name}\nKind={kind}\n{address}");
     if let Some(vlan) = &interface.vlan {
         return Some(format!("{}\n[VLAN]\nId={}\n", head("vlan"), vlan.id));
     }
@@ -132,50 +134,79 @@ fn device(name: &str, interface: &Interface) -> Option<String> {
             BondMode::BalanceTlb => "balance-tlb",
             BondMode::BalanceAlb => "balance-alb",
         };
-        return Some(format!("{}\n[Bond]\nMode={mode}\nMIIMonitorSec=100ms\n", head("bond")));
+        let mut text = format!("{}\n[Bond]\nMode={mode}\n", head("bond"));
+        let _ = writeln!(text, "MIIMonitorSec={}ms", bond.mii_monitor.unwrap_or(100));
+        let texts =
+            [("LACPTransmitRate", &bond.lacp_rate), ("TransmitHashPolicy", &bond.transmit_hash_policy)];
+        for (key, value) in texts.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))) {
+            let _ = writeln!(text, "{key}={value}");
+        }
+        let delays = [("UpDelaySec", bond.up_delay), ("DownDelaySec", bond.down_delay)];
+        for (key, value) in delays.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            let _ = writeln!(text, "{key}={value}ms");
+        }
+        if let Some(links) = bond.min_links {
+            let _ = writeln!(text, "MinLinks={links}");
+        }
+        return Some(text);
     }
     let bridge = interface.bridge.as_ref()?;
-    Some(format!("{}\n[Bridge]\nSTP={}\n", head("bridge"), if bridge.stp { "yes" } else { "no" }))
+    let mut text = format!("{}\n[Bridge]\nSTP={}\n", head("bridge"), if bridge.stp { "yes" } else { "no" });
+    let numbers = [("ForwardDelaySec", bridge.forward_delay), ("Priority", bridge.priority)];
+    for (key, value) in numbers.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+        let _ = writeln!(text, "{key}={value}");
+    }
+    Some(text)
+}
+
+/// What the unit of an interface applies to. A device that networkd makes is known by its name: its address is one that a member may
+/// have had before.
+fn matching(name: &str, interface: &Interface) -> String {
+    let is_made = interface.vlan.is_some() || interface.bond.is_some() || interface.bridge.is_some();
+    match (&interface.mac, &interface.driver) {
+        (Some(mac), _) if !is_made => format!("[Match]\nPermanentMACAddress={mac}\n"),
+        (None, Some(driver)) if !is_made => format!("[Match]\nDriver={driver}\n"),
+        _ => format!("[Match]\nName={name}\n"),
+    }
 }
 
 fn network(name: &str, interface: &Interface, all: &Interfaces) -> String {
-    let mut text = match &interface.mac {
-        Some(mac) => format!("[Match]\nPermanentMACAddress={mac}\n"),
-        None => format!("[Match]\nName={name}\n"),
-    };
-    if let Some(mtu) = interface.mtu {
-        let _ = write!(text, "\n[Link]\nMTUBytes={mtu}\n");
-    }
+    let mut text = matching(name, interface);
+    link(interface, &mut text);
     text.push_str("\n[Network]\n");
     let own = addresses(interface);
-    let owner = all.iter().find_map(|(owner, other)| {
-        let of_bond = other.bond.as_ref().filter(|bond| bond.members.iter().any(|member| member == name));
-        let of_bridge =
-            other.bridge.as_ref().filter(|bridge| bridge.members.iter().any(|member| member == name));
-        of_bond.map(|_| format!("Bond={owner}")).or_else(|| of_bridge.map(|_| format!("Bridge={owner}")))
-    });
+    let owner = owner_of(name, all);
     for (vlan, _) in
         all.iter().filter(|(_, other)| other.vlan.as_ref().is_some_and(|vlan| vlan.parent == name))
     {
         let _ = writeln!(text, "VLAN={vlan}");
     }
     let dynamic = match interface.kind {
-        Some(Addressing::Dhcp) => true,
-        Some(Addressing::Static | Addressing::None) => false,
-        None => own.is_empty() && owner.is_none(),
+        Some(Addressing::Dhcp) => Some("yes"),
+        Some(Addressing::Dhcp4) => Some("ipv4"),
+        Some(Addressing::Dhcp6) => Some("ipv6"),
+        Some(Addressing::Static | Addressing::None) => None,
+        None => (own.is_empty() && owner.is_none()).then_some("yes"),
     };
-    match &owner {
-        Some(line) => {
-            let _ = writeln!(text, "{line}");
+    match (&owner, dynamic) {
+        (Some(lines), _) => text.push_str(lines),
+        (None, Some(dynamic)) => {
+            let _ = writeln!(text, "DHCP={dynamic}");
         }
-        None if dynamic => text.push_str("DHCP=yes\n"),
-        None if own.is_empty() => text.push_str("LinkLocalAddressing=no\n"),
-        None => {}
+        // A made device comes up by being configured, also without an address.
+        (None, None) if own.is_empty() => {
+            text.push_str("LinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n")
+        }
+        (None, None) => {}
+    }
+    if let Some(accepts) = interface.accept_ra {
+        let _ = writeln!(text, "IPv6AcceptRA={}", yes(accepts));
     }
     for address in &own {
         let _ = writeln!(text, "Address={address}");
     }
-    if let Some(gateway) = interface.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
+    let gateways = interface.gateway.iter().chain(&interface.more_gateways);
+    for gateway in gateways.filter(|gateway| !gateway.is_empty()) {
         let _ = writeln!(text, "Gateway={gateway}");
     }
     let more = interface
@@ -189,8 +220,82 @@ fn network(name: &str, interface: &Interface, all: &Interfaces) -> String {
     if !interface.search.is_empty() {
         let _ = writeln!(text, "Domains={}", interface.search.join(" "));
     }
+    dhcp(interface, &mut text);
     routes(interface, &mut text);
     text
+}
+
+fn yes(holds: bool) -> &'static str {
+    if holds { "yes" } else { "no" }
+}
+
+fn link(interface: &Interface, text: &mut String) {
+    let is_made = interface.vlan.is_some() || interface.bond.is_some() || interface.bridge.is_some();
+    let mac = interface.set_mac.as_ref().filter(|_| !is_made);
+    if interface.mtu.is_none() && mac.is_none() {
+        return;
+    }
+    text.push_str("\n[Link]\n");
+    if let Some(mac) = mac {
+        let _ = writeln!(text, "MACAddress={mac}");
+    }
+    if let Some(mtu) = interface.mtu {
+        let _ = writeln!(text, "MTUBytes={mtu}");
+    }
+}
+
+/// Lines of a member of a bond or a bridge.
+fn owner_of(name: &str, all: &Interfaces) -> Option<String> {
+    all.iter().find_map(|(owner, other)| {
+        let of_bond = other.bond.as_ref().filter(|bond| bond.members.iter().any(|member| member == name));
+        let of_bridge =
+            other.bridge.as_ref().filter(|bridge| bridge.members.iter().any(|member| member == name));
+        let of_bond = of_bond.map(|bond| {
+            let primary = if bond.primary.as_deref() == Some(name) { "PrimarySlave=yes\n" } else { "" };
+            format!("Bond={owner}\n{primary}")
+        });
+        of_bond.or_else(|| of_bridge.map(|_| format!("Bridge={owner}\n")))
+    })
+}
+
+/// <https://www.freedesktop.org/software/systemd/man/systemd.network.html>
+fn dhcp(interface: &Interface, text: &mut String) {
+    let Some(rules) = &interface.dhcp else { return };
+    let flags = [
+        ("UseDNS", rules.use_dns),
+        ("UseDomains", rules.use_domains),
+        ("UseNTP", rules.use_ntp),
+        ("UseRoutes", rules.use_routes),
+        ("UseHostname", rules.use_hostname),
+        ("UseMTU", rules.use_mtu),
+        ("SendHostname", rules.send_hostname),
+    ];
+    let mut lines = String::new();
+    for (key, holds) in flags.into_iter().filter_map(|(key, holds)| Some((key, holds?))) {
+        let _ = writeln!(lines, "{key}={}", yes(holds));
+    }
+    if let Some(metric) = rules.route_metric {
+        let _ = writeln!(lines, "RouteMetric={metric}");
+    }
+    if let Some(name) = &rules.hostname {
+        let _ = writeln!(lines, "Hostname={name}");
+    }
+    let mut of_v4 = lines.clone();
+    if let Some(identifier) = &rules.identifier {
+        let _ = writeln!(of_v4, "ClientIdentifier={identifier}");
+    }
+    let of_v6: String = lines
+        .lines()
+        .filter(|line| {
+            !["UseRoutes", "UseMTU", "RouteMetric", "Hostname"].iter().any(|key| line.starts_with(key))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    for (section, lines) in [("DHCPv4", of_v4), ("DHCPv6", of_v6)] {
+        if !lines.is_empty() {
+            let _ = write!(text, "\n[{section}]\n{lines}");
+        }
+    }
 }
 
 fn routes(interface: &Interface, text: &mut String) {
@@ -199,9 +304,31 @@ fn routes(interface: &Interface, text: &mut String) {
         if route.to != "default" {
             let _ = writeln!(text, "Destination={}", route.to);
         }
-        let _ = writeln!(text, "Gateway={}", route.via);
-        if let Some(metric) = route.metric {
-            let _ = writeln!(text, "Metric={metric}");
+        let texts = [("Gateway", &route.via), ("PreferredSource", &route.from), ("Scope", &route.scope)];
+        for (key, value) in texts.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))) {
+            let _ = writeln!(text, "{key}={value}");
+        }
+        if let Some(on_link) = route.on_link {
+            let _ = writeln!(text, "GatewayOnLink={}", yes(on_link));
+        }
+        if let Some(kind) = route.kind {
+            let _ = writeln!(text, "Type={}", kind.name());
+        }
+        let numbers = [("Metric", route.metric), ("Table", route.table), ("MTUBytes", route.mtu)];
+        for (key, value) in numbers.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            let _ = writeln!(text, "{key}={value}");
+        }
+    }
+    for policy in &interface.policies {
+        text.push_str("\n[RoutingPolicyRule]\n");
+        for (key, value) in [("From", &policy.from), ("To", &policy.to)] {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{key}={value}");
+            }
+        }
+        let numbers = [("Table", policy.table), ("Priority", policy.priority), ("FirewallMark", policy.mark)];
+        for (key, value) in numbers.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            let _ = writeln!(text, "{key}={value}");
         }
     }
 }

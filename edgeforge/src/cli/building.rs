@@ -26,7 +26,7 @@ pub(super) fn run(
     dry_run: bool,
     reader: Reader,
 ) -> Result<()> {
-    let buildables = import::buildables(directory)?;
+    let buildables = import::buildables(directory, &places.waive)?;
     let mut jobs = jobs(buildables, options, push)?;
     for (project, options) in &mut jobs {
         let pushed = options.push.iter().chain(&options.push_container);

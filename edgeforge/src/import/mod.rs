@@ -31,16 +31,17 @@ pub(crate) struct Buildable {
 }
 
 /// What a folder builds: its project, or the images that CanvOS would make of it. What they lack is said on standard
-/// error.
+/// error; security that they lack only when it is `waived`.
 ///
 /// # Errors
 /// Those of [`Project::load`], [`CanvosFolder::read`] and [`plan::plan`].
-pub(crate) fn buildables(directory: &Path) -> Result<Vec<Buildable>> {
+pub(crate) fn buildables(directory: &Path, waived: &[String]) -> Result<Vec<Buildable>> {
     if !folder::is_canvos(directory) {
         let reference = Err(Error::invalid("--push needs a reference").help("--push REGISTRY/NAME:TAG"));
         return Ok(vec![Buildable { project: Project::load(directory)?, reference }]);
     }
     let folder = CanvosFolder::read(directory)?;
+    folder.arguments.check_demands(waived)?;
     let variants = variants::variants(&folder)?;
     let mut built = Vec::new();
     for (number, variant) in variants.built.iter().enumerate() {
@@ -115,13 +116,20 @@ struct Report<'a> {
 /// # Errors
 /// Those of [`CanvosFolder::read`] and [`plan::plan`]; [`edge_model::Class::Rejected`] when something would be
 /// overwritten. Nothing was changed then.
-pub(crate) fn run(directory: &Path, to: Option<&Path>, dry_run: bool, reader: Reader) -> Result<()> {
+pub(crate) fn run(
+    directory: &Path,
+    to: Option<&Path>,
+    waived: &[String],
+    dry_run: bool,
+    reader: Reader,
+) -> Result<()> {
     if directory.join("forge.yaml").exists() {
         let error =
             Error::rejected(format!("{} is a project already: it has a forge.yaml", directory.display()));
         return Err(error.help("build it with `edgeforge build`"));
     }
     let folder = CanvosFolder::read(directory)?;
+    folder.arguments.check_demands(waived)?;
     let mut plan = newest(&folder)?;
     let project = to.unwrap_or(directory);
     match to {

@@ -102,7 +102,7 @@ impl Synthetic {
     }
 
     fn error(&self) -> String {
-        format!("{:?}", buildables(self.path()).unwrap_err())
+        format!("{:?}", buildables(self.path(), &[]).unwrap_err())
     }
 }
 
@@ -148,7 +148,7 @@ fn every_used_key_changes_something() {
         for name in ["other", "k3s", "k3s-1.30.4"] {
             folder.put(name, "another file");
         }
-        match buildables(folder.path()) {
+        match buildables(folder.path(), &[]) {
             Err(error) => error.to_string(),
             Ok(built) => {
                 let one = built.into_iter().next().unwrap();
@@ -197,12 +197,12 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
         let documents = (project.forge.clone(), project.user_data.clone(), project.unattended.clone());
         (documents, read(&project.overlay), read(&medium))
     };
-    let before = whole(&buildables(folder.path()).unwrap()[0].project);
+    let before = whole(&buildables(folder.path(), &[]).unwrap()[0].project);
     assert!(before.1.iter().any(|(path, _, _)| path == "opt/spectrocloud/ui/customizations.json"));
     assert!(before.1.iter().any(|(path, _, _)| path == "usr/lib/edge/edge-custom-config.yaml"));
     let other = tempfile::tempdir().unwrap();
     let new = other.path().join("shop");
-    run(folder.path(), Some(&new), false, Reader::Program).unwrap();
+    run(folder.path(), Some(&new), &[], false, Reader::Program).unwrap();
     assert_eq!(whole(&Project::load(&new).unwrap()), before);
     for path in ["content-a1b2/core-a1b2.zst", "spc.tgz", "k3s-1.31.1", "certs/company.pem"] {
         assert!(new.join(path).is_file(), "{path}");
@@ -212,7 +212,7 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
     {
         assert!(!new.join(path).exists(), "{path}");
     }
-    run(folder.path(), None, false, Reader::Program).unwrap();
+    run(folder.path(), None, &[], false, Reader::Program).unwrap();
     assert_eq!(whole(&Project::load(folder.path()).unwrap()), before);
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "nothing is left beside the new folder");
 }
@@ -221,12 +221,12 @@ fn a_folder_builds_the_same_before_and_after_its_import() {
 fn nothing_is_overwritten_and_a_refusal_changes_nothing() {
     let folder = Synthetic::new(ARGUMENTS);
     let before = contents(folder.path());
-    run(folder.path(), None, true, Reader::Program).unwrap();
+    run(folder.path(), None, &[], true, Reader::Program).unwrap();
     assert_eq!(contents(folder.path()), before, "a dry run writes nothing");
 
     folder.put("overlay/files/opt/spectrocloud/ui/customizations.json", "mine");
     let before = contents(folder.path());
-    let error = run(folder.path(), None, false, Reader::Program).unwrap_err();
+    let error = run(folder.path(), None, &[], false, Reader::Program).unwrap_err();
     assert!(error.to_string().contains("customizations.json is there already"), "{error}");
     assert_eq!(contents(folder.path()), before);
     fs::remove_file(folder.path().join("overlay/files/opt/spectrocloud/ui/customizations.json")).unwrap();
@@ -234,22 +234,22 @@ fn nothing_is_overwritten_and_a_refusal_changes_nothing() {
     let other = tempfile::tempdir().unwrap();
     fs::write(other.path().join("x"), "").unwrap();
     assert!(
-        run(folder.path(), Some(other.path()), false, Reader::Program)
+        run(folder.path(), Some(other.path()), &[], false, Reader::Program)
             .unwrap_err()
             .to_string()
             .contains("not an empty")
     );
 
-    run(folder.path(), None, false, Reader::Program).unwrap();
+    run(folder.path(), None, &[], false, Reader::Program).unwrap();
     let imported = contents(folder.path());
     for to in [None, Some(other.path().join("new"))] {
-        let error = run(folder.path(), to.as_deref(), false, Reader::Program).unwrap_err();
+        let error = run(folder.path(), to.as_deref(), &[], false, Reader::Program).unwrap_err();
         assert!(error.to_string().contains("a project already"), "{error}");
     }
     assert_eq!(contents(folder.path()), imported);
 
     fs::remove_file(folder.path().join("forge.yaml")).unwrap();
-    run(folder.path(), None, false, Reader::Program).unwrap();
+    run(folder.path(), None, &[], false, Reader::Program).unwrap();
     assert_eq!(contents(folder.path()), imported, "what an interrupted import left is taken");
 }
 
@@ -257,7 +257,7 @@ fn nothing_is_overwritten_and_a_refusal_changes_nothing() {
 fn each_listed_version_is_built_in_its_own_folder() {
     let folder = Synthetic::new("K8S_DISTRIBUTION=k3s\nIMAGE_REGISTRY=registry.example\nCUSTOM_TAG=a\n");
     folder.put("kubernetes/k3s-v1.30.4", "older program");
-    let built = buildables(folder.path()).unwrap();
+    let built = buildables(folder.path(), &[]).unwrap();
     let root = folder.path().canonicalize().unwrap();
     let seen: Vec<_> = built
         .iter()
@@ -281,7 +281,7 @@ fn each_listed_version_is_built_in_its_own_folder() {
 fn without_a_file_the_image_has_no_kubernetes_and_says_so() {
     let folder =
         Synthetic::new("K8S_DISTRIBUTION=kubeadm\nK8S_VERSION=1.31.1\nIMAGE_REGISTRY=registry.example\n");
-    let built = buildables(folder.path()).unwrap();
+    let built = buildables(folder.path(), &[]).unwrap();
     assert_eq!(built[0].project.forge.kubernetes, None);
     assert_eq!(built[0].project.output, folder.path().canonicalize().unwrap().join("build"));
     assert!(built[0].reference.clone().unwrap_err().to_string().contains("the image has none"));
@@ -315,9 +315,9 @@ fn wrong_folders_are_refused_with_what_to_do() {
     folder.put("k8s_version.json", "[]");
     assert!(folder.error().contains("k8s_version.json"));
     let empty = tempfile::tempdir().unwrap();
-    let error = format!("{:?}", buildables(empty.path()).unwrap_err());
+    let error = format!("{:?}", buildables(empty.path(), &[]).unwrap_err());
     assert!(error.contains("forge.yaml") && error.contains(".arg"), "{error}");
-    let error = format!("{:?}", run(empty.path(), None, false, Reader::Person).unwrap_err());
+    let error = format!("{:?}", run(empty.path(), None, &[], false, Reader::Person).unwrap_err());
     assert!(error.contains("no CanvOS folder"), "{error}");
 }
 
@@ -344,7 +344,7 @@ fn the_installer_does_what_canvos_does() {
     let folder = Synthetic::new(ARGUMENTS);
     folder.put("unattended.yaml", "interactive: never\ninstall: {}\n");
     assert_eq!(folder.plan().unattended, None);
-    let built = buildables(folder.path()).unwrap();
+    let built = buildables(folder.path(), &[]).unwrap();
     assert_eq!(built[0].project.unattended, "interactive: never\ninstall: {}\n");
 }
 

@@ -176,7 +176,7 @@ fn changed(fields: &Fields, before: &Interface) -> edge_model::Result<Interface>
     };
     let names = |name: &str| if kind == Addressing::None { Vec::new() } else { fields.list(name) };
     Ok(Interface {
-        kind: Some(kind),
+        kind: Some(kind.or_as_before(before)),
         addresses: if is_static { addresses } else { Vec::new() },
         gateway: Some(given.gateway).filter(|gateway| is_static && !gateway.is_empty()),
         dns: names("name-servers"),

@@ -1,6 +1,6 @@
 //! Every key of `.arg`, and what becomes of it.
 
-use Fate::{Meaningless, NotYet, Understood, Used};
+use Fate::{Demand, Meaningless, NotYet, Understood, Used};
 use Values::{Flag, Number, OneOf, Text};
 
 /// What becomes of a key here, with the words for people.
@@ -12,6 +12,8 @@ pub enum Fate {
     Understood(&'static str),
     /// What it asks for cannot be done.
     NotYet(&'static str),
+    /// It asks for security that images do not have: whoever wants the image all the same has to say so.
+    Demand(&'static str),
     /// It steers a part of CanvOS that has no counterpart here.
     Meaningless(&'static str),
 }
@@ -20,7 +22,7 @@ impl Fate {
     /// How it is used, or why it is not.
     pub fn words(self) -> &'static str {
         match self {
-            Used(words) | Understood(words) | NotYet(words) | Meaningless(words) => words,
+            Used(words) | Understood(words) | NotYet(words) | Demand(words) | Meaningless(words) => words,
         }
     }
 
@@ -34,6 +36,7 @@ impl Fate {
             Used(_) => "used",
             Understood(_) => "not needed",
             NotYet(_) => "not yet",
+            Demand(_) => "refused",
             Meaningless(_) => "no counterpart",
         }
     }
@@ -145,8 +148,8 @@ pub const KEYS: &[Key] = &[
         Used("unattended.yaml without `install`: the medium asks"),
     ),
     key("BASE_IMAGE", "", Text, Used("`base: oci:…`, in place of OS_DISTRIBUTION and OS_VERSION")),
-    key("DISABLE_SELINUX", "true", Flag, NotYet("images have no SELinux policy")),
-    key("FIPS_ENABLED", "false", Flag, NotYet("there are no FIPS-validated builds of our programs")),
+    key("DISABLE_SELINUX", "true", Flag, Demand("images have no SELinux policy")),
+    key("FIPS_ENABLED", "false", Flag, Demand("there are no FIPS-validated builds of our programs")),
     key(
         "PE_VERSION",
         "",
@@ -182,7 +185,7 @@ pub const KEYS: &[Key] = &[
         "UBUNTU_PRO_ATTACH",
         "false",
         Flag,
-        NotYet("Ubuntu Pro is not attached; use a BASE_IMAGE that was built with it"),
+        Demand("Ubuntu Pro is not attached; use a BASE_IMAGE that was built with it"),
     ),
     key("UBUNTU_PRO_KEY", "", Text, NotYet("Ubuntu Pro is not attached; remove the key, it is a secret")),
     key("IS_UKI", "false", Flag, TRUSTED_BOOT),
@@ -233,6 +236,17 @@ pub const KEYS: &[Key] = &[
     key("AMDGPU_REBUILD_INITRD", "false", Flag, GPU),
     key("AMDGPU_ARTIFACT_PATH", "", Text, GPU),
     key("DEBUG", "false", Flag, Understood("words for the kernel go into `kernel-arguments` of forge.yaml")),
+    key("http_proxy", "", Text, PROXY),
+    key("https_proxy", "", Text, PROXY),
+    key("no_proxy", "", Text, PROXY),
+    key("AURORABOOT_IMAGE", "", Text, NO_EARTHLY),
+    key("KAIROS_INIT_IMAGE", "", Text, NO_EARTHLY),
+    key("KIND_VERSION", "", Text, NO_EARTHLY),
+    key("LINUXKIT_VERSION", "", Text, NO_EARTHLY),
+    key("EARTHLY_VERSION", "", Text, NO_EARTHLY),
+    key("SPECTRO_REPO", "", Text, Meaningless("nothing is taken from there")),
+    key("BASE_OS_IMAGE", "", Text, NO_KAIROS_BASE),
+    key("CIS_HARDENING_LEVEL", "", Text, Meaningless("`cis-hardening` has one level")),
     key("GOLANG_VERSION", "1.23", Text, NO_EARTHLY),
     key("ALPINE_TAG", "3.20", Text, NO_EARTHLY),
     key("ALPINE_IMG", "", Text, NO_EARTHLY),

@@ -22,6 +22,8 @@ pub struct Arguments {
     name: String,
     /// In the order of the file.
     settings: Vec<Setting>,
+    /// Keys that stand there twice, in words.
+    repeated: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,15 @@ struct Setting {
     value: String,
     place: Place,
 }
+
+type IsOfKind = fn(Fate) -> bool;
+
+/// What becomes of keys that nothing acts on, in the order in which a person should read it.
+const FATES: [(&str, IsOfKind); 3] = [
+    ("not supported yet", |fate| matches!(fate, Fate::NotYet(_) | Fate::Demand(_))),
+    ("without a counterpart", |fate| matches!(fate, Fate::Meaningless(_))),
+    ("not needed", |fate| matches!(fate, Fate::Understood(_))),
+];
 
 /// Distributions of Kubernetes that can be built into an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +64,17 @@ impl Arguments {
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let (assignments, mut problems) = dotenv::read(name, text);
         let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut settings: Vec<Setting> = Vec::new();
+        let (mut settings, mut repeated): (Vec<Setting>, Vec<String>) = Default::default();
         for dotenv::Assignment { key, value, place } in &assignments {
-            if let Some(line) = seen.insert(key, place.line) {
-                let message = format!("the key is set twice; first on line {line}");
-                problems.push(Problem::error(place.clone(), key, message).help("keep one of the lines"));
-            }
             problems.extend(check(key, value, place));
+            if let Some(line) = seen.insert(key, place.line) {
+                // As a shell that reads the file: the last one holds.
+                repeated.push(format!("{key} (line {}) replaces what line {line} says", place.line));
+                settings.retain(|setting| setting.key != *key);
+            }
             settings.push(Setting { key: key.clone(), value: value.clone(), place: place.clone() });
         }
-        let arguments = Self { name: name.to_owned(), settings };
+        let arguments = Self { name: name.to_owned(), settings, repeated };
         problems.extend(arguments.contradictions());
         problems.sort_by_key(|problem| problem.place.start);
         as_error(name, &problems).map_or(Ok(arguments), Err)
@@ -107,22 +119,56 @@ impl Arguments {
         problems
     }
 
-    /// One warning with every key that is set to something and not acted on.
+    /// Every key that is set to something and not acted on, by what becomes of it; and what is set twice.
     pub fn warning(&self) -> Option<String> {
-        let parts: Vec<String> = self
-            .settings
+        let mut parts = self.repeated.clone();
+        for (title, has_fate) in FATES {
+            let of_fate = self.said().filter(|(_, fate)| has_fate(*fate));
+            let keys: Vec<String> = of_fate
+                .map(|(setting, fate)| {
+                    format!("{} (line {}): {}", setting.key, setting.place.line, fate.words())
+                })
+                .collect();
+            if !keys.is_empty() {
+                parts.push(format!("{title}: {}", keys.join("; ")));
+            }
+        }
+        (!parts.is_empty()).then(|| parts.join("\n  "))
+    }
+
+    /// Keys that ask for something beside their default, with what becomes of them.
+    fn said(&self) -> impl Iterator<Item = (&Setting, Fate)> {
+        self.settings.iter().filter_map(|setting| {
+            let (fate, default) = match Key::find(&setting.key) {
+                Some(key) => (key.fate, key.default),
+                None => (CUSTOM_FATE, ""),
+            };
+            (!setting.value.is_empty() && setting.value != default).then_some((setting, fate))
+        })
+    }
+
+    /// Refuses a folder that asks for security which its image would not have, unless every such key is waived by name.
+    ///
+    /// # Errors
+    /// [`crate::Class::Rejected`] with all of them.
+    pub fn check_demands(&self, waived: &[String]) -> Result<()> {
+        let unmet: Vec<(&Setting, Fate)> = self
+            .said()
+            .filter(|(setting, fate)| matches!(fate, Fate::Demand(_)) && !waived.contains(&setting.key))
+            .collect();
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        let words: Vec<String> = unmet
             .iter()
-            .filter_map(|setting| {
-                let (fate, default) = match Key::find(&setting.key) {
-                    Some(key) => (key.fate, key.default),
-                    None => (CUSTOM_FATE, ""),
-                };
-                let says_something = !setting.value.is_empty() && setting.value != default;
-                (says_something && !fate.is_used())
-                    .then(|| format!("{} (line {}): {}", setting.key, setting.place.line, fate.words()))
+            .map(|(setting, fate)| {
+                format!("{}: {}={}: {}", setting.place, setting.key, setting.value, fate.words())
             })
             .collect();
-        (!parts.is_empty()).then(|| format!("not supported yet: {}", parts.join("; ")))
+        let waive: Vec<String> =
+            unmet.iter().map(|(setting, _)| format!("--waive {}", setting.key)).collect();
+        Err(Error::rejected(format!("the image would lack what this folder asks for: {}", words.join("; ")))
+            .help(format!("build it without: {}", waive.join(" "))))
     }
 
     /// Where the root comes from.

@@ -58,7 +58,12 @@ fn each_key_is_acted_on_or_named_in_the_warning() {
         match key.fate {
             Fate::Used(_) => assert_eq!(warning, None, "{}", key.name),
             fate => {
-                let named = format!("not supported yet: {} (line 2): {}", key.name, fate.words());
+                let title = match fate {
+                    Fate::Meaningless(_) => "without a counterpart",
+                    Fate::Understood(_) => "not needed",
+                    _ => "not supported yet",
+                };
+                let named = format!("{title}: {} (line 2): {}", key.name, fate.words());
                 assert_eq!(warning, Some(named));
             }
         }
@@ -96,7 +101,6 @@ fn wrong_keys_and_values_are_errors_with_place_and_a_proposal() {
         ("ARCH=riscv64", &["not allowed"]),
         ("OS_DISTRIBUTION=ubunut", &["did you mean ubuntu?"]),
         ("EFI_MAX_SIZE=big", &["not a number"]),
-        ("ISO_NAME=a\nISO_NAME=b", &[".arg:3:1", "set twice; first on line 2"]),
         ("FIPS_ENABLED=true\nUPDATE_KERNEL=true", &[".arg:3:1", "together with FIPS_ENABLED"]),
         ("INSTALL_AMD_GPU_DRIVERS=true\nINSTALL_NVIDIA_GPU_DRIVERS=true", &["one vendor"]),
     ] {
@@ -108,6 +112,28 @@ fn wrong_keys_and_values_are_errors_with_place_and_a_proposal() {
     let unset = Arguments::parse(".arg", "K8S_DISTRIBUTION=\n").unwrap_err().to_string();
     assert!(unset.contains("K8S_DISTRIBUTION is not set"), "{unset}");
     assert!(Arguments::parse(".arg", "K8S_DISTRIBUTION=k8s\n").is_err());
+}
+
+#[test]
+fn a_key_that_is_set_twice_takes_the_last_and_says_so() {
+    let twice = parse("ISO_NAME=a\nISO_NAME=b\n");
+    assert_eq!(twice.iso_name(), "b");
+    assert!(twice.warning().unwrap().contains("ISO_NAME (line 3) replaces what line 2 says"));
+}
+
+#[test]
+fn a_demand_for_security_is_refused_unless_it_is_waived_by_name() {
+    let demanding = parse("FIPS_ENABLED=true\nDISABLE_SELINUX=false\nUBUNTU_PRO_ATTACH=true\n");
+    let error = demanding.check_demands(&["FIPS_ENABLED".into()]).unwrap_err();
+    assert_eq!(error.class, crate::Class::Rejected);
+    assert!(
+        error.message.contains("DISABLE_SELINUX=false") && !error.message.contains("FIPS_ENABLED"),
+        "{error}"
+    );
+    assert!(error.help.unwrap().contains("--waive DISABLE_SELINUX --waive UBUNTU_PRO_ATTACH"));
+    let all = ["FIPS_ENABLED", "DISABLE_SELINUX", "UBUNTU_PRO_ATTACH"].map(String::from);
+    assert!(demanding.check_demands(&all).is_ok());
+    assert!(parse("FIPS_ENABLED=false\nIS_UKI=true\n").check_demands(&[]).is_ok());
 }
 
 #[test]

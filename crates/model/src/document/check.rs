@@ -3,18 +3,25 @@
 use serde_json::Value as Json;
 
 use super::format;
-use super::problem::{MOST_PROBLEMS, Problem};
+use super::problem::{MOST_PROBLEMS, Problem, Severity};
 use super::schema::Part;
 use super::tree::{Entry, Node, Place, Value};
 
 /// Checks `node` and takes everything out of it that is wrong, so that the rest can be used.
 pub fn check(node: &mut Node, part: Part<'_>, problems: &mut Vec<Problem>) {
-    let mut checker = Checker { problems };
+    let lenient = part.is_lenient().unwrap_or(false);
+    let mut checker = Checker { problems, errors: 0, lenient, of_others: Vec::new() };
     checker.node(node, part, "");
 }
 
 struct Checker<'a> {
     problems: &'a mut Vec<Problem>,
+    /// Also those beyond the number that is told.
+    errors: usize,
+    /// Keys that nobody knows are passed over here.
+    lenient: bool,
+    /// Where sections stand under the names that other systems have for them.
+    of_others: Vec<Place>,
 }
 
 /// What a value is, for a person.
@@ -47,6 +54,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 
 impl Checker<'_> {
     fn found(&mut self, problem: Problem) {
+        self.errors += usize::from(problem.severity == Severity::Error);
         if self.problems.len() < MOST_PROBLEMS {
             self.problems.push(problem);
         }
@@ -65,6 +73,13 @@ impl Checker<'_> {
         if part.is_anything() {
             return true;
         }
+        if let Value::Scalar { text, .. } = &node.value
+            && part.takes_words()
+        {
+            let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+            let items = words.map(|word| Node::text(node.place.clone(), word.to_owned())).collect();
+            node.value = Value::List(items);
+        }
         match &mut node.value {
             Value::Map(_) if part.types().contains(&"object") => self.map(node, part, path),
             Value::List(items) if part.types().contains(&"array") => {
@@ -72,7 +87,8 @@ impl Checker<'_> {
                 items.retain_mut(|item| {
                     let at = join(path, &index.to_string());
                     index += 1;
-                    part.items().is_none_or(|items| self.node(item, items, &at))
+                    self.may_be_item(item, part, &at)
+                        && part.items().is_none_or(|items| self.node(item, items, &at))
                         && self.format_holds(item, part.item_format(), &at)
                 });
                 true
@@ -80,6 +96,15 @@ impl Checker<'_> {
             Value::Scalar { .. } => self.scalar(node, part, path),
             _ => self.wrong_type(node, &part.types(), path),
         }
+    }
+
+    /// `default` among the accounts of cloud-init, and `...` of documentation, where the document is not ours.
+    fn may_be_item(&mut self, item: &Node, part: Part<'_>, path: &str) -> bool {
+        let wants_map = part.items().is_some_and(|items| items.types() == ["object"]);
+        let Some(text) = item.scalar().filter(|_| self.lenient && wants_map) else { return true };
+        let message = format!("nothing acts on `{text}` here");
+        self.found(Problem::warning(item.place.clone(), path, message));
+        false
     }
 
     fn wrong_type(&mut self, node: &Node, types: &[&str], path: &str) -> bool {
@@ -114,9 +139,20 @@ impl Checker<'_> {
         let place = node.place.clone();
         let Value::Map(entries) = &mut node.value else { return false };
         self.rename(entries, part, path);
+        unfold(entries, part);
         let given: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
-        entries.retain_mut(|entry| self.entry(entry, part, path));
         let mut complete = true;
+        entries.retain_mut(|entry| {
+            let errors = self.errors;
+            let kept = self.entry(entry, part, path);
+            // Whatever is wrong about a condition: without it, more would happen than somebody meant.
+            let guards = part.property(&entry.key).map_or(part.is_guarded(), |property| property.guards());
+            if guards && self.errors > errors {
+                complete = false;
+                self.say_left_out();
+            }
+            kept
+        });
         for name in part.required() {
             if !entries.iter().any(|entry| entry.key == name) {
                 // One that is there and wrong has been reported.
@@ -148,6 +184,9 @@ impl Checker<'_> {
                     let message = format!("this is an old spelling of `{name}`");
                     self.found(Problem::warning(entry.key_place.clone(), &at, message));
                 }
+                if property.other_names().contains(&entry.key.as_str()) {
+                    self.of_others.push(entry.key_place.clone());
+                }
                 present = true;
                 entry.key = name.to_owned();
                 true
@@ -167,14 +206,15 @@ impl Checker<'_> {
                     false
                 }
                 Some(others) => self.node(&mut entry.value, others, &at),
-                None => {
-                    self.unknown_key(entry, part, &at);
-                    false
-                }
+                None => self.unknown_key(entry, part, &at),
             };
         };
         if entry.value.is_null() && !property.is_anything() {
             // As if the key were not there: `install:` with everything below it commented out.
+            return false;
+        }
+        if entry.value.scalar() == Some("") && !property.choices().is_empty() {
+            // `encoding: ""` of documents that name every key.
             return false;
         }
         if property.is_not_yet() {
@@ -185,11 +225,38 @@ impl Checker<'_> {
             let message = format!("this key is old: write {instead}");
             self.found(Problem::warning(entry.key_place.clone(), &at, message));
         }
-        self.node(&mut entry.value, property, &at)
+        let around = self.lenient;
+        let of_others = self.of_others.contains(&entry.key_place);
+        self.lenient = if of_others { true } else { property.is_lenient().unwrap_or(around) };
+        let is_usable = self.node(&mut entry.value, property, &at);
+        self.lenient = around;
+        is_usable
     }
 
-    fn unknown_key(&mut self, entry: &Entry, part: Part<'_>, at: &str) {
+    /// The last finding costs what it stands in.
+    fn say_left_out(&mut self) {
+        let Some(last) = self.problems.last_mut().filter(|last| last.severity == Severity::Error) else {
+            return;
+        };
+        last.message.push_str("; all of this step is left out");
+    }
+
+    /// Tells whether the key stays.
+    fn unknown_key(&mut self, entry: &Entry, part: Part<'_>, at: &str) -> bool {
         let known: Vec<&str> = part.properties().map(|(name, _)| name).collect();
+        if let Some(instead) = part.ignored(&entry.key) {
+            let problem = Problem::warning(entry.key_place.clone(), at, "nothing acts on this key");
+            self.found(if instead.is_empty() { problem } else { problem.help(instead) });
+            return false;
+        }
+        if (part.is_open() || self.lenient) && slip_of(&entry.key, known.iter().copied()).is_none() {
+            let message = match part.is_open() {
+                true => "no part of this system knows this section: plug-ins are given it",
+                false => "nothing acts on this key",
+            };
+            self.found(Problem::warning(entry.key_place.clone(), at, message));
+            return part.is_open();
+        }
         let mut problem = Problem::error(entry.key_place.clone(), at, "no such key");
         if let Some(near) = nearest(&entry.key, known.iter().copied()) {
             problem = problem.help(format!("did you mean `{near}`?"));
@@ -197,6 +264,7 @@ impl Checker<'_> {
             problem = problem.help(format!("the keys here are {}", known.join(", ")));
         }
         self.found(problem);
+        false
     }
 
     fn scalar(&mut self, node: &mut Node, part: Part<'_>, path: &str) -> bool {
@@ -221,7 +289,10 @@ impl Checker<'_> {
             self.found(problem);
             return false;
         }
-        self.number_is_allowed(node, part, path) && self.format_holds(node, part.format(), path)
+        // What a template comes to is looked at when it is rendered.
+        let is_template = part.may_be_template() && text.contains("{{");
+        self.number_is_allowed(node, part, path)
+            && (is_template || self.format_holds(node, part.format(), path))
     }
 
     fn number_is_allowed(&mut self, node: &Node, part: Part<'_>, path: &str) -> bool {
@@ -261,6 +332,25 @@ impl Checker<'_> {
     }
 }
 
+/// `partitions.oem.size: 60` is `partitions: {oem: {size: 60}}`, as in Kairos.
+fn unfold(entries: &mut Vec<Entry>, part: Part<'_>) {
+    let is_folded = |entry: &Entry| {
+        let first = entry.key.split_once('.').map(|(first, _)| first);
+        part.property(&entry.key).is_none()
+            && first.and_then(|first| part.property(first)).is_some_and(|one| one.types() == ["object"])
+    };
+    while let Some(at) = entries.iter().position(is_folded) {
+        let entry = entries.remove(at);
+        let keys: Vec<&str> = entry.key.split('.').collect();
+        let mut whole = Node::empty(entry.key_place.clone());
+        whole.value = Value::Map(std::mem::take(entries));
+        whole.put(&keys, Entry { key: String::new(), ..entry.clone() });
+        if let Value::Map(unfolded) = whole.value {
+            *entries = unfolded;
+        }
+    }
+}
+
 /// A scalar as a JSON value of a type, if it can be one.
 fn scalar_as(node: &Node, name: &str) -> Option<Json> {
     let Value::Scalar { text, plain } = &node.value else { return None };
@@ -296,12 +386,12 @@ pub fn to_json(node: &Node, part: Part<'_>) -> Json {
         .unwrap_or(part);
     match &node.value {
         Value::Map(entries) => {
+            // A section of somebody else's is no part of the type.
             let value = |entry: &Entry| {
-                let inner = part.property(&entry.key).or_else(|| part.other_properties());
-                let json = inner.map_or(Json::Null, |inner| to_json(&entry.value, inner));
-                (entry.key.clone(), json)
+                let inner = part.property(&entry.key).or_else(|| part.other_properties())?;
+                Some((entry.key.clone(), to_json(&entry.value, inner)))
             };
-            Json::Object(entries.iter().map(value).collect())
+            Json::Object(entries.iter().filter_map(value).collect())
         }
         Value::List(items) => {
             let value =
@@ -335,6 +425,16 @@ pub fn untyped(node: &Node) -> Json {
             .find_map(|name| scalar_as(node, name))
             .unwrap_or_else(|| Json::String(text.clone())),
     }
+}
+
+/// The candidate that a person has mistyped: closer than [`nearest`], for where other words are right, too.
+fn slip_of<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let plain = |word: &str| word.to_lowercase().replace(['-', '_', '.', ' '], "");
+    let meant = plain(word);
+    let allowed = if meant.len() < 8 { 1 } else { 2 };
+    candidates
+        .filter(|candidate| candidate.len() > 3)
+        .find(|candidate| strsim::damerau_levenshtein(&meant, &plain(candidate)) <= allowed)
 }
 
 /// The candidate that a person most likely meant.

@@ -147,11 +147,14 @@ pub fn check(format: &str, text: &str) -> Result<Option<String>, String> {
         ),
         "absolute-path" => is(is_absolute_path(text), text, "a path that begins with / and has no `..`"),
         "device-path" => is(
-            text == "auto" || (text.starts_with("/dev/") && is_absolute_path(text)),
+            text == "auto"
+                || (text.starts_with("/dev/") && is_absolute_path(text))
+                || text.strip_prefix("script://").is_some_and(is_absolute_path),
             text,
-            "a device, like /dev/disk/by-id/… or `auto`",
+            "a device, like /dev/disk/by-id/…, `auto`, or script:///path/of/a/program",
         ),
         "file-mode" => file_mode(text),
+        "octal-mode" => is(octal_mode(text).is_some(), text, "a file mode, like 0644 or 644"),
         "date" => is(is_date(text), text, "a day, like 2027-03-31"),
         "image-source" => text.parse::<Source>().map(|_| None).map_err(|error| {
             let help = error.help.as_deref().unwrap_or_default();
@@ -251,11 +254,31 @@ fn is_account(name: &str) -> bool {
         && name != "root"
 }
 
+/// One line of `authorized_keys`, perhaps with options in front: `from="10.0.0.0/8",no-pty ssh-ed25519 AAAA`.
 fn is_ssh_key(key: &str) -> bool {
-    let mut words = key.split_whitespace();
-    let kind = words.next().unwrap_or_default();
-    let known = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-"];
-    known.iter().any(|prefix| kind.starts_with(prefix)) && words.next().is_some() && !key.contains('\n')
+    let is_kind = |word: &str| {
+        let known = ["ssh-ed25519", "ssh-rsa", "ssh-dss", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-"];
+        known.iter().any(|prefix| word.starts_with(prefix))
+    };
+    let key = key.trim();
+    let rest = if is_kind(key) { key } else { behind_options(key) };
+    let mut words = rest.split_whitespace();
+    words.next().is_some_and(is_kind) && words.next().is_some() && !key.contains('\n')
+}
+
+/// Behind the first space that does not stand in quotes.
+fn behind_options(key: &str) -> &str {
+    let mut is_quoted = false;
+    let mut before = ' ';
+    for (at, letter) in key.char_indices() {
+        match letter {
+            '"' if before != '\\' => is_quoted = !is_quoted,
+            ' ' | '\t' if !is_quoted => return key[at..].trim_start(),
+            _ => {}
+        }
+        before = letter;
+    }
+    ""
 }
 
 fn is_url(text: &str) -> bool {
@@ -292,6 +315,12 @@ pub fn parse_file_mode(text: &str) -> Option<u32> {
         None => text.parse(),
     };
     mode.ok().filter(|mode| *mode <= 0o7777)
+}
+
+/// Reads a mode as cloud-init does: always octal.
+pub fn octal_mode(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777 && !digits.starts_with('+'))
 }
 
 fn file_mode(text: &str) -> Result<Option<String>, String> {
@@ -334,14 +363,37 @@ pub fn pem_of(text: &str) -> Option<String> {
 /// When one of them cannot be read.
 pub fn certificate_ends(text: &str) -> Result<Vec<u64>, String> {
     const END: &str = "-----END CERTIFICATE-----";
-    let pem = pem_of(text).ok_or("the value is not a certificate in PEM or its base64")?;
+    let pem = pem_of(text).ok_or_else(|| match placeholder(text) {
+        Some(name) => format!("{name} stands here in place of a certificate"),
+        None => "the value is not a certificate in PEM or its base64".to_owned(),
+    })?;
     let mut ends = Vec::new();
     for block in pem.split_inclusive(END).filter(|block| block.contains("-----BEGIN")) {
+        if let Some(name) = placeholder_between(block) {
+            return Err(format!("{name} stands between BEGIN and END, in place of a certificate"));
+        }
         let certificate = x509_cert::Certificate::from_pem(block.trim())
             .map_err(|error| format!("the certificate cannot be read: {error}"))?;
         ends.push(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs());
     }
     if ends.is_empty() { Err("the value holds no certificate".into()) } else { Ok(ends) }
+}
+
+fn placeholder_between(block: &str) -> Option<&str> {
+    let inside = block.split("-----").nth(2)?.trim();
+    let is_base64 =
+        |letter: char| letter.is_ascii_alphanumeric() || "+/=".contains(letter) || letter.is_whitespace();
+    (!inside.is_empty() && !inside.chars().all(is_base64)).then(|| inside.lines().next().unwrap_or_default())
+}
+
+/// What documentation writes where a value belongs: `<certificate>`, `{{ CERT }}`, `$CERT`, `YOUR_CERT`.
+fn placeholder(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let is_short = text.chars().count() <= 60 && !text.contains('\n');
+    let looks_so = text.starts_with(['<', '$', '[', '{'])
+        || text.contains("...")
+        || ["your", "insert", "replace", "xxxx"].iter().any(|word| text.to_lowercase().starts_with(word));
+    (is_short && !text.is_empty() && looks_so).then_some(text)
 }
 
 fn certificate(text: &str) -> Result<Option<String>, String> {

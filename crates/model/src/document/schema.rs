@@ -4,7 +4,9 @@
 //! `x-not-yet` (accepted, nothing acts on it), `x-old-names` (deprecated spellings of the key), `x-other-names`
 //! (equal spellings), `x-deprecated` (what to write instead), `x-item-format`, `x-merge: replace` (a later source replaces the
 //! whole value), `writeOnly` (a secret), `x-from-site` (an unsigned source outside the verified image may bring it, also with
-//! Secure Boot; without it, it may not).
+//! Secure Boot; without it, it may not), `x-template` (rendered on the host before its format counts), `x-guards` (what it stands in is not used when it is wrong: a condition), and of a whole
+//! map: `x-lenient` (keys below that nobody knows are warned of, as Kairos passes them over), `x-open` (keys that nobody knows are kept, and warned of), `x-guarded` (a key that nobody knows may be a misspelt condition),
+//! `x-ignored` (keys of other systems that nothing acts on, each with what does instead).
 
 use std::sync::LazyLock;
 
@@ -106,6 +108,47 @@ impl<'s> Part<'s> {
     /// neither code nor keys. Said where the property is declared, not inherited from its type.
     pub fn may_come_from_site(&self) -> bool {
         self.outer.get("x-from-site").and_then(Json::as_bool).unwrap_or(false)
+    }
+
+    /// The value may be a template, which is rendered on the host: with the configuration (`true`), or by the step that it belongs to
+    /// (`step`).
+    pub fn may_be_template(&self) -> bool {
+        self.annotation("x-template").is_some()
+    }
+
+    pub fn is_rendered_with_the_configuration(&self) -> bool {
+        self.flag("x-template")
+    }
+
+    /// What this stands in does not count when this is wrong.
+    pub fn guards(&self) -> bool {
+        self.flag("x-guards")
+    }
+
+    /// A key that is not known may be one that guards.
+    pub fn is_guarded(&self) -> bool {
+        self.flag("x-guarded")
+    }
+
+    /// Whether keys below that nobody knows are passed over with a warning, as where this document comes from; none where the part above
+    /// says it.
+    pub fn is_lenient(&self) -> Option<bool> {
+        self.annotation("x-lenient")?.as_bool()
+    }
+
+    /// A list that may be written as words between commas.
+    pub fn takes_words(&self) -> bool {
+        self.flag("x-words")
+    }
+
+    /// Keys that are not known are other people's.
+    pub fn is_open(&self) -> bool {
+        self.flag("x-open")
+    }
+
+    /// A key that other systems know and nothing here acts on: what does instead, or nothing.
+    pub fn ignored(&self, key: &str) -> Option<&'s str> {
+        self.annotation("x-ignored")?.get(key)?.as_str()
     }
 
     pub fn is_secret(&self) -> bool {

@@ -105,7 +105,7 @@ impl ConsoleSettings {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Site {
     /// Identifier of this host; `$random` makes one.
-    #[schemars(extend("x-from-site" = true, "format" = "host-id"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-id", "x-template" = true))]
     pub name: Option<String>,
     /// Host name; by default the identifier.
     #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel", "x-template" = true))]

@@ -3,6 +3,7 @@
 //! What nothing acts on yet is marked `x-not-yet`, and readers are told.
 
 pub mod edge;
+mod ignored;
 pub mod install;
 pub mod interface;
 pub mod stages;
@@ -32,28 +33,30 @@ pub fn has_header(text: &str) -> bool {
     })
 }
 
-/// A cloud-config document.
+/// A cloud-config document. Sections that nobody here knows belong to plug-ins and bundles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-open" = true, "x-lenient" = true, "x-ignored" = ignored::as_schema(ignored::TOP)))]
 pub struct UserData {
     /// Name of the file in messages, instead of its path.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-from-site" = true))]
     pub name: Option<String>,
     /// Settings of this system. Palette's `stylus` is the same section.
-    #[schemars(extend("x-other-names" = ["stylus"]))]
+    #[schemars(extend("x-other-names" = ["stylus"], "x-lenient" = false))]
     pub edge: EdgeSection,
     /// How the medium installs.
     #[schemars(extend("x-from-site" = true))]
     pub install: Install,
     /// Steps of boot and life stages, by stage.
+    #[schemars(extend("x-lenient" = false))]
     pub stages: BTreeMap<String, Vec<Step>>,
     /// Host name; `edge.site.hostName` comes first.
-    #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel"))]
+    #[schemars(extend("x-from-site" = true, "format" = "host-name-of-kernel", "x-template" = true))]
     pub hostname: Option<String>,
     /// Accounts, made before the service manager starts.
     pub users: Vec<SystemUser>,
-    /// Public SSH keys of the first account.
+    /// Public SSH keys of every account in `users`; of root where there is none.
     #[schemars(extend("x-item-format" = "ssh-key-source"))]
     pub ssh_authorized_keys: Vec<String>,
     /// Files that are written in the stage `boot`.
@@ -149,6 +152,7 @@ crate::document!(UserData);
 /// A file of cloud-init's `write_files`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-ignored" = ignored::as_schema(ignored::WRITE_FILES)))]
 pub struct WriteFile {
     #[schemars(extend("format" = "absolute-path"))]
     pub path: String,
@@ -157,7 +161,8 @@ pub struct WriteFile {
     pub encoding: Option<String>,
     /// `user:group`.
     pub owner: Option<String>,
-    #[schemars(extend("format" = "file-mode"))]
+    /// Octal, with or without a zero in front.
+    #[schemars(extend("format" = "octal-mode"))]
     pub permissions: Option<String>,
 }
 

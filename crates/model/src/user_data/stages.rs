@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ignored;
 use crate::secret::Secret;
 
 /// Stages that this system runs, each with `.before` and `.after`.
@@ -42,25 +43,30 @@ pub const STAGES_NOT_YET: [&str; 9] = [
 /// One step. Its parts are carried out in the order in which they stand here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-guarded" = true))]
 pub struct Step {
     /// Shown in the log. A step whose name begins with `skip-copy-` runs from the medium and is not kept on the host.
     pub name: Option<String>,
     /// Steps that must have run before, instead of the one above.
+    #[schemars(extend("x-guards" = true))]
     pub after: Vec<After>,
     /// Runs only on hosts whose name matches, as an RE2 pattern.
-    #[schemars(extend("format" = "re2"))]
+    #[schemars(extend("format" = "re2", "x-guards" = true))]
     pub node: Option<String>,
     /// Runs only if this shell command succeeds.
     #[serde(rename = "if")]
+    #[schemars(extend("x-guards" = true))]
     pub condition: Option<String>,
-    #[schemars(extend("format" = "re2"))]
+    /// Runs only where the full name of the system (`PRETTY_NAME` of os-release) matches, like `Debian.*`.
+    #[schemars(extend("format" = "re2", "x-guards" = true))]
     pub only_os: Option<String>,
-    #[schemars(extend("format" = "re2"))]
+    #[schemars(extend("format" = "re2", "x-guards" = true))]
     pub only_os_version: Option<String>,
-    #[schemars(extend("format" = "re2"))]
+    #[schemars(extend("format" = "re2", "x-guards" = true))]
     pub only_arch: Option<String>,
-    #[schemars(extend("format" = "re2"))]
+    #[schemars(extend("format" = "re2", "x-guards" = true))]
     pub only_service_manager: Option<String>,
+    #[schemars(extend("x-guards" = true))]
     pub if_files: IfFiles,
     pub dns: Option<Dns>,
     pub downloads: Vec<Download>,
@@ -115,7 +121,7 @@ pub struct IfFiles {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct File {
-    #[schemars(extend("format" = "absolute-path"))]
+    #[schemars(extend("format" = "absolute-path", "x-template" = "step"))]
     pub path: String,
     #[schemars(extend("format" = "file-mode"))]
     pub permissions: Option<String>,
@@ -145,7 +151,7 @@ pub struct Directory {
 pub struct Download {
     #[schemars(extend("format" = "absolute-path"))]
     pub path: String,
-    #[schemars(extend("format" = "url"))]
+    #[schemars(extend("format" = "url", "x-template" = "step"))]
     pub url: String,
     #[schemars(extend("format" = "file-mode"))]
     pub permissions: Option<String>,
@@ -211,6 +217,7 @@ pub struct UnitOverride {
 /// An account of a stage step. A password that begins with `$`, `!` or is `*` is written as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-ignored" = ignored::as_schema(ignored::USERS)))]
 pub struct User {
     pub name: Option<String>,
     #[schemars(extend("x-other-names" = ["password_hash"]))]
@@ -222,6 +229,7 @@ pub struct User {
     pub homedir: Option<String>,
     pub no_create_home: bool,
     pub primary_group: Option<String>,
+    #[schemars(extend("x-words" = true))]
     pub groups: Vec<String>,
     pub no_user_group: bool,
     pub system: bool,
@@ -238,6 +246,7 @@ pub struct User {
 /// An account in the list at the top of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-ignored" = ignored::as_schema(ignored::USERS)))]
 pub struct SystemUser {
     #[schemars(extend("format" = "account-or-root"))]
     pub name: String,
@@ -250,6 +259,7 @@ pub struct SystemUser {
     pub homedir: Option<String>,
     pub no_create_home: bool,
     pub primary_group: Option<String>,
+    #[schemars(extend("x-words" = true))]
     pub groups: Vec<String>,
     pub no_user_group: bool,
     pub system: bool,

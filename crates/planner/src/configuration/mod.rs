@@ -5,7 +5,9 @@ mod cloud_init;
 pub mod convert;
 pub mod edit;
 mod merge;
+mod network_config;
 pub mod origin;
+pub mod templates;
 mod values;
 
 pub(crate) use values::addresses;
@@ -201,7 +203,7 @@ fn read(source: &Source, problems: &mut Vec<Problem>) -> Node {
             (answers::into_user_data(node), found)
         }
         Form::MetaData => cloud_init::meta_data(&source.name, &source.text),
-        Form::NetworkConfig => cloud_init::network_config(&source.name, &source.text),
+        Form::NetworkConfig => network_config::network_config(&source.name, &source.text),
         Form::KernelWords => cloud_init::kernel_words(&source.name, &source.text),
     };
     problems.extend(found);
@@ -276,7 +278,8 @@ pub fn examine(form: Form, name: &str, text: &str, now: Option<u64>) -> Vec<Prob
             problems.extend(of_values);
         }
         _ => {
-            let node = read(&source(form, name, text), &mut problems);
+            let mut node = read(&source(form, name, text), &mut problems);
+            templates::fill_in(&mut node, &templates::sample_values, &mut problems);
             values::check(&node, now, &mut problems);
             if form == Form::UserData && !user_data::has_header(text) && !text.trim().is_empty() {
                 let place = Place { line: 1, column: 1, ..Place::whole(name) };

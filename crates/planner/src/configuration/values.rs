@@ -11,7 +11,8 @@ use edge_model::user_data::edge::{InstallationMode, ManagementMode};
 use edge_model::user_data::interface::{Addressing, Interface};
 use edge_model::user_data::stages::{STAGES, STAGES_NOT_YET};
 
-use crate::template;
+use super::templates::sample_values;
+use crate::{stages, template};
 
 /// Checks a tree in the spelling of user data. `now` is given where the clock can be trusted.
 pub(super) fn check(tree: &Node, now: Option<u64>, problems: &mut Vec<Problem>) {
@@ -168,7 +169,7 @@ impl Checker<'_> {
             Some(Addressing::Static) if own.is_empty() && interface.ip_address.is_none() => {
                 self.error(path, "type is static, and there is no address");
             }
-            Some(Addressing::Dhcp) if !own.is_empty() => {
+            Some(Addressing::Dhcp | Addressing::Dhcp4 | Addressing::Dhcp6) if !own.is_empty() => {
                 self.warning(path, "type is dhcp: the addresses are used beside the one from DHCP");
             }
             Some(Addressing::None) if !own.is_empty() => {
@@ -185,7 +186,8 @@ impl Checker<'_> {
             self.gateway(&format!("{path}.gateway"), gateway, &networks, interface);
         }
         for (index, route) in interface.routes.iter().enumerate() {
-            if let Ok(via) = route.via.parse::<IpAddr>() {
+            let via = route.via.as_deref().filter(|_| route.on_link != Some(true));
+            if let Some(via) = via.and_then(|via| via.parse::<IpAddr>().ok()) {
                 let reached = networks.iter().any(|(address, prefix)| same_network(*address, via, *prefix));
                 if !networks.is_empty() && !reached {
                     let message = format!("{via} cannot be reached from the addresses of {name}");
@@ -197,7 +199,8 @@ impl Checker<'_> {
 
     fn gateway(&mut self, path: &str, gateway: &str, networks: &[(IpAddr, u8)], interface: &Interface) {
         let Ok(gateway) = gateway.parse::<IpAddr>() else { return };
-        let dynamic = interface.kind == Some(Addressing::Dhcp);
+        let dynamic =
+            matches!(interface.kind, Some(Addressing::Dhcp | Addressing::Dhcp4 | Addressing::Dhcp6));
         if networks.is_empty() && !dynamic && interface.ip_address.is_none() {
             self.error(path, "there is a gateway and no address");
         } else if networks.iter().any(|(address, _)| *address == gateway) {
@@ -308,6 +311,7 @@ impl Checker<'_> {
     }
 
     fn stages(&mut self, data: &UserData) {
+        let mut sample = None;
         for (stage, steps) in &data.stages {
             let path = format!("stages.{stage}");
             let whole = STAGES.contains(&stage.as_str()) || STAGES_NOT_YET.contains(&stage.as_str());
@@ -327,24 +331,17 @@ impl Checker<'_> {
             }
             for (index, step) in steps.iter().enumerate() {
                 let path = format!("{path}.{index}");
-                let commands = step
-                    .commands
-                    .iter()
-                    .enumerate()
-                    .map(|(at, text)| (format!("commands.{at}"), text.as_str()));
-                let files = step
-                    .files
-                    .iter()
-                    .enumerate()
-                    .map(|(at, file)| (format!("files.{at}.content"), file.content.reveal()));
-                let condition = step.condition.iter().map(|text| ("if".to_owned(), text.as_str()));
-                for (key, text) in commands.chain(files).chain(condition) {
-                    if let Err(error) = template::parse(text) {
-                        self.warning(
-                            &format!("{path}.{key}"),
-                            format!("the template is taken as it stands: {error}"),
-                        );
+                for (key, text) in stages::templates(step) {
+                    if let Err(error) = template::render(text, sample.get_or_insert_with(sample_values)) {
+                        let what = if key == "if" { "does not hold" } else { "is taken as it stands" };
+                        self.warning(&format!("{path}.{key}"), format!("the template {what}: {error}"));
                     }
+                }
+                if !step.dns.as_ref().is_none_or(|dns| dns.options.is_empty() || dns.path.is_some()) {
+                    self.warning(
+                        &format!("{path}.dns.options"),
+                        "the resolver service has no options: they need `path`",
+                    );
                 }
                 for file in step.files.iter().filter(|file| file.path.is_empty()) {
                     let _ = file;

@@ -119,6 +119,37 @@ fn mode(text: Option<&str>) -> Option<u32> {
     text.and_then(parse_file_mode)
 }
 
+/// Every text of a step that is a template, with its key: what [`actions`] fills in, and `if`.
+pub fn templates(step: &Step) -> Vec<(String, &str)> {
+    let mut all: Vec<(String, &str)> = Vec::new();
+    all.extend(step.condition.iter().map(|text| ("if".to_owned(), text.as_str())));
+    let listed = |key: &'static str, at: usize, field: &str| format!("{key}.{at}{field}");
+    all.extend(
+        step.downloads
+            .iter()
+            .enumerate()
+            .map(|(at, one)| (listed("downloads", at, ".url"), one.url.as_str())),
+    );
+    for (key, entities) in
+        [("ensure_entities", &step.ensure_entities), ("delete_entities", &step.delete_entities)]
+    {
+        all.extend(
+            entities.iter().enumerate().map(|(at, one)| (listed(key, at, ".entity"), one.entity.as_str())),
+        );
+    }
+    for (at, file) in step.files.iter().enumerate() {
+        all.push((listed("files", at, ".path"), &file.path));
+        all.push((listed("files", at, ".content"), file.content.reveal()));
+    }
+    all.extend(
+        step.commands.iter().enumerate().map(|(at, text)| (listed("commands", at, ""), text.as_str())),
+    );
+    all.extend(step.hostname.iter().map(|text| ("hostname".to_owned(), text.as_str())));
+    all.extend(step.environment.iter().map(|(key, text)| (format!("environment.{key}"), text.as_str())));
+    all.retain(|(_, text)| text.contains("{{"));
+    all
+}
+
 /// The actions of a step. Templates that cannot be rendered stand as they are, and are told.
 pub fn actions(step: &Step, values: &Json, problems: &mut Vec<String>) -> Vec<Action> {
     let mut fill = |text: &str| -> String {
@@ -206,6 +237,23 @@ pub fn actions(step: &Step, values: &Json, problems: &mut Vec<String>) -> Vec<Ac
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// `validate` looks where a host renders, and nowhere else.
+    #[test]
+    fn every_text_that_is_filled_in_is_known_as_a_template() {
+        const BAD: &str = "{{ nofunction }}";
+        let with_all = format!(
+            "stages: {{boot: [{{if: '{BAD}', downloads: [{{url: 'http://a/{BAD}', path: /a}}], ensure_entities: [{{entity: '{BAD}'}}], \
+             delete_entities: [{{entity: '{BAD}'}}], files: [{{path: '/{BAD}', content: '{BAD}'}}], commands: ['{BAD}'], hostname: '{BAD}', \
+             environment: {{A: '{BAD}'}}}}]}}"
+        );
+        let document: edge_model::user_data::UserData = edge_model::document::parse("f", &with_all).unwrap();
+        let step = &document.stages["boot"][0];
+        let mut problems = Vec::new();
+        actions(step, &json!({}), &mut problems);
+        // `if` is filled in by who runs the step.
+        assert_eq!(problems.len() + 1, templates(step).len(), "{problems:?}");
+    }
 
     #[test]
     fn parts_come_in_yips_order_and_templates_are_filled() {

@@ -7,7 +7,7 @@ use edge_model::user_data::stages::Step;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemFacts {
     pub host_name: String,
-    /// `ID` and `VERSION_ID` of os-release.
+    /// `PRETTY_NAME` and `VERSION_ID` of os-release, as Kairos compares them.
     pub os: String,
     pub os_version: String,
     /// Debian's name of the architecture.
@@ -53,16 +53,16 @@ mod tests {
     fn every_condition_can_stop_a_step() {
         let facts = SystemFacts {
             host_name: "till-3".into(),
-            os: "debian".into(),
+            os: "Debian GNU/Linux 13 (trixie)".into(),
             os_version: "13".into(),
             architecture: "amd64".into(),
         };
         let exists = |path: &str| path == "/there";
         let runs = |step: Step| skip_reason(&step, &facts, &exists).is_none();
         let text = |text: &str| Some(text.to_owned());
-        assert!(runs(Step { node: text("^till-"), only_os: text("debian|ubuntu"), ..Step::default() }));
+        assert!(runs(Step { node: text("^till-"), only_os: text("Ubuntu.*|Debian.*"), ..Step::default() }));
         assert!(!runs(Step { node: text("^desk-"), ..Step::default() }));
-        assert!(!runs(Step { only_os: text("alpine"), ..Step::default() }));
+        assert!(!runs(Step { only_os: text("debian|alpine"), ..Step::default() }));
         assert!(!runs(Step { only_os_version: text("12"), ..Step::default() }));
         assert!(!runs(Step { only_arch: text("arm64"), ..Step::default() }));
         assert!(!runs(Step { only_service_manager: text("openrc"), ..Step::default() }));

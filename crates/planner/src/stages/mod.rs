@@ -8,11 +8,13 @@ mod conditions;
 
 use std::collections::BTreeMap;
 
+use edge_model::document::format;
+use edge_model::paths;
 use edge_model::user_data::UserData;
-use edge_model::user_data::stages::{File, Step, User};
+use edge_model::user_data::stages::{File, Step, SystemUser, User};
 use edge_model::user_data::{RunCommand, WriteFile};
 
-pub use actions::{Action, Owner, actions};
+pub use actions::{Action, Owner, actions, templates};
 pub use conditions::{SystemFacts, skip_reason};
 
 /// A file with stages.
@@ -28,6 +30,8 @@ pub struct NamedStep {
     /// `FILE.STEP`: the file's own name or its path, and the step's name or number.
     pub name: String,
     pub step: Step,
+    /// It comes with the image: what the site says about the same comes first.
+    pub of_image: bool,
 }
 
 /// `stage`, between what stands before and after it.
@@ -43,7 +47,8 @@ pub fn steps(files: &[StageFile], stage: &str) -> (Vec<NamedStep>, Vec<String>) 
         let own = file.document.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
         for (index, step) in own.iter().chain(&of_cloud_init(&file.document, stage)).enumerate() {
             let name = step.name.clone().unwrap_or_else(|| index.to_string());
-            all.push(NamedStep { name: format!("{title}.{name}"), step: step.clone() });
+            let of_image = file.path.starts_with(paths::IMAGE_OEM);
+            all.push(NamedStep { name: format!("{title}.{name}"), step: step.clone(), of_image });
         }
     }
     order(all)
@@ -85,38 +90,28 @@ fn of_cloud_init(document: &UserData, stage: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     match stage {
         "initramfs" => {
-            let users: BTreeMap<String, User> = document
-                .users
-                .iter()
-                .enumerate()
-                .map(|(index, user)| {
-                    let mut keys = user.ssh_authorized_keys.clone();
-                    if index == 0 {
-                        keys.extend(document.ssh_authorized_keys.iter().cloned());
-                    }
-                    let made = User {
-                        name: Some(user.name.clone()),
-                        passwd: user.passwd.clone(),
-                        ssh_authorized_keys: keys,
-                        gecos: user.gecos.clone(),
-                        homedir: user.homedir.clone(),
-                        no_create_home: user.no_create_home,
-                        primary_group: user.primary_group.clone(),
-                        groups: user.groups.clone(),
-                        no_user_group: user.no_user_group,
-                        system: user.system,
-                        no_log_init: user.no_log_init,
-                        shell: user.shell.clone(),
-                        lock_passwd: user.lock_passwd,
-                        uid: user.uid.clone(),
-                        password_expiry: None,
-                    };
-                    (user.name.clone(), made)
-                })
-                .collect();
+            let users: BTreeMap<String, User> =
+                document.users.iter().map(|user| (user.name.clone(), of_user(document, user))).collect();
             if !users.is_empty() {
                 steps.push(Step { name: Some("users".into()), users, ..Step::default() });
             }
+            if document.users.is_empty() {
+                let literal = document.ssh_authorized_keys.iter().filter(|key| is_literal(key));
+                steps.extend(authorizing([(ROOT.to_owned(), literal.cloned().collect())].into()));
+            }
+        }
+        // Keys that others publish need a network; those of a host that has none yet come at a later boot.
+        "network" => {
+            let fetched = |keys: Vec<String>| keys.into_iter().filter(|key| !is_literal(key)).collect();
+            let mut keys: BTreeMap<String, Vec<String>> = document
+                .users
+                .iter()
+                .map(|user| (user.name.clone(), fetched(keys_of(document, user))))
+                .collect();
+            if document.users.is_empty() {
+                keys.insert(ROOT.to_owned(), fetched(document.ssh_authorized_keys.clone()));
+            }
+            steps.extend(authorizing(keys));
         }
         "boot" => {
             let files: Vec<File> = document.write_files.iter().map(of_write_file).collect();
@@ -133,13 +128,56 @@ fn of_cloud_init(document: &UserData, stage: &str) -> Vec<Step> {
     steps
 }
 
+fn of_user(document: &UserData, user: &SystemUser) -> User {
+    User {
+        name: Some(user.name.clone()),
+        passwd: user.passwd.clone(),
+        ssh_authorized_keys: keys_of(document, user).into_iter().filter(|key| is_literal(key)).collect(),
+        gecos: user.gecos.clone(),
+        homedir: user.homedir.clone(),
+        no_create_home: user.no_create_home,
+        primary_group: user.primary_group.clone(),
+        groups: user.groups.clone(),
+        no_user_group: user.no_user_group,
+        system: user.system,
+        no_log_init: user.no_log_init,
+        shell: user.shell.clone(),
+        lock_passwd: user.lock_passwd,
+        uid: user.uid.clone(),
+        password_expiry: None,
+    }
+}
+
+const ROOT: &str = "root";
+
+/// Keys at the top of a document are every account's.
+fn keys_of(document: &UserData, user: &SystemUser) -> Vec<String> {
+    user.ssh_authorized_keys.iter().chain(&document.ssh_authorized_keys).cloned().collect()
+}
+
+fn is_literal(key: &str) -> bool {
+    format::check("ssh-key", key).is_ok()
+}
+
+fn authorizing(mut keys: BTreeMap<String, Vec<String>>) -> Option<Step> {
+    keys.retain(|_, keys| !keys.is_empty());
+    (!keys.is_empty()).then(|| Step {
+        name: Some("ssh_authorized_keys".into()),
+        authorized_keys: keys,
+        ..Step::default()
+    })
+}
+
 fn of_write_file(file: &WriteFile) -> File {
+    let WriteFile { path, content, encoding, owner, permissions } = file;
+    // In a step a number without a zero in front is decimal; here it never is.
+    let octal = permissions.as_deref().and_then(format::octal_mode).map(|mode| format!("{mode:#06o}"));
     File {
-        path: file.path.clone(),
-        permissions: file.permissions.clone(),
-        owner_string: file.owner.clone(),
-        content: file.content.clone(),
-        encoding: file.encoding.clone(),
+        path: path.clone(),
+        permissions: octal,
+        owner_string: owner.clone(),
+        content: content.clone(),
+        encoding: encoding.clone(),
         ..File::default()
     }
 }
@@ -176,6 +214,24 @@ mod tests {
         ];
         assert_eq!(names(&files), ["a.one", "a.two", "third.0", "third.runcmd"]);
         assert_eq!(steps(&files, "boot").0[3].step.commands, ["'echo' 'it'\\''s'"]);
+    }
+
+    #[test]
+    fn keys_and_modes_of_cloud_init_mean_what_they_mean_there() {
+        let text = "users: [{name: a, ssh_authorized_keys: ['github:anna']}, {name: b}]\nssh_authorized_keys: ['ssh-ed25519 AAAA site']\n\
+                    write_files: [{path: /x, permissions: '755'}, {path: /y, permissions: '0600'}]\n";
+        let files = [file("c", text)];
+        let users = &steps(&files, "initramfs").0[0].step.users;
+        assert_eq!(users["a"].ssh_authorized_keys, ["ssh-ed25519 AAAA site"]);
+        assert_eq!(users["b"].ssh_authorized_keys, ["ssh-ed25519 AAAA site"]);
+        let later = &steps(&files, "network").0[0].step.authorized_keys;
+        assert_eq!((later.len(), later["a"].clone()), (1, vec!["github:anna".to_owned()]));
+        let modes: Vec<_> =
+            steps(&files, "boot").0[0].step.files.iter().map(|file| file.permissions.clone()).collect();
+        assert_eq!(modes, [Some("0o0755".to_owned()), Some("0o0600".to_owned())]);
+        let alone = [file("c", "ssh_authorized_keys: ['ssh-ed25519 AAAA site', 'gitlab:x']\n")];
+        assert!(steps(&alone, "initramfs").0[0].step.authorized_keys.contains_key("root"));
+        assert_eq!(steps(&alone, "network").0[0].step.authorized_keys["root"], ["gitlab:x"]);
     }
 
     #[test]
