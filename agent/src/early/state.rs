@@ -36,8 +36,10 @@ pub(super) fn layout(install: &Install, reasons: &mut Vec<String>) -> Result<Sta
         }
     };
     let extra = files::read_text_if_there(Path::new(EXTRA_LAYOUT))?.unwrap_or_default();
-    if let Err(error) = layout.extend(&extra) {
-        reasons.push(format!("what a stage wrote to extra-layout.env is not used: {error}"));
+    match layout.extend(&extra) {
+        Ok(unused) if unused.is_empty() => {}
+        Ok(unused) => reasons.push(format!("nothing acts on {} of extra-layout.env", unused.join(", "))),
+        Err(error) => reasons.push(format!("what a stage wrote to extra-layout.env is not used: {error}")),
     }
     layout.add_paths(&install.bind_mounts, &install.ephemeral_mounts);
     Ok(layout)
@@ -47,10 +49,23 @@ pub(super) fn apply(layout: &StateLayout, kind: HostKind) -> Result<()> {
     bind_image()?;
     let options = format!("mode=755,size={}", layout.overlay_size);
     mount::mount("overlay", Path::new(EPHEMERAL), "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, &options)?;
+    writable_tmp()?;
     for state in layout.mounts(kind, image_is_empty) {
         apply_one(&state).with_context(|| format!("cannot make {} writable", state.path()))?;
     }
     Ok(())
+}
+
+/// Services with a `/tmp` of their own need one to begin with. Debian 13 enables `tmp.mount`, which finds this one in its place; on
+/// Debian 12 and Ubuntu nothing else mounts it, and the root is read-only.
+fn writable_tmp() -> Result<()> {
+    let target = Path::new("/tmp");
+    if !target.is_dir() || mount::is_mounted(target) {
+        return Ok(());
+    }
+    // As systemd's tmp.mount has it.
+    let options = "mode=1777,size=50%,nr_inodes=1m";
+    mount::mount("tmpfs", target, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, options)
 }
 
 /// Without the mounts below `/`: those are not part of the image.

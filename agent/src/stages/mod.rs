@@ -308,3 +308,37 @@ impl<'a> Runner<'a> {
         said
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use edge_planner::configuration::templates::sample_values;
+
+    use super::*;
+
+    /// All places of a document, with lists by their first entry.
+    fn places(json: &Json, path: &str, found: &mut Vec<String>) {
+        match json {
+            Json::Object(entries) => {
+                entries.iter().for_each(|(key, value)| places(value, &format!("{path}.{key}"), found));
+            }
+            // A machine without any says nothing about its entries.
+            Json::Array(entries) => match entries.first() {
+                Some(first) => places(first, &format!("{path}[]"), found),
+                None => found.push(format!("{path}[]")),
+            },
+            _ => found.push(path.to_owned()),
+        }
+    }
+
+    #[test]
+    fn templates_that_hold_in_validate_hold_on_a_host() {
+        let (mut promised, mut said) = (Vec::new(), Vec::new());
+        places(&sample_values(), "", &mut promised);
+        places(&template_values(), "", &mut said);
+        let empty: Vec<String> = said.iter().filter(|path| path.ends_with("[]")).cloned().collect();
+        let of_empty = |path: &String| empty.iter().any(|list| path.starts_with(list.as_str()));
+        promised.retain(|path| !of_empty(path));
+        said.retain(|path| !of_empty(path));
+        assert_eq!(promised, said);
+    }
+}

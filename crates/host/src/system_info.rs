@@ -4,7 +4,7 @@ use edge_model::paths;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 fn text(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
@@ -89,8 +89,11 @@ pub fn values(random: &str, protected_id: &str) -> Json {
         "cpu": {
             "vendor": of_cpu("vendor_id"), "model": of_cpu("model name"), "threads": threads, "cpus": 1,
             "cores": of_cpu("cpu cores").parse::<u64>().unwrap_or(1),
+            "speed": whole(&of_cpu("cpu MHz")), "cache": whole(&of_cpu("cache size")),
         },
-        "memory": { "size": kilobytes / 1024 },
+        // Kind and speed stand in tables of the firmware that nothing here needs.
+        "memory": { "size": kilobytes / 1024, "type": "", "speed": 0 },
+        "storage": disks(),
         "network": interfaces(),
     })
 }
@@ -104,22 +107,53 @@ pub fn architecture() -> &'static str {
     }
 }
 
-fn interfaces() -> Vec<Json> {
-    let mut names: Vec<String> = fs::read_dir("/sys/class/net")
+/// The whole number that a text begins with.
+fn whole(text: &str) -> u64 {
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+/// Entries of a class of devices that have hardware behind them.
+fn devices(class: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = fs::read_dir(class)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| Path::new(&format!("/sys/class/net/{name}/device")).exists())
+        .map(|name| (name.clone(), format!("{class}/{name}")))
+        .filter(|(_, path)| Path::new(&format!("{path}/device")).exists())
         .collect();
-    names.sort();
-    let describe = |name: &String| {
-        let mut fields = Map::new();
-        fields.insert("name".into(), json!(name));
-        fields.insert("macaddress".into(), json!(text(&format!("/sys/class/net/{name}/address"))));
-        Json::Object(fields)
+    found.sort();
+    found
+}
+
+fn driver(path: &str) -> String {
+    let link = fs::read_link(format!("{path}/device/driver")).unwrap_or_default();
+    link.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Sizes in GB, as ghw's.
+fn disks() -> Vec<Json> {
+    const SECTOR: u64 = 512;
+    let describe = |(name, path): &(String, String)| {
+        let of = |what: &str| text(&format!("{path}/{what}"));
+        json!({
+            "name": name, "driver": driver(path), "vendor": of("device/vendor"), "model": of("device/model"),
+            "serial": of("device/serial"), "size": whole(&of("size")) * SECTOR / 1_000_000_000,
+        })
     };
-    names.iter().map(describe).collect()
+    devices("/sys/block").iter().map(describe).collect()
+}
+
+/// Speeds in Mbit/s.
+fn interfaces() -> Vec<Json> {
+    let describe = |(name, path): &(String, String)| {
+        let of = |what: &str| text(&format!("{path}/{what}"));
+        json!({
+            "name": name, "driver": driver(path), "macaddress": of("address"), "speed": whole(&of("speed")),
+        })
+    };
+    devices("/sys/class/net").iter().map(describe).collect()
 }
 
 /// Text that the machine's owner put into the firmware: system credentials among the OEM strings, by name.

@@ -76,20 +76,25 @@ impl StateLayout {
         Ok(layout)
     }
 
-    /// Adds what stages wrote to `extra-layout.env`: `CUSTOM_BIND_MOUNTS` and `CUSTOM_EPHEMERAL_MOUNTS`.
+    /// Adds what stages wrote to `extra-layout.env`, and gives the keys that nothing acts on.
     ///
     /// # Errors
     /// [`edge_model::Class::InvalidInput`] for a path that leaves the root.
-    pub fn extend(&mut self, text: &str) -> Result<()> {
+    pub fn extend(&mut self, text: &str) -> Result<Vec<String>> {
+        let mut unused = Vec::new();
         for (key, value) in text.lines().filter_map(|line| line.trim().split_once('=')) {
-            let value = value.trim().trim_matches('"');
+            let value = value.trim().trim_matches(['"', '\'']);
             match key.trim() {
-                "CUSTOM_BIND_MOUNTS" => self.persistent_paths.extend(paths(value)?),
-                "CUSTOM_EPHEMERAL_MOUNTS" => self.rw_paths.extend(paths(value)?),
-                _ => {}
+                // immucore reads its own keys from here, too: Kairos' steps for a family of systems write them so.
+                "CUSTOM_BIND_MOUNTS" | "PERSISTENT_STATE_PATHS" => {
+                    self.persistent_paths.extend(paths(value)?);
+                }
+                "CUSTOM_EPHEMERAL_MOUNTS" | "RW_PATHS" => self.rw_paths.extend(paths(value)?),
+                other if other.starts_with('#') => {}
+                other => unused.push(other.to_owned()),
             }
         }
-        Ok(())
+        Ok(unused)
     }
 
     /// Adds paths of the configuration, which has been checked.
@@ -172,6 +177,17 @@ mod tests {
         assert_eq!(mounts[3].store_name(), "var-lib-kubelet.bind");
         let live = layout.mounts(HostKind::Installer, |_| true);
         assert!(live.iter().all(|mount| matches!(mount, StateMount::Ephemeral(_))));
+    }
+
+    #[test]
+    fn what_stages_add_is_kept_as_the_rest() {
+        let mut layout = StateLayout::parse("RW_PATHS=\"/etc\"\n").unwrap();
+        let text = "# more\nPERSISTENT_STATE_PATHS=\"/var/lib/tailscale /etc/zfs\"\nRW_PATHS='/srv'\n\
+                    CUSTOM_BIND_MOUNTS=/opt/x\nCUSTOM_EPHEMERAL_MOUNTS=/mnt/y\nSPELT_WRONG=/a\n";
+        assert_eq!(layout.extend(text).unwrap(), ["SPELT_WRONG"]);
+        assert_eq!(layout.persistent_paths, ["/var/lib/tailscale", "/etc/zfs", "/opt/x"]);
+        assert_eq!(layout.rw_paths, ["/etc", "/srv", "/mnt/y"]);
+        assert!(layout.extend("PERSISTENT_STATE_PATHS=/../x").is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use qemu_tests::machine::{Bus, Machine, Medium};
 use qemu_tests::ssh::{OPERATOR, Ssh};
 use qemu_tests::stick;
 
-use super::ensure;
+use super::{ensure, yip};
 
 /// The interface of every machine of the lab.
 const INTERFACE: &str = "enp0s4";
@@ -183,7 +183,7 @@ echo '{"state":"","data":"","error":""}'
 const EXPECTED_MARKS: &str = "rootfs.before\nrootfs\nrootfs.after\ninitramfs\nplug-in agent.boot\nfs\nboot.before\n\
                               boot early\nboot went on\nboot late\nnetwork\nreconcile";
 
-fn put(ssh: &Ssh<'_>, ground: &Ground, path: &str, text: &str, mode: &str) -> Result<()> {
+pub(super) fn put(ssh: &Ssh<'_>, ground: &Ground, path: &str, text: &str, mode: &str) -> Result<()> {
     let file = ground.lab.work().join(format!("put-{}", path.replace('/', "-")));
     std::fs::write(&file, text).context("cannot write a file")?;
     // Only a command tries again while the machine starts.
@@ -227,7 +227,7 @@ pub(super) fn stages_run_in_order(ground: &Ground) -> Result<()> {
     ] {
         ensure(seen.contains(expected), || format!("the stages did not leave {expected:?}: {seen}"))?;
     }
-    Ok(())
+    yip::steps_mean_what_they_mean_in_yip(&ssh, ground)
 }
 
 /// The power fails in each part of early boot: the next boot is as if nothing had been.

@@ -18,6 +18,7 @@ mod reproducibility;
 mod upgrades;
 mod ways_back;
 mod web_page;
+mod yip;
 
 use edge_model::{Error, Result};
 use qemu_tests::bench_ground::{Ground, KUBERNETES, KUBERNETES_BEFORE, OLDER_BUILDER, SharedImage};

@@ -26,7 +26,7 @@ pub fn sample_values() -> Json {
             "node": texts(&["hostname", "machineid", "timezone", "hypervisor"]),
             "os": texts(&["name", "vendor", "version", "release", "architecture"]),
             "kernel": texts(&["release", "version", "architecture"]),
-            "product": with(&["uuid", "sku"]), "board": with(&["assettag"]), "chassis": with(&["type", "assettag"]),
+            "product": with(&["uuid", "sku"]), "board": with(&["assettag"]), "chassis": texts(&["type", "vendor", "version", "serial", "assettag"]),
             "bios": texts(&["vendor", "version", "date"]),
             "cpu": { "vendor": "cpu", "model": "cpu", "threads": 4, "cpus": 1, "cores": 4, "speed": 2000, "cache": 4096 },
             "memory": { "size": 8192, "type": "DDR4", "speed": 3200 },
