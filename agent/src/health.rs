@@ -6,6 +6,7 @@ use std::time::Duration;
 use edge_host::machine::Machine;
 use edge_model::Result;
 use edge_model::user_data::edge::HealthSettings;
+use edge_planner::boot::failures::{self, KnownFailures};
 use edge_planner::boot::trial::Look;
 use edge_planner::redaction::redact;
 
@@ -17,18 +18,36 @@ pub(crate) fn longest_look(settings: &HealthSettings) -> u64 {
     CHECK_DEADLINE.as_secs() * settings.commands.len() as u64
 }
 
-/// Looks once.
-pub(crate) fn look(machine: &Machine, settings: &HealthSettings) -> Look {
-    match system_state(machine) {
-        Ok(state) if state == "running" || state == "degraded" => {}
-        Ok(_) => return Look::StillStarting,
+/// What the service manager says.
+pub(crate) enum Services {
+    StillStarting,
+    /// The boot has finished, with these failed units.
+    Started(Vec<String>),
+}
+
+/// # Errors
+/// When the service manager does not answer.
+pub(crate) fn services(machine: &Machine) -> Result<Services> {
+    match system_state(machine)?.as_str() {
+        "running" | "degraded" => Ok(Services::Started(failed_units(machine)?)),
+        _ => Ok(Services::StillStarting),
+    }
+}
+
+/// Looks once. `known` is what an image on trial may have failed, too.
+pub(crate) fn look(
+    machine: &Machine,
+    settings: &HealthSettings,
+    services: Result<Services>,
+    known: Option<&KnownFailures>,
+) -> Look {
+    let failed = match services {
+        Ok(Services::Started(failed)) => failed,
+        Ok(Services::StillStarting) => return Look::StillStarting,
         Err(error) => return Look::Unhealthy(vec![error.to_string()]),
-    }
-    let mut reasons = Vec::new();
-    match failed_units(machine) {
-        Ok(units) => reasons.extend(units.into_iter().map(|unit| format!("{unit} has failed"))),
-        Err(error) => reasons.push(error.to_string()),
-    }
+    };
+    let failed = failures::that_count(failed, &settings.ignore_units, known);
+    let mut reasons: Vec<String> = failed.iter().map(|unit| failure(machine, unit)).collect();
     for command in &settings.commands {
         let check = machine.program("sh").args(["-c", command]).deadline_by_the_clock(CHECK_DEADLINE);
         if let Err(error) = check.run() {
@@ -69,6 +88,23 @@ fn system_state(machine: &Machine) -> Result<String> {
     // The exit status repeats the word; the word is what counts.
     let outcome = machine.program("systemctl").arg("is-system-running").outcome()?;
     Ok(String::from_utf8_lossy(&outcome.stdout).trim().to_owned())
+}
+
+/// A unit that has failed, with the last line of its log: what a person would look for first.
+fn failure(machine: &Machine, unit: &str) -> String {
+    const LONGEST: usize = 200;
+    let log = machine
+        .program("journalctl")
+        .args(["--boot", "--unit", unit, "--lines=1", "--output=cat", "--no-pager", "--quiet"])
+        .deadline(CHECK_DEADLINE)
+        .run()
+        .unwrap_or_default();
+    let line = String::from_utf8_lossy(&log);
+    let line = line.lines().last().unwrap_or_default().trim();
+    match line.is_empty() || line.chars().count() > LONGEST {
+        true => format!("{unit} has failed"),
+        false => format!("{unit} has failed: {}", redact(line)),
+    }
 }
 
 fn failed_units(machine: &Machine) -> Result<Vec<String>> {

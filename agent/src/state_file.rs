@@ -12,6 +12,7 @@ use edge_model::api::{KeptEvents, KeptOperations};
 use edge_model::ledger::Ledger;
 use edge_model::shared_state::Understood;
 use edge_model::{Class, Context, Error, Result};
+use edge_planner::boot::failures::KnownFailures;
 use edge_planner::cluster::member::Member;
 use edge_planner::installed;
 use edge_planner::network_trial::Memory;
@@ -57,6 +58,11 @@ impl Kept for Member {
 
 impl Kept for BlackBox {
     const NAME: &'static str = "black-box";
+    const COPIES: Copies = Copies::One;
+}
+
+impl Kept for KnownFailures {
+    const NAME: &'static str = "failed-units";
     const COPIES: Copies = Copies::One;
 }
 

@@ -15,6 +15,7 @@ use edge_planner::boot::BootedImage;
 use edge_planner::boot::care::{
     AFTER_THE_AGENT, BootCare, Deadline, Facts, Rest, Rules, Signs, Step, Turn, waiting_for,
 };
+use edge_planner::boot::failures::KnownFailures;
 use edge_planner::boot::outcome::{self, TrialEvidence, record_commit};
 use edge_planner::boot::recovery::Counters;
 use edge_planner::boot::trial::Look;
@@ -24,7 +25,9 @@ use super::care::{self, Caretaker, Then};
 use super::notices::Said;
 use super::recovery_care;
 use crate::configuration::good;
+use crate::health::Services;
 use crate::operations::{fsck, reset};
+use crate::state_file::StateFile;
 use crate::{black_box, boot_control, cluster, facts, health};
 
 /// The boot's end is waited for so long before everything else is looked at again.
@@ -63,6 +66,8 @@ pub(super) struct BootCaretaker {
     /// Of the service manager, for a trial whose agent hangs.
     deadline: Deadline,
     not_committed_because: Option<String>,
+    /// What was last written of failed units.
+    remembered: Option<KnownFailures>,
     /// The image was given up: what is seen from now on is a system that stops.
     leaves: bool,
 }
@@ -85,12 +90,32 @@ impl BootCaretaker {
                 number: armed.unwrap_or(0),
             },
             not_committed_because: None,
+            remembered: None,
             leaves: false,
         };
         if is_trial && caretaker.deadline.ends == 0 {
             caretaker.put_off(shared, rules.deadline.saturating_sub(now) + AFTER_THE_AGENT);
         }
         caretaker
+    }
+
+    /// For the next image on trial. Written when it is news: a host without failures writes nothing.
+    fn remember(&mut self, shared: &Shared, failed: &[String]) {
+        let now = KnownFailures { units: failed.iter().cloned().collect() };
+        if self.booted.state() != BootState::Committed || !shared.host.keeps_state() {
+            return;
+        }
+        let file = known_failures(shared);
+        let before = self.remembered.take().unwrap_or_else(|| file.load());
+        let kept = before == now
+            || file
+                .change_or_begin(|kept| {
+                    kept.clone_from(&now);
+                    Ok(())
+                })
+                .inspect_err(|error| tracing::warn!("failed units are not remembered: {error}"))
+                .is_ok();
+        self.remembered = kept.then_some(now);
     }
 
     fn put_off(&mut self, shared: &Shared, seconds: u64) {
@@ -197,7 +222,14 @@ impl Caretaker for BootCaretaker {
         {
             self.put_off(shared, seconds);
         }
-        Some(self.facts(shared, health::look(&shared.host.machine, rules)))
+        let services = health::services(&shared.host.machine);
+        let known = self.care.is_trial().then(|| known_failures(shared).load());
+        if let Ok(Services::Started(failed)) = &services
+            && !self.care.is_trial()
+        {
+            self.remember(shared, failed);
+        }
+        Some(self.facts(shared, health::look(&shared.host.machine, rules, services, known.as_ref())))
     }
 
     fn decide(&mut self, facts: Option<Facts>) -> Option<Turn> {
@@ -230,6 +262,10 @@ impl Caretaker for BootCaretaker {
             Rest::Seconds(seconds) => Duration::from_secs(seconds),
         })
     }
+}
+
+fn known_failures(shared: &Shared) -> StateFile<KnownFailures> {
+    StateFile::new(&shared.host.machine.path(paths::OEM_EDGE))
 }
 
 /// Steps that only tell somebody, or look at something once.

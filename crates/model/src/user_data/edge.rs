@@ -350,6 +350,9 @@ pub enum Unsigned {
 pub struct HealthSettings {
     /// Shell commands that must succeed before an image on trial is committed.
     pub commands: Vec<String>,
+    /// Units that may fail, as RE2 patterns for whole names: `iscsid.service`, `apt-.*`.
+    #[schemars(extend("x-item-format" = "re2"))]
+    pub ignore_units: Vec<String>,
     /// Seconds after power-on by which an image on trial must have proved healthy. A boot that still starts goes on beyond that
     /// while something happens in it, four times as long at most.
     #[schemars(extend("x-old-names" = ["deadline-seconds"]))]
@@ -361,6 +364,6 @@ pub struct HealthSettings {
 
 impl Default for HealthSettings {
     fn default() -> Self {
-        Self { commands: Vec::new(), deadline_seconds: 600, soak_seconds: 120 }
+        Self { commands: Vec::new(), ignore_units: Vec::new(), deadline_seconds: 600, soak_seconds: 120 }
     }
 }

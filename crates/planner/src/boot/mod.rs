@@ -3,6 +3,7 @@
 //! ([`recovery`]). Init, early boot and agent ask here and nowhere else; [`oracle`](self) walks all of it in tests.
 
 pub mod care;
+pub mod failures;
 pub mod ladder;
 pub mod outcome;
 pub mod recovery;
