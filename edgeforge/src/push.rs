@@ -72,7 +72,7 @@ fn login(login: Login) -> RegistryAuth {
 
 async fn push_layout(client: &Client, target: &Reference, layout: &Path) -> Result<()> {
     let registry = |error: OciDistributionError| trouble(&error).error();
-    let auth = login(credentials::of(target.resolve_registry())?);
+    let auth = login(credentials::of(target.resolve_registry(), target.repository())?);
     client.auth(target, &auth, RegistryOperation::Push).await.map_err(registry)?;
     client.store_auth_if_needed(target.resolve_registry(), &auth).await;
     let index = fs::read(layout.join("index.json")).context("cannot read index.json")?;

@@ -229,6 +229,9 @@ fn from_index(files: &dyn Files, tag: Option<&str>) -> Result<Image> {
     if let Some(tag) = tag {
         manifests.retain(|one| one.annotations.get(IMAGE_TAG).is_some_and(|name| name == tag));
     }
+    // One image with several names stands there once for each.
+    let mut seen = std::collections::BTreeSet::new();
+    manifests.retain(|one| seen.insert(one.digest));
     if manifests.iter().filter(|one| one.platform.is_none()).count() > 1 {
         return Err(Error::invalid(format!("it holds {} images", manifests.len()))
             .help("name one of them: oci-layout:FOLDER:TAG"));
@@ -288,7 +291,7 @@ fn check(bytes: &[u8], expected: Digest) -> Result<()> {
 
 /// `manifest.json` of docker's own form, from before there was a standard.
 fn from_docker(files: &dyn Files) -> Result<Image> {
-    #[derive(Deserialize)]
+    #[derive(Deserialize, PartialEq)]
     #[serde(rename_all = "PascalCase")]
     struct Saved {
         config: String,
@@ -296,8 +299,9 @@ fn from_docker(files: &dyn Files) -> Result<Image> {
     }
     let list =
         files.find("manifest.json").map_err(|error| error.help("this is not an archive of an image"))?;
-    let saved: Vec<Saved> =
+    let mut saved: Vec<Saved> =
         serde_json::from_slice(&list.document()?).context("manifest.json cannot be read")?;
+    saved.dedup();
     let [saved] = saved.as_slice() else {
         return Err(Error::invalid(format!("it holds {} images", saved.len())).help("save one image alone"));
     };

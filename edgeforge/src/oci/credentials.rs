@@ -1,21 +1,23 @@
 //! Who we are to a registry: what `docker login` and `podman login` left behind.
 
-use std::fs::File;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use edge_model::{Error, Result};
 use edge_registry::Login;
+use serde_json::Value;
 
 /// Under these names docker, and podman, keep the login of docker's registry.
 const DOCKER_HUB: [&str; 2] = ["https://index.docker.io/v1/", "docker.io"];
 
-/// The login for a registry. `REGISTRY_USER` and `REGISTRY_PASSWORD` come first, for machines without a login, at the
+/// The login for a repository of a registry: one that was stored for it alone, or for a folder above it, comes before the host's, as
+/// with podman. `REGISTRY_USER` and `REGISTRY_PASSWORD` come first, for machines without a login, at the
 /// one host that `REGISTRY_HOST` names: no other registry is to see them. A secret has no place on a command line.
 ///
 /// # Errors
 /// [`edge_model::Class::Environment`] when a credential helper fails: to go on as nobody would hide why.
-pub(crate) fn of(host: &str) -> Result<Login> {
+pub(crate) fn of(host: &str, repository: &str) -> Result<Login> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let (Some(user), Some(password)) = (variable("REGISTRY_USER"), variable("REGISTRY_PASSWORD"))
         && variable("REGISTRY_HOST").as_deref() == Some(host)
@@ -23,17 +25,16 @@ pub(crate) fn of(host: &str) -> Result<Login> {
         return Ok(Login::Basic(user, password));
     }
     for path in places() {
-        for name in names(host) {
-            match File::open(&path) {
-                Ok(file) => {
-                    if let Some(login) = from_file(file, name)? {
-                        return Ok(login);
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(Error::environment(format!("cannot open {}: {error}", path.display())));
-                }
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::environment(format!("cannot read {}: {error}", path.display()))),
+        };
+        for name in names(host, repository) {
+            let login = from_text(&text, &name)
+                .map_err(|error| error.context(format!("cannot use {}", path.display())))?;
+            if let Some(login) = login {
+                return Ok(login);
             }
         }
     }
@@ -54,13 +55,32 @@ fn places() -> Vec<PathBuf> {
     .collect()
 }
 
-/// Under which names a login may stand.
-fn names(host: &str) -> Vec<&str> {
-    if matches!(host, "index.docker.io" | "docker.io") { DOCKER_HUB.into() } else { vec![host] }
+/// Under which names a login may stand, the closest first.
+fn names(host: &str, repository: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut place = repository;
+    while !place.is_empty() {
+        names.push(format!("{host}/{place}"));
+        place = place.rsplit_once('/').map_or("", |(above, _)| above);
+    }
+    match host {
+        "index.docker.io" | "docker.io" => names.extend(DOCKER_HUB.map(str::to_owned)),
+        _ => names.push(host.to_owned()),
+    }
+    names
 }
 
-fn from_file(file: File, host: &str) -> Result<Option<Login>> {
-    match get_credential_from_reader(file, host) {
+fn from_text(text: &[u8], host: &str) -> Result<Option<Login>> {
+    // What `docker logout` and a full disk leave behind: nobody is logged in.
+    if text.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    // Helpers know hosts alone.
+    let is_listed = serde_json::from_slice::<Value>(text).is_ok_and(|json| json["auths"].get(host).is_some());
+    if host.contains('/') && !host.starts_with("https:") && !is_listed {
+        return Ok(None);
+    }
+    match get_credential_from_reader(text, host) {
         Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Some(Login::Basic(user, password))),
         Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Login::Identity(token))),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
@@ -90,9 +110,11 @@ mod tests {
         let secret = data_encoding::BASE64.encode(b"site:word");
         std::fs::write(&path, format!("{{\"auths\":{{\"registry.example\":{{\"auth\":\"{secret}\"}}}}}}"))
             .unwrap();
-        let login = |host: &str| {
-            names(host).into_iter().find_map(|name| from_file(File::open(&path).unwrap(), name).unwrap())
+        let login_of = |host: &str, repository: &str| {
+            let text = std::fs::read(&path).unwrap();
+            names(host, repository).into_iter().find_map(|name| from_text(&text, &name).unwrap())
         };
+        let login = |host: &str| login_of(host, "shop/till");
         assert_eq!(login("registry.example"), Some(Login::Basic("site".into(), "word".into())));
         assert_eq!(login("other.example"), None);
         for name in DOCKER_HUB {
@@ -101,6 +123,22 @@ mod tests {
         }
         let helper = "{\"credHelpers\":{\"registry.example\":\"not-there\"}}";
         std::fs::write(&path, helper).unwrap();
-        assert!(from_file(File::open(&path).unwrap(), "registry.example").is_err());
+        assert!(from_text(helper.as_bytes(), "registry.example").is_err());
+        // Podman keeps logins for parts of a registry; the closest one counts.
+        let other = data_encoding::BASE64.encode(b"shop:word");
+        let text = format!(
+            "{{\"auths\":{{\"registry.example\":{{\"auth\":\"{secret}\"}},\"registry.example/shop\":{{\"auth\":\"{other}\"}}}}}}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let user = |repository: &str| match login_of("registry.example", repository) {
+            Some(Login::Basic(user, _)) => user,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(
+            [user("shop/till"), user("shop"), user("shopper"), user("x")],
+            ["shop", "shop", "site", "site"]
+        );
+        std::fs::write(&path, " \n").unwrap();
+        assert_eq!(login("registry.example"), None);
     }
 }

@@ -271,6 +271,26 @@ fn redirects_end() {
 }
 
 #[test]
+fn a_registry_without_ranges_begins_again() {
+    let asked = AtomicUsize::new(0);
+    let host = serve(move |served, request, stream| {
+        if !served.is_layer(request) {
+            return served.answer(request, stream);
+        }
+        match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", served.layer.len())?;
+                stream.write_all(&served.layer[..100_000])
+            }
+            1 => write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n"),
+            _ => served.answer(request, stream),
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    fetch(&host, &[], folder.path(), Patience { window: Duration::from_secs(60), ..IMPATIENT }).unwrap();
+}
+
+#[test]
 fn ranges_that_were_not_asked_for_are_refused() {
     let broken = AtomicUsize::new(0);
     let host = serve(move |served, request, stream| {

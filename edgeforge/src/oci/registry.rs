@@ -86,7 +86,7 @@ impl<'a> Endpoint<'a> {
 }
 
 fn open(endpoint: &Endpoint<'_>, settings: &Settings, host: &str, repository: &str) -> Result<Repository> {
-    Repository::open(&endpoint.options(settings)?, host, repository, credentials::of(host)?)
+    Repository::open(&endpoint.options(settings)?, host, repository, credentials::of(host, repository)?)
 }
 
 /// What every fetch needs: the network's runtime, and a folder for what comes.

@@ -354,15 +354,13 @@ fn map_of_version_1(stored: &mut impl Read) -> Result<Pieces> {
     Ok(pieces)
 }
 
-/// A path in a fixed form: relative, without `.` and empty parts. `None` for the root itself.
+/// A path in a fixed form: relative, without `.` and empty parts. `None` for the root itself. An absolute one begins at the root of
+/// the image, as for every other tool: buildpacks write such layers.
 ///
 /// # Errors
-/// [`edge_model::Class::InvalidInput`] for a path that is absolute, has `..`, or is no name at all.
+/// [`edge_model::Class::InvalidInput`] for a path that has `..`, or is no name at all.
 pub(crate) fn checked(path: &str) -> Result<Option<String>> {
     let refuse = |why: &str| Err(Error::invalid(format!("the entry {path:?} {why}")));
-    if path.starts_with('/') {
-        return refuse("has an absolute path");
-    }
     if path.contains('\0') {
         return refuse("has a name that no file can have");
     }

@@ -93,10 +93,13 @@ fn names_lead_through_links_of_the_root_but_not_out_of_it() {
     apply(&mut tree, &archive(&[(Regular, "lib/so", "1")])).unwrap();
     assert!(tree.contains("usr/lib/so") && !tree.contains("lib/so"));
     let circle = [(Symlink, "one", "two"), (Symlink, "two", "one"), (Regular, "one/x", "")];
+    // Absolute names begin at the root of the image: buildpacks write them.
+    apply(&mut tree, &archive(&[(Regular, "/etc/made", "x"), (Link, "/etc/same", "/etc/made")])).unwrap();
+    assert!(tree.contains("etc/made") && tree.contains("etc/same"));
     let tricks: [&[(EntryType, &str, &str)]; 7] = [
         &[(Regular, "up/passwd", "x")],
         &[(Regular, "../passwd", "x")],
-        &[(Regular, "/etc/passwd", "x")],
+        &[(Regular, "/../passwd", "x")],
         &[(Link, "shadow", "../etc/shadow")],
         &[(Link, "shadow", "not-there")],
         &[(Link, "shadow", "usr")],
