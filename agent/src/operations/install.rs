@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_host::block::{self, Disk};
+use edge_host::child::Child;
 use edge_host::disk::PartitionedDisk;
 use edge_host::efivars::Variable;
 use edge_host::esp::Esp;
@@ -148,7 +149,33 @@ fn view(disk: DiskFacts, image_size: u64, medium: &InstallationId) -> InstallDis
 
 fn plan_for(host: &Host, medium: &Medium, request: &InstallRequest) -> Result<InstallDecision> {
     let disks = look_at_all(&host.machine.disks(), &host.record.disk)?;
-    install::plan(&disks, request, medium.manifest.root.size(), &medium.id)
+    let request = with_chosen_disk(request)?;
+    install::plan(&disks, &request, medium.manifest.root.size(), &medium.id)
+}
+
+/// In Kairos a program may say which disk is meant (`script:///path/of/a/program`): the last line that it prints.
+fn with_chosen_disk(request: &InstallRequest) -> Result<InstallRequest> {
+    const SCRIPT: &str = "script://";
+    const DEADLINE: Duration = Duration::from_secs(60);
+    let mut request = request.clone();
+    let path = request.disk.path.as_deref().and_then(|path| path.strip_prefix(SCRIPT)).map(str::to_owned);
+    let Some(path) = path else { return Ok(request) };
+    if configuration::trust().secure_boot {
+        return Err(Error::rejected("with Secure Boot no program may choose the disk")
+            .help("name it in `install.disk`: by id, serial number, model or size"));
+    }
+    let said = Child::new(&path)
+        .deadline(DEADLINE)
+        .run()
+        .with_context(|| format!("{path} does not say which disk is meant"))?;
+    let said = String::from_utf8_lossy(&said);
+    let device = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    let is_device = edge_model::document::format::check("device-path", device).is_ok();
+    if !is_device || !device.starts_with('/') {
+        return Err(Error::invalid(format!("{path} says {device:?}, which is no device")));
+    }
+    request.disk.path = Some(device.to_owned());
+    Ok(request)
 }
 
 /// The disks of this machine; the installation runs from `medium`.
@@ -502,4 +529,31 @@ fn set_firmware(host: &Host, disk: &PartitionedDisk, medium: &Medium) -> Result<
     }
     variables.set_entry(Variable::LoaderEntryDefault, &medium.manifest.root.root_hash.entry())?;
     firmware::ensure_entries(variables, disk, None).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use edge_model::Class;
+
+    use super::*;
+
+    #[test]
+    fn a_program_chooses_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let chosen = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            let mut request = InstallRequest::default();
+            request.disk.path = Some(format!("script://{}", path.display()));
+            with_chosen_disk(&request).map(|request| request.disk.path)
+        };
+        assert_eq!(chosen("one", "echo looking; echo /dev/vdb; echo").unwrap(), Some("/dev/vdb".into()));
+        assert_eq!(chosen("two", "echo vdb").unwrap_err().class, Class::InvalidInput);
+        assert!(chosen("three", "exit 3").unwrap_err().to_string().contains("which disk is meant"));
+        let named = InstallRequest::default();
+        assert_eq!(with_chosen_disk(&named).unwrap().disk.path, None);
+    }
 }
