@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use edge_model::Result;
+use edge_model::{Error, Result};
 use qemu_tests::bench_ground::{Ground, SharedImage};
 use qemu_tests::cost::{self, Costs};
 use qemu_tests::tally::Tally;
@@ -22,8 +22,9 @@ const ROOM: u64 = 8 << 30;
 /// Runs the scenarios with these names, or all of them.
 ///
 /// # Errors
-/// When the ground cannot be prepared.
+/// When there is no scenario of a name, or the ground cannot be prepared.
 pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
+    names.iter().try_for_each(|name| must_exist(name))?;
     let ground = Ground::prepare(root, &root.join("target/vm"))?;
     eprintln!("virtual machines: {:?}", ground.accelerator);
     let wanted = |scenario: &&Scenario| {
@@ -80,6 +81,19 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
     }
     Ok(read(&summary))
+}
+
+/// A name that is misspelt must not look as if its scenario had run.
+fn must_exist(name: &str) -> Result<()> {
+    let all = || scenarios::ALL.iter().chain([&scenarios::BASE]).map(|scenario| scenario.name);
+    if all().any(|known| known == name) {
+        return Ok(());
+    }
+    let error = Error::invalid(format!("there is no scenario {name:?}"));
+    Err(match edge_model::document::check::nearest(name, all()) {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None => error,
+    })
 }
 
 /// Says what did not run, and counts it.
