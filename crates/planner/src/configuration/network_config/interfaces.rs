@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use edge_model::document::format::{network_address, same_network};
 use edge_model::user_data::interface::{
-    Addressing, Bond, Bridge, DhcpRules, Interface, Interfaces, Route, RoutingPolicy, Vlan,
+    Addressing, Bond, BondMode, Bridge, DhcpRules, Interface, Interfaces, Route, RoutingPolicy, Vlan,
 };
 use serde_json::Value as Json;
 
@@ -13,16 +13,14 @@ use super::document::*;
 
 pub(super) fn interfaces(config: &NetworkConfig) -> Interfaces {
     let mut all = Interfaces::new();
-    let not_bridges = config.ethernets.iter().chain(&config.vlans).chain(&config.bonds);
-    let plans = not_bridges.map(|plan| (plan, false)).chain(config.bridges.iter().map(|plan| (plan, true)));
-    let plans: Vec<_> = plans.collect();
+    let plans = plans(config);
     // Others refer to an interface by its id in the document.
     let names: BTreeMap<&String, &String> = plans
         .iter()
-        .map(|((id, plan), _)| (*id, plan.set_name.as_ref().or(plan.matches.name.as_ref()).unwrap_or(id)))
+        .map(|(_, id, plan)| (*id, plan.set_name.as_ref().or(plan.matches.name.as_ref()).unwrap_or(id)))
         .collect();
-    for ((id, plan), is_bridge) in &plans {
-        let mut interface = of_netplan(plan, *is_bridge);
+    for (kind, id, plan) in &plans {
+        let mut interface = of_netplan(plan, *kind);
         let rename = |reference: &mut String| {
             if let Some(name) = names.get(reference) {
                 *reference = (*name).clone();
@@ -51,18 +49,60 @@ pub(super) fn interfaces(config: &NetworkConfig) -> Interfaces {
             }
             DeviceKind::Route => {
                 let Some(route) = of_route_device(device) else { continue };
-                let via = route.via.as_deref().and_then(|via| via.parse::<IpAddr>().ok());
-                if let Some(interface) = all.values_mut().find(|interface| reaches(interface, via)) {
+                if let Some(interface) = all.values_mut().find(|interface| carries(interface, &route)) {
                     interface.routes.push(route);
                 }
             }
-            _ => {}
+            DeviceKind::Physical
+            | DeviceKind::Vlan
+            | DeviceKind::Bond
+            | DeviceKind::Bridge
+            | DeviceKind::Loopback => {}
         }
     }
     all
 }
 
-fn of_route_device(device: &Device) -> Option<Route> {
+/// Section of version 2 that an interface stands in: what it becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlanKind {
+    Ethernet,
+    Vlan,
+    Bond,
+    Bridge,
+}
+
+impl PlanKind {
+    pub(super) fn section(self) -> &'static str {
+        match self {
+            Self::Ethernet => "ethernets",
+            Self::Vlan => "vlans",
+            Self::Bond => "bonds",
+            Self::Bridge => "bridges",
+        }
+    }
+}
+
+/// All interfaces of version 2, by id.
+pub(super) fn plans(config: &NetworkConfig) -> Vec<(PlanKind, &String, &Netplan)> {
+    let sections = [
+        (PlanKind::Ethernet, &config.ethernets),
+        (PlanKind::Vlan, &config.vlans),
+        (PlanKind::Bond, &config.bonds),
+        (PlanKind::Bridge, &config.bridges),
+    ];
+    sections
+        .into_iter()
+        .flat_map(|(kind, plans)| plans.iter().map(move |(id, plan)| (kind, id, plan)))
+        .collect()
+}
+
+/// Whether a route of its own goes out through an interface: its gateway is in one of the interface's networks.
+pub(super) fn carries(interface: &Interface, route: &Route) -> bool {
+    reaches(interface, route.via.as_deref().and_then(|via| via.parse::<IpAddr>().ok()))
+}
+
+pub(super) fn of_route_device(device: &Device) -> Option<Route> {
     let network = device.destination.as_deref()?;
     let whole = super::super::values::with_prefix(network, device.netmask.as_deref())
         .unwrap_or_else(|| network.to_owned());
@@ -80,11 +120,7 @@ pub(super) struct Parameters<'a>(pub(super) &'a BTreeMap<String, Json>);
 
 impl Parameters<'_> {
     fn get(&self, name: &str) -> Option<&Json> {
-        let plain = |key: &str| {
-            let key = key.replace('_', "-");
-            key.trim_start_matches("bond-").trim_start_matches("bridge-").to_owned()
-        };
-        self.0.iter().find(|(key, _)| plain(key) == name).map(|(_, value)| value)
+        self.0.iter().find(|(key, _)| Self::plain(key) == name).map(|(_, value)| value)
     }
 
     fn number(&self, name: &str) -> Option<u32> {
@@ -103,8 +139,14 @@ impl Parameters<'_> {
         }
     }
 
-    fn bond(&self, members: Vec<String>) -> Bond {
-        // Numbers, as the kernel's documentation gives them too.
+    /// Numbers, as the kernel's documentation gives them too, by name.
+    fn named(&self, name: &str, names: &[&str]) -> Option<String> {
+        let text = self.text(name)?;
+        let of_number = text.parse::<usize>().ok().and_then(|at| names.get(at));
+        Some(of_number.map_or(text.clone(), |name| (*name).to_owned()))
+    }
+
+    fn mode(&self) -> Option<Result<BondMode, String>> {
         const MODES: [&str; 7] = [
             "balance-rr",
             "active-backup",
@@ -114,17 +156,17 @@ impl Parameters<'_> {
             "balance-tlb",
             "balance-alb",
         ];
+        let mode = self.named("mode", &MODES)?;
+        Some(serde_json::from_value(mode.clone().into()).map_err(|_| mode))
+    }
+
+    fn bond(&self, members: Vec<String>) -> Bond {
         const RATES: [&str; 2] = ["slow", "fast"];
-        let named = |text: String, names: &[&str]| {
-            let of_number = text.parse::<usize>().ok().and_then(|at| names.get(at));
-            of_number.map_or(text.clone(), |name| (*name).to_owned())
-        };
-        let mode = self.text("mode").map(|text| named(text, &MODES));
         Bond {
             members,
-            mode: mode.and_then(|mode| serde_json::from_value(mode.into()).ok()).unwrap_or_default(),
+            mode: self.mode().and_then(Result::ok).unwrap_or_default(),
             mii_monitor: self.number("mii-monitor-interval").or_else(|| self.number("miimon")),
-            lacp_rate: self.text("lacp-rate").map(|text| named(text, &RATES)),
+            lacp_rate: self.named("lacp-rate", &RATES),
             transmit_hash_policy: self.text("transmit-hash-policy").or_else(|| self.text("xmit-hash-policy")),
             primary: self.text("primary"),
             min_links: self.number("min-links"),
@@ -134,45 +176,72 @@ impl Parameters<'_> {
     }
 
     fn bridge(&self, members: Vec<String>) -> Bridge {
-        let stp = self.get("stp").map(|stp| match stp {
-            Json::String(text) => matches!(text.as_str(), "on" | "yes" | "true"),
-            other => other.as_bool().unwrap_or(false),
-        });
         Bridge {
             members,
-            stp: stp.unwrap_or(false),
+            stp: self.flag("stp").unwrap_or(false),
             forward_delay: self.number("forward-delay").or_else(|| self.number("fd")),
             priority: self.number("priority").or_else(|| self.number("bridgeprio")),
         }
     }
 
+    fn flag(&self, name: &str) -> Option<bool> {
+        match self.get(name)? {
+            Json::Bool(flag) => Some(*flag),
+            Json::String(text) => match text.as_str() {
+                "on" | "yes" | "true" => Some(true),
+                "off" | "no" | "false" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Names with a value that does not fit: it must not become a default.
+    pub(super) fn unfit(&self) -> Vec<(&String, &'static str)> {
+        let find = |names: &'static [&'static str]| {
+            self.0.keys().filter(move |key| names.contains(&Self::plain(key).as_str()))
+        };
+        let own = |key: &String| Parameters::plain(key);
+        let mut unfit = Vec::new();
+        unfit.extend(
+            find(&NUMBERS).filter(|key| self.number(&own(key)).is_none()).map(|key| (key, "a number")),
+        );
+        unfit.extend(find(&TEXTS).filter(|key| self.text(&own(key)).is_none()).map(|key| (key, "one word")));
+        unfit.extend(
+            find(&["stp"]).filter(|key| self.flag(&own(key)).is_none()).map(|key| (key, "true or false")),
+        );
+        if matches!(self.mode(), Some(Err(_))) {
+            unfit.extend(find(&["mode"]).map(|key| (key, "a mode of bonds, like active-backup or 802.3ad")));
+        }
+        unfit
+    }
+
     /// Those that nothing is made of.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &String> {
-        const KNOWN: [&str; 17] = [
-            "mode",
-            "mii-monitor-interval",
-            "miimon",
-            "lacp-rate",
-            "transmit-hash-policy",
-            "xmit-hash-policy",
-            "primary",
-            "min-links",
-            "up-delay",
-            "updelay",
-            "down-delay",
-            "downdelay",
-            "stp",
-            "forward-delay",
-            "fd",
-            "priority",
-            "bridgeprio",
-        ];
-        let plain = |key: &str| {
-            key.replace('_', "-").trim_start_matches("bond-").trim_start_matches("bridge-").to_owned()
-        };
-        self.0.keys().filter(move |key| !KNOWN.contains(&plain(key).as_str()))
+        let is_known = |key: &str| NUMBERS.contains(&key) || TEXTS.contains(&key) || key == "stp";
+        self.0.keys().filter(move |key| !is_known(&Self::plain(key)))
+    }
+
+    fn plain(key: &str) -> String {
+        key.replace('_', "-").trim_start_matches("bond-").trim_start_matches("bridge-").to_owned()
     }
 }
+
+/// Parameters that something is made of, in the spelling of both versions without their first word.
+const NUMBERS: [&str; 11] = [
+    "mii-monitor-interval",
+    "miimon",
+    "min-links",
+    "up-delay",
+    "updelay",
+    "down-delay",
+    "downdelay",
+    "forward-delay",
+    "fd",
+    "priority",
+    "bridgeprio",
+];
+const TEXTS: [&str; 5] = ["mode", "lacp-rate", "transmit-hash-policy", "xmit-hash-policy", "primary"];
 
 fn dhcp_rules(plan: &Netplan) -> Option<DhcpRules> {
     // The two versions rarely differ; what version 4 says comes first.
@@ -196,8 +265,8 @@ fn dhcp_rules(plan: &Netplan) -> Option<DhcpRules> {
     })
 }
 
-fn of_netplan(plan: &Netplan, is_bridge: bool) -> Interface {
-    let members = (!plan.interfaces.is_empty()).then(|| plan.interfaces.clone());
+fn of_netplan(plan: &Netplan, kind: PlanKind) -> Interface {
+    let members = || plan.interfaces.clone();
     let vlan = plan.id.zip(plan.link.clone()).map(|(id, parent)| Vlan { id, parent });
     let parameters = Parameters(&plan.parameters);
     let gateways: Vec<String> = plan.gateway4.iter().chain(&plan.gateway6).cloned().collect();
@@ -224,8 +293,8 @@ fn of_netplan(plan: &Netplan, is_bridge: bool) -> Interface {
         dhcp: dhcp_rules(plan),
         accept_ra: plan.accept_ra,
         vlan,
-        bond: members.clone().filter(|_| !is_bridge).map(|members| parameters.bond(members)),
-        bridge: members.filter(|_| is_bridge).map(|members| parameters.bridge(members)),
+        bond: (kind == PlanKind::Bond).then(|| parameters.bond(members())),
+        bridge: (kind == PlanKind::Bridge).then(|| parameters.bridge(members())),
         ..Interface::default()
     }
 }
@@ -259,7 +328,7 @@ fn of_netplan_policy(policy: &NetplanPolicy) -> RoutingPolicy {
     }
 }
 
-fn of_subnet_route(route: &SubnetRoute) -> Option<Route> {
+pub(super) fn of_subnet_route(route: &SubnetRoute) -> Option<Route> {
     let network = route.network.as_ref().or(route.destination.as_ref()).or(route.to.as_ref())?;
     let whole = super::super::values::with_prefix(network, route.netmask.as_deref())
         .unwrap_or_else(|| network.clone());
@@ -320,14 +389,24 @@ fn add_subnet(interface: &mut Interface, subnet: &Subnet) {
         }
         SubnetKind::Manual => {}
     }
-    if let Some(gateway) = subnet.gateway.clone() {
-        match interface.gateway {
-            None => interface.gateway = Some(gateway),
-            Some(_) => interface.more_gateways.push(gateway),
+    let is_fixed = matches!(subnet.kind, SubnetKind::Static | SubnetKind::Static6);
+    match (subnet.gateway.clone(), subnet.metric) {
+        // The gateway of an interface has no metric: it is a route like others.
+        (Some(via), Some(metric)) if is_fixed => {
+            let route =
+                Route { to: "default".into(), via: Some(via), metric: Some(metric), ..Route::default() };
+            interface.routes.push(route);
         }
-    }
-    if let Some(metric) = subnet.metric {
-        interface.dhcp.get_or_insert_default().route_metric = Some(metric);
+        (gateway, metric) => {
+            match (gateway, &interface.gateway) {
+                (Some(gateway), None) => interface.gateway = Some(gateway),
+                (Some(gateway), Some(_)) => interface.more_gateways.push(gateway),
+                (None, _) => {}
+            }
+            if let Some(metric) = metric.filter(|_| !is_fixed) {
+                interface.dhcp.get_or_insert_default().route_metric = Some(metric);
+            }
+        }
     }
     interface.mtu = interface.mtu.or(subnet.mtu);
     interface.routes.extend(subnet.routes.iter().filter_map(of_subnet_route));
