@@ -4,7 +4,7 @@ mod document;
 mod findings;
 mod interfaces;
 
-use edge_model::document::tree::{Entry, Node, Place};
+use edge_model::document::tree::{Entry, Node};
 use edge_model::document::{self as documents, Document, Problem};
 use serde_json::Value as Json;
 
