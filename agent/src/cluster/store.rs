@@ -63,10 +63,13 @@ pub(super) fn configured(settings: &Settings) -> Result<Option<Told>> {
 }
 
 /// Full names of the container images that workloads of this host's cluster start.
-pub(crate) fn images_that_it_names() -> BTreeSet<String> {
-    let member = member().load();
+///
+/// # Errors
+/// When what is kept of the cluster cannot be read.
+pub(crate) fn images_that_it_names() -> Result<BTreeSet<String>> {
+    let member = member().read()?;
     let definition = remembered(&member).filter(|_| member.state == MemberState::Member);
-    definition.map(|definition| edge_planner::cluster::images_of(&definition)).unwrap_or_default()
+    Ok(definition.map(|definition| edge_planner::cluster::images_of(&definition)).unwrap_or_default())
 }
 
 /// The Kubernetes of the image, if it has one.

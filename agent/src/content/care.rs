@@ -16,7 +16,8 @@ use crate::daemon::Shared;
 use crate::daemon::care::{Caretaker, Then};
 use crate::daemon::notices::Said;
 
-const BETWEEN_LOOKS: Duration = Duration::from_secs(3600);
+/// Lengths alone are looked at; whoever has brought a bundle again sees soon that nothing is missing any more.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// When everything was read through the last time: the time of this file.
 const SCRUBBED: &str = ".scrubbed";
 /// Images that a notice names.
@@ -27,9 +28,16 @@ pub(crate) struct ContentCaretaker;
 
 /// What was seen.
 pub(crate) struct Facts {
-    inventory: Inventory,
+    /// Why none: it cannot be read.
+    inventory: std::result::Result<Inventory, String>,
     /// Since everything was read; none when it never was.
     read_ago: Option<Duration>,
+}
+
+/// What there is to do about it.
+pub(crate) enum Step {
+    TellUnreadable(String),
+    Look { inventory: Inventory, reads_all: bool },
 }
 
 fn store() -> Store {
@@ -39,43 +47,49 @@ fn store() -> Store {
 impl Caretaker for ContentCaretaker {
     /// None while this host has no bundles.
     type Facts = Option<Facts>;
-    type Step = Option<(Inventory, bool)>;
+    type Step = Option<Step>;
 
     fn look(&mut self, _: &Arc<Shared>) -> Self::Facts {
         let store = store();
         if !store.folder().exists() {
             return None;
         }
-        let inventory = match store.inventory() {
-            Ok(inventory) => inventory,
-            Err(error) => {
-                tracing::error!("content: the list of bundles cannot be read: {error}");
-                return None;
-            }
-        };
+        let inventory = store.inventory().map_err(|error| error.to_string());
         let read = std::fs::metadata(store.folder().join(SCRUBBED)).and_then(|found| found.modified());
         let read_ago = read.ok().and_then(|when| SystemTime::now().duration_since(when).ok());
         Some(Facts { inventory, read_ago })
     }
 
     fn decide(&mut self, facts: Self::Facts) -> Self::Step {
-        facts.map(|facts| {
-            let due = !facts.inventory.bundles.is_empty() && scrub_is_due(facts.read_ago);
-            (facts.inventory, due)
+        facts.map(|facts| match facts.inventory {
+            Ok(inventory) => {
+                let due = !inventory.bundles.is_empty() && scrub_is_due(facts.read_ago);
+                Step::Look { inventory, reads_all: due }
+            }
+            Err(why) => Step::TellUnreadable(why),
         })
     }
 
     fn act(&mut self, shared: &Arc<Shared>, step: Self::Step) -> Then {
-        let Some((inventory, reads_all)) = step else { return Then::LookAgain(BETWEEN_LOOKS) };
         let store = store();
-        tell(shared, &store, &inventory);
-        if let Err(error) = tidy(&store) {
-            tracing::warn!("content: what nobody needs stays: {error}");
-        }
-        if reads_all {
-            match read_all(&store, &inventory) {
-                Ok(()) => tell(shared, &store, &inventory),
-                Err(error) => tracing::warn!("content: not everything could be read: {error}"),
+        match step {
+            None => {}
+            Some(Step::TellUnreadable(why)) => {
+                let said = Said::problem(format!("the list of content bundles cannot be read: {why}"))
+                    .help("import the bundles of this site again: the list is begun anew");
+                shared.notice_while("content", vec![said]);
+            }
+            Some(Step::Look { inventory, reads_all }) => {
+                tell(shared, &store, &inventory);
+                if let Err(error) = tidy(&store) {
+                    tracing::warn!("content: what nobody needs stays: {error}");
+                }
+                if reads_all {
+                    match read_all(&store, &inventory) {
+                        Ok(()) => tell(shared, &store, &inventory),
+                        Err(error) => tracing::warn!("content: not everything could be read: {error}"),
+                    }
+                }
             }
         }
         Then::LookAgain(BETWEEN_LOOKS)

@@ -7,7 +7,7 @@ use edge_host::files;
 use edge_model::content::{Bundle, BundledImage};
 use edge_model::ids::Digest;
 use edge_model::manifest::Signatures;
-use edge_model::{Context, Error, Result};
+use edge_model::{Class, Context, Error, Result};
 use edge_planner::content::{self, Trust};
 use edge_slot_image::bundle::{self, DOCUMENT_LIMIT, Part};
 use edge_slot_image::sha256;
@@ -76,9 +76,12 @@ pub(super) fn import(
         return Err(stopped);
     }
     let finished = read.and_then(|()| arriving.finish(from));
-    if finished.is_err() && arriving.out_of_room {
-        // Others need the room more than the next try does.
-        store.sweep(None)?;
+    // Others need the room more than the next try of one that does not fit, or is not believed.
+    let is_refused = finished.as_ref().is_err_and(|error| error.class == Class::Rejected);
+    if (is_refused || arriving.out_of_room)
+        && let Err(error) = store.sweep(None)
+    {
+        tracing::warn!("content: what has come of a refused bundle stays: {error}");
     }
     finished.with_context(|| format!("the bundle {} was not taken", from.origin))
 }

@@ -19,12 +19,12 @@ use edge_host::files;
 use edge_host::machine::Machine;
 use edge_model::api::content::{BundleRemoval, BundleView, ContentView};
 use edge_model::content::{Bundle, Inventory};
-use edge_model::user_data::edge::EdgeSection;
+use edge_model::user_data::edge::{EdgeSection, Unsigned};
 use edge_model::{Error, Result, paths};
 use edge_planner::content::{self, Trust};
 
 use crate::cluster;
-use crate::configuration::Settings;
+use crate::configuration::{self, Settings};
 use crate::facts::{self, Host};
 use crate::operations::Outcome;
 use crate::report::Report;
@@ -96,11 +96,36 @@ pub(crate) fn bring(
         replaces: request.replace,
     };
     let found = source::open(&request.source, &host.record.disk)?;
-    let mut told = Vec::new();
-    for bundle in found.bundles() {
-        told.push(import::import(&store, bundle, &rules, report)?.describe());
+    let (told, mut failures) = import_all(&store, found.bundles(), &rules, report)?;
+    let Some(first) = (!failures.is_empty()).then(|| failures.remove(0)) else {
+        return Ok(Outcome::stay(told.join("; ")));
+    };
+    let others = failures.iter().map(ToString::to_string).chain(told).collect::<Vec<_>>().join("; ");
+    Err(if others.is_empty() { first } else { first.context(format!("not everything came ({others})")) })
+}
+
+/// Brings one bundle after the other: one that is refused stops no other one. Gives what came, in words, and why the rest did not.
+///
+/// # Errors
+/// When somebody stops it.
+fn import_all(
+    store: &Store,
+    bundles: &[source::BundleAt],
+    rules: &import::Rules<'_>,
+    report: &mut dyn Report,
+) -> Result<(Vec<String>, Vec<Error>)> {
+    let (mut told, mut failures) = (Vec::new(), Vec::new());
+    for bundle in bundles {
+        match import::import(store, bundle, rules, report) {
+            Ok(imported) => told.push(imported.describe()),
+            Err(error) => {
+                report.progress(0)?;
+                tracing::error!("content: {error}");
+                failures.push(error);
+            }
+        }
     }
-    Ok(Outcome::stay(told.join("; ")))
+    Ok((told, failures))
 }
 
 /// Brings what a folder of an installation medium carries to the data partition of the host that it makes. What cannot be taken is told,
@@ -113,16 +138,13 @@ pub(crate) fn bring_from_medium(
 ) -> Result<Vec<Error>> {
     let store = Store::at(&persistent.join(paths::below_persistent(paths::CONTENT)));
     let trusted = facts::trusted_keys(machine)?;
-    let rules = import::Rules { trusted: &trusted, trust: Trust::Medium, replaces: false };
-    let mut failures = Vec::new();
-    for bundle in source::in_folder(folder)? {
-        if let Err(error) = import::import(&store, &bundle, &rules, report) {
-            // Whoever stops the installation means all of it.
-            report.progress(0)?;
-            tracing::error!("content: {error}");
-            failures.push(error);
-        }
-    }
+    // With Secure Boot nothing outside the verified image brings code, and a medium is outside.
+    let trust = match configuration::trust().secure_boot {
+        true => Trust::Site(Unsigned::Refuse),
+        false => Trust::Medium,
+    };
+    let rules = import::Rules { trusted: &trusted, trust, replaces: false };
+    let (_, failures) = import_all(&store, &source::in_folder(folder)?, &rules, report)?;
     Ok(failures)
 }
 
@@ -156,11 +178,12 @@ fn damaged_images(store: &Store, inventory: &Inventory) -> Vec<String> {
 /// Removes a bundle, and of its blobs those that no other one needs.
 ///
 /// # Errors
-/// [`edge_model::Class::NotFound`] when there is none, [`edge_model::Class::Rejected`] when the cluster needs it.
+/// [`edge_model::Class::NotFound`] when there is none, [`edge_model::Class::Rejected`] when the cluster needs it, or does
+/// not say what it needs.
 pub(crate) fn remove(machine: &Machine, removal: &BundleRemoval) -> Result<String> {
     let store = store_of(machine);
     let _alone = store.lock()?;
-    let needed = if removal.force { BTreeSet::new() } else { cluster::images_that_it_names() };
+    let needed = if removal.force { BTreeSet::new() } else { cluster::images_that_it_names()? };
     let name = store.change_inventory(|inventory| {
         let bundle = content::find(inventory, &removal.bundle)?;
         let (digest, name) = (bundle.digest, bundle.name.clone());

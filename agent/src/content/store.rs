@@ -51,10 +51,13 @@ impl Store {
         self.file().read()
     }
 
+    /// A list of which no copy can be read is set aside and begun anew: blobs stay for a day, and importing a bundle again needs only
+    /// what is missing.
+    ///
     /// # Errors
     /// Those of `change`, or when the disk refuses.
     pub(super) fn change_inventory<R>(&self, change: impl FnOnce(&mut Inventory) -> Result<R>) -> Result<R> {
-        self.file().change(change)
+        self.file().change_or_begin(change)
     }
 
     /// Changes when the list of bundles does.

@@ -181,6 +181,41 @@ fn verify_all(stand: &Stand) -> Vec<String> {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_is_begun_anew_by_the_next_import() {
+    let stand = Stand::new();
+    let bytes = stand.signed("shop", &[("r.example/a:1", b"layer")]);
+    stand.import(&bytes, false).unwrap();
+    let stored = stand.stored();
+    for copy in ["inventory-0.json", "inventory-1.json"] {
+        let path = stand.store().folder().join(copy);
+        if path.exists() {
+            fs::write(path, "damaged").unwrap();
+        }
+    }
+    assert!(stand.store().inventory().is_err());
+    stand.import(&bytes, false).unwrap();
+    assert_eq!((stand.names(), stand.stored()), (vec!["shop".to_owned()], stored));
+    assert_eq!(layer_of(&stand.shelf(), "a:1").unwrap(), b"layer");
+}
+
+/// One of several on a stick.
+#[test]
+fn a_refused_bundle_stops_no_other_one_and_leaves_nothing() {
+    let stand = Stand::new();
+    let folder = stand.folder.path().join("stick");
+    fs::create_dir(&folder).unwrap();
+    let stranger = SigningKey::generate().unwrap().0;
+    fs::write(folder.join("a.tar.zst"), bundle("a", &[("r.example/a:1", b"one")], Some(&stranger))).unwrap();
+    fs::write(folder.join("b.tar.zst"), stand.signed("b", &[("r.example/b:1", b"two")])).unwrap();
+    let trusted = [stand.key.public()];
+    let rules = Rules { trusted: &trusted, trust: Trust::Site(Unsigned::Refuse), replaces: false };
+    let bundles = source::in_folder(&folder).unwrap();
+    let (told, failures) = import_all(&stand.store(), &bundles, &rules, &mut Nobody).unwrap();
+    assert_eq!((told.len(), failures.len(), stand.names()), (1, 1, vec!["b".to_owned()]));
+    assert_eq!(stand.stored(), 3);
+}
+
+#[test]
 fn who_is_not_trusted_brings_nothing() {
     let stand = Stand::new();
     let stranger = SigningKey::generate().unwrap().0;

@@ -76,7 +76,7 @@ pub fn render(source: &str, data: &Json) -> Result<String> {
     template(source)?
         .execute_fmt(&mut text, &value(data))
         .map_err(|error| Error::invalid(error.to_string()))?;
-    if text.0.contains(NO_VALUE) {
+    if text.0.contains(NO_VALUE) && !source.contains(NO_VALUE) {
         let named = missing_field(source, data).unwrap_or_default();
         return Err(Error::invalid(format!("it names something that a host does not have{named}"))
             .help("`default` gives it another value: {{ default \"none\" .Values.a.b }}"));
