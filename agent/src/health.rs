@@ -18,6 +18,9 @@ pub(crate) fn longest_look(settings: &HealthSettings) -> u64 {
     CHECK_DEADLINE.as_secs() * settings.commands.len() as u64
 }
 
+/// Failed units that are explained with a line of their log; the others are only named.
+const MOST_EXPLAINED: usize = 3;
+
 /// What the service manager says.
 pub(crate) enum Services {
     StillStarting,
@@ -47,7 +50,9 @@ pub(crate) fn look(
         Err(error) => return Look::Unhealthy(vec![error.to_string()]),
     };
     let failed = failures::that_count(failed, &settings.ignore_units, known);
-    let mut reasons: Vec<String> = failed.iter().map(|unit| failure(machine, unit)).collect();
+    let (first, others) = failed.split_at(failed.len().min(MOST_EXPLAINED));
+    let explained = first.iter().map(|unit| failure(machine, unit));
+    let mut reasons: Vec<String> = explained.chain(others.iter().map(|unit| has_failed(unit))).collect();
     for command in &settings.commands {
         let check = machine.program("sh").args(["-c", command]).deadline_by_the_clock(CHECK_DEADLINE);
         if let Err(error) = check.run() {
@@ -93,18 +98,24 @@ fn system_state(machine: &Machine) -> Result<String> {
 /// A unit that has failed, with the last line of its log: what a person would look for first.
 fn failure(machine: &Machine, unit: &str) -> String {
     const LONGEST: usize = 200;
+    // A trial goes on meanwhile: whoever cannot read the log says less.
+    const WITHIN: Duration = Duration::from_secs(5);
     let log = machine
         .program("journalctl")
         .args(["--boot", "--unit", unit, "--lines=1", "--output=cat", "--no-pager", "--quiet"])
-        .deadline(CHECK_DEADLINE)
+        .deadline_by_the_clock(WITHIN)
         .run()
         .unwrap_or_default();
     let line = String::from_utf8_lossy(&log);
     let line = line.lines().last().unwrap_or_default().trim();
     match line.is_empty() || line.chars().count() > LONGEST {
-        true => format!("{unit} has failed"),
+        true => has_failed(unit),
         false => format!("{unit} has failed: {}", redact(line)),
     }
+}
+
+fn has_failed(unit: &str) -> String {
+    format!("{unit} has failed")
 }
 
 fn failed_units(machine: &Machine) -> Result<Vec<String>> {
