@@ -98,7 +98,7 @@ pub(crate) fn build(order: &Order, reader: Reader) -> Result<()> {
 
 fn title(output: &Path) -> String {
     let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.trim_end_matches(BUNDLE_SUFFIX).trim_end_matches(".tar").to_owned()
+    content::BundleFile { name, parts: Vec::new() }.title().to_owned()
 }
 
 /// Names as they were written, by their full names.
@@ -231,6 +231,9 @@ impl<R: std::io::Read> std::io::Read for Hashing<R> {
     }
 }
 
+/// Bytes of manifests and configurations that are kept in memory while a bundle is read.
+const MOST_DOCUMENTS: u64 = 256 << 20;
+
 /// What is in a bundle.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -257,6 +260,7 @@ pub(crate) fn show(path: &Path, reader: Reader) -> Result<()> {
     let (mut index, mut signature) = (Vec::new(), None);
     let mut documents: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
     let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+    let mut kept = 0;
     bundle::read(file, &mut |part| {
         match part {
             Part::Index(bytes) => index = bytes,
@@ -268,6 +272,12 @@ pub(crate) fn show(path: &Path, reader: Reader) -> Result<()> {
                 }
                 blobs.insert(digest, size);
                 if let Some(bytes) = bytes {
+                    kept += bytes.len() as u64;
+                    if kept > MOST_DOCUMENTS {
+                        return Err(Error::invalid(
+                            "the manifests of the bundle are larger than any honest ones",
+                        ));
+                    }
                     documents.insert(digest, bytes);
                 }
             }
