@@ -101,7 +101,7 @@ impl Costs {
             return Ok(());
         };
         let file = root.join(BUDGET);
-        let mut budget = parse(&fs::read_to_string(&file).unwrap_or_default());
+        let mut budget = budget(root);
         if std::env::var_os(MEASURE).is_some() {
             budget.extend(self.0.iter().map(|(name, cost)| (name.clone(), cost / unit)));
             let text: String = budget.iter().map(|(name, share)| format!("{name} {share:.1}\n")).collect();
@@ -114,6 +114,11 @@ impl Costs {
         Err(Error::rejected(format!("scenarios cost more than their budget: {}", wrong.join("; ")))
             .help("make them cheaper, or measure anew and say why: EDGE_BUDGET=1 cargo xtask test"))
     }
+}
+
+/// What each scenario costs, as a share of what the installation of the base host does.
+pub fn budget(root: &Path) -> BTreeMap<String, f64> {
+    parse(&fs::read_to_string(root.join(BUDGET)).unwrap_or_default())
 }
 
 fn parse(text: &str) -> BTreeMap<String, f64> {

@@ -19,4 +19,5 @@ pub mod serial;
 pub mod ssh;
 pub mod stick;
 pub mod tally;
+pub mod time_limit;
 pub mod tunnel;

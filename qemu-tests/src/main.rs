@@ -1,10 +1,11 @@
-//! Runs end-to-end scenarios in real virtual machines: `qemu-tests [--long] [NAME…]`.
+//! Runs end-to-end scenarios in real virtual machines: `qemu-tests [--long] [--within=SECONDS] [NAME…]`.
 
 mod runner;
 mod scenarios;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use edge_model::error;
 use qemu_tests::tally::Tally;
@@ -12,10 +13,12 @@ use qemu_tests::tally::Tally;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let long = arguments.iter().any(|argument| argument == "--long");
+    let within = arguments.iter().find_map(|argument| argument.strip_prefix("--within="));
+    let within = within.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let names: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|name| !name.starts_with("--")).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
-    match runner::run(root, long, &names) {
+    match runner::run(root, long, within, &names) {
         Ok(summary) => {
             println!("{summary}");
             if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

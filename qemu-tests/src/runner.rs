@@ -9,6 +9,7 @@ use edge_model::{Error, Result};
 use qemu_tests::bench_ground::{Ground, SharedImage};
 use qemu_tests::cost::{self, Costs};
 use qemu_tests::tally::Tally;
+use qemu_tests::time_limit::TimeLimit;
 
 use crate::scenarios::{self, Scenario};
 
@@ -19,12 +20,13 @@ const PARALLEL: usize = 2;
 /// where there is less.
 const ROOM: u64 = 8 << 30;
 
-/// Runs the scenarios with these names, or all of them.
+/// Runs the scenarios with these names, or all of them; those that would end after `within` are skipped.
 ///
 /// # Errors
 /// When there is no scenario of a name, or the ground cannot be prepared.
-pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
+pub(crate) fn run(root: &Path, long: bool, within: Option<Duration>, names: &[&str]) -> Result<Tally> {
     names.iter().try_for_each(|name| must_exist(name))?;
+    let limit = TimeLimit::new(root, within);
     let ground = Ground::prepare(root, &root.join("target/vm"))?;
     eprintln!("virtual machines: {:?}", ground.accelerator);
     let wanted = |scenario: &&Scenario| {
@@ -46,6 +48,7 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         changed: Condvar::new(),
         running: Mutex::new(0),
         ended: Condvar::new(),
+        limit,
     };
     let images = Images::of(&queue.waiting);
     std::thread::scope(|scope| {
@@ -56,7 +59,11 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
                     let _running = queue.wait_for_room(ground.lab.work());
                     // Nobody waits for a base that will never stand, also when its scenario panics.
                     let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
+                    let started = Instant::now();
                     let well = run_one(&ground, scenario, &summary, &costs);
+                    if is_base {
+                        queue.limit.measured(started.elapsed());
+                    }
                     // What a failure is looked into with stays.
                     if well {
                         images.used(&ground, scenario);
@@ -71,6 +78,13 @@ pub(crate) fn run(root: &Path, long: bool, names: &[&str]) -> Result<Tally> {
         }
     });
     let left = queue.waiting.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let base = queue.base.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let why_left = if base == Base::Stands {
+        "this machine is slow, and it would end too late; make test-long runs it"
+    } else {
+        "there is no installed host to start from"
+    };
+    let left = left.into_iter().map(|scenario| (scenario, why_left));
     let long_ones = |scenario: &&Scenario| names.is_empty() && scenario.long && !long;
     let skipped = skipped(&ground, left, &cannot_run, scenarios::ALL.iter().filter(long_ones));
     summary.lock().unwrap_or_else(PoisonError::into_inner).skipped += skipped;
@@ -99,7 +113,7 @@ fn must_exist(name: &str) -> Result<()> {
 /// Says what did not run, and counts it.
 fn skipped<'a>(
     ground: &Ground,
-    left: VecDeque<&Scenario>,
+    left: impl Iterator<Item = (&'a Scenario, &'a str)>,
     cannot_run: &[&Scenario],
     long_ones: impl Iterator<Item = &'a Scenario>,
 ) -> u32 {
@@ -108,8 +122,8 @@ fn skipped<'a>(
         println!("SKIPPED {name}: {why}");
         count += 1;
     };
-    for scenario in left {
-        say(scenario.name, "there is no installed host to start from");
+    for (scenario, why) in left {
+        say(scenario.name, why);
     }
     for scenario in cannot_run {
         say(scenario.name, &scenario.missing().unwrap_or_default());
@@ -172,6 +186,7 @@ struct Queue<'a> {
     /// Scenarios that run now.
     running: Mutex<usize>,
     ended: Condvar,
+    limit: TimeLimit,
 }
 
 /// Counts as long as a scenario runs, however it ends.
@@ -185,7 +200,7 @@ impl Drop for Running<'_, '_> {
 }
 
 impl<'a> Queue<'a> {
-    /// What can run now; the base before everything else. Waits while everything that is left needs the base.
+    /// What can run now and ends in time; the base before everything else. Waits while everything that is left needs the base.
     fn next(&self) -> Option<&'a Scenario> {
         let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -194,7 +209,8 @@ impl<'a> Queue<'a> {
                 return Some(&scenarios::BASE);
             }
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let can_run = |scenario: &&Scenario| *base == Base::Stands || !scenario.needs_base;
+            let stands = |scenario: &&Scenario| *base == Base::Stands || !scenario.needs_base;
+            let can_run = |scenario: &&Scenario| stands(scenario) && self.limit.fits(scenario.name);
             if let Some(at) = waiting.iter().position(can_run) {
                 return waiting.remove(at);
             }

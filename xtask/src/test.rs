@@ -17,6 +17,10 @@ const TOOLS_DEADLINE: Duration = Duration::from_secs(1800);
 const FROM_THE_MINOR_BEFORE: &str = "cluster-minor-there-and-back";
 /// A machine that has needed so long for everything before would compile Kubernetes for longer than people wait for a test.
 const COMPILE_AFTER_AT_MOST: Duration = Duration::from_secs(25 * 60);
+/// From its start `make test` ends within this, machines included: a scenario that would end later is skipped, and named.
+const ENDS_WITHIN: Duration = Duration::from_secs(70 * 60);
+/// However slow a machine is, so much time is there for its scenarios: an installation, and what is proved with few boots.
+const MACHINES_AT_LEAST: Duration = Duration::from_secs(10 * 60);
 /// Scenarios build some twenty images, each of which is used for minutes: of the builder's cache they need only the newest.
 const CACHE_LIMIT: &str = "EDGEFORGE_CACHE_LIMIT";
 const CACHE_OF_SCENARIOS: &str = "4G";
@@ -93,7 +97,9 @@ pub(crate) fn test(scenarios: &[String], long: bool) -> Result<()> {
     let older = if long && tally.failed == 0 { older_builder(&mut tally) } else { None };
     if tally.failed == 0 {
         let given = [(KUBERNETES, current), (KUBERNETES_BEFORE, before), (OLDER_BUILDER, older)];
-        tally.add(virtual_machines(scenarios, long, &given)?);
+        let hurry = !long && scenarios.is_empty();
+        let within = hurry.then(|| ENDS_WITHIN.saturating_sub(started.elapsed()).max(MACHINES_AT_LEAST));
+        tally.add(virtual_machines(scenarios, long, within, &given)?);
     } else {
         println!("SKIPPED virtual machines: an earlier stage failed");
         tally.skipped += 1;
@@ -164,7 +170,12 @@ fn older_builder(tally: &mut Tally) -> Option<PathBuf> {
 }
 
 /// `given` are variables with what scenarios need beside the builder.
-fn virtual_machines(scenarios: &[String], long: bool, given: &[(&str, Option<PathBuf>)]) -> Result<Tally> {
+fn virtual_machines(
+    scenarios: &[String],
+    long: bool,
+    within: Option<Duration>,
+    given: &[(&str, Option<PathBuf>)],
+) -> Result<Tally> {
     let mut runner = Child::new(program("qemu-tests", false)).with_whole_environment().args(scenarios);
     if std::env::var_os(CACHE_LIMIT).is_none() {
         runner = runner.env(CACHE_LIMIT, CACHE_OF_SCENARIOS);
@@ -176,6 +187,9 @@ fn virtual_machines(scenarios: &[String], long: bool, given: &[(&str, Option<Pat
     }
     if long {
         runner = runner.arg("--long");
+    }
+    if let Some(within) = within {
+        runner = runner.arg(format!("--within={}", within.as_secs()));
     }
     let outcome = runner.directory(&root()).deadline(MACHINES_DEADLINE).outcome_shown()?;
     let output = String::from_utf8_lossy(&outcome.stdout).into_owned();
