@@ -274,10 +274,6 @@ impl Ground {
         Ok(Machine::new(&self.lab, name, DISK_GIB, Bus::Virtio)?.with_medium(Medium::Cd(self.first.iso())))
     }
 
-    fn base_folder(&self) -> PathBuf {
-        self.lab.work().join("base")
-    }
-
     fn running_folder(&self) -> PathBuf {
         self.lab.work().join("base-running")
     }
@@ -291,22 +287,15 @@ impl Ground {
         powered.save_state(&saved)?;
         let copy = Machine::copy_of(&self.lab, machine, "base-running")?;
         fs::rename(saved, copy.folder().join(STATE)).context("cannot keep the base's state")?;
+        fs::write(copy.folder().join(BASE_IMAGE), &self.first.root_hash)
+            .context("cannot name the base's image")?;
         powered.go_on()
-    }
-
-    /// Keeps a machine that is off as the one that others are copied from.
-    ///
-    /// # Errors
-    /// When it cannot be copied.
-    pub fn keep_as_base(&self, machine: &Machine) -> Result<()> {
-        let base = Machine::copy_of(&self.lab, machine, "base")?;
-        fs::write(base.folder().join(BASE_IMAGE), &self.first.root_hash)
-            .context("cannot name the base's image")
     }
 
     /// Whether an earlier run has left a base host of the present image.
     pub fn has_base(&self) -> bool {
-        fs::read_to_string(self.base_folder().join(BASE_IMAGE)).is_ok_and(|hash| hash == self.first.root_hash)
+        fs::read_to_string(self.running_folder().join(BASE_IMAGE))
+            .is_ok_and(|hash| hash == self.first.root_hash)
     }
 
     /// A copy of the installed host at a moment at which it was healthy: one boot less for each scenario.
@@ -314,10 +303,10 @@ impl Ground {
     /// # Errors
     /// When there is no base (its scenario failed) or the copy cannot be reached.
     pub fn healthy_copy(&self, name: &str) -> Result<(Machine, Powered)> {
-        if !fs::exists(self.base_folder()).context("cannot look for the base host")? {
+        let running = self.running_folder();
+        if !fs::exists(&running).context("cannot look for the base host")? {
             return Err(Error::environment("there is no installed host to start from"));
         }
-        let running = self.running_folder();
         let machine = Machine::copy_of(&self.lab, &Machine::at(&running, 0), name)?;
         let powered = machine.resume(&self.lab, self.accelerator, &running.join(STATE))?;
         self.ssh(&machine).run("true", self.patience(120))?;

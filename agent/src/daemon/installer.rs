@@ -120,7 +120,7 @@ fn finish(machine: &Machine, after: AfterInstall) -> Result<()> {
     match after {
         AfterInstall::Reboot => {
             console::say("edge: restarting.");
-            power::restart(machine)
+            power::restart_without_stopping_units(machine)
         }
         AfterInstall::PowerOff => {
             console::say("edge: switching off.");

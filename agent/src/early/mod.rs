@@ -7,6 +7,7 @@ mod failure;
 mod file_systems;
 mod host;
 mod medium;
+mod mounts;
 mod state;
 mod trial;
 
@@ -79,6 +80,10 @@ fn start() -> Result<Infallible> {
         HostKind::Installer => prepare_live(&mut record, &guard)?,
     }
     guard.feed();
+    if let Err(error) = mounts::stay_until_the_end() {
+        // A shutdown takes longer.
+        console::say(&format!("edge: warning: {error}"));
+    }
     write_boot_record(&record)?;
     drop(guard); // keeps ticking until the service manager takes it
     Err(child::become_program(SERVICE_MANAGER, &[]))

@@ -75,16 +75,24 @@ pub fn unmount_inside(top: &Path) -> Result<()> {
 }
 
 fn unmount_those(wanted: impl Fn(&Path) -> bool) -> Result<()> {
-    let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
-    let mut targets: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
-    targets.retain(|target| *target != "/" && wanted(Path::new(target)));
+    let mut targets = points()?;
+    targets.retain(|target| target != "/" && wanted(Path::new(target)));
     // Mounts over each other stand in the list as often as they are there.
     for target in targets.into_iter().rev() {
-        rustix::mount::unmount(target, UnmountFlags::DETACH)
+        rustix::mount::unmount(target.as_str(), UnmountFlags::DETACH)
             .map_err(std::io::Error::from)
             .with_context(|| format!("cannot unmount {target}"))?;
     }
     Ok(())
+}
+
+/// Where something is mounted, the first first; as the kernel writes paths (`\040` is a space).
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn points() -> Result<Vec<String>> {
+    let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
+    Ok(table.lines().filter_map(|line| line.split(' ').nth(4).map(str::to_owned)).collect())
 }
 
 /// Everything that is mounted, in the form of `/etc/fstab`.

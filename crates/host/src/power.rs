@@ -25,6 +25,16 @@ pub fn restart(machine: &Machine) -> Result<()> {
     ask.run().map(drop).context("cannot restart the host")
 }
 
+/// Asks the service manager to restart at once: it ends all programs and unmounts everything, and stops no unit for itself. For a
+/// system that keeps nothing, as the installer's.
+///
+/// # Errors
+/// When it cannot be reached.
+pub fn restart_without_stopping_units(machine: &Machine) -> Result<()> {
+    let ask = machine.program("systemctl").args(["--no-block", "--force", "reboot"]);
+    ask.run().map(drop).context("cannot restart the machine")
+}
+
 /// Asks the service manager to switch the machine off.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! What people write for a site, and what becomes of it.
 
 use std::fs::File;
+use std::thread::sleep;
 
 use edge_model::{Context, Result};
 use qemu_tests::bench_ground::{DISK_GIB, Ground};
@@ -11,6 +12,8 @@ use qemu_tests::stick;
 
 use super::{ensure, yip};
 
+/// In the middle of writing, for [`Ground::patience`].
+const CUT_AFTER: u64 = 7;
 /// The interface of every machine of the lab.
 const INTERFACE: &str = "enp0s4";
 
@@ -20,8 +23,8 @@ fn network_config(address: &str) -> String {
     )
 }
 
-/// A site is provisioned by a stick: an installation with a VLAN and another name, and later other site user data. Its medium
-/// is left in the drive.
+/// A site is provisioned by a stick: an installation with a VLAN and another name, during which the power fails. Its medium is
+/// left in the drive.
 pub(super) fn site_from_a_stick(ground: &Ground) -> Result<()> {
     let name = "site-from-a-stick";
     let network = network_config("10.42.0.5/24");
@@ -33,8 +36,12 @@ pub(super) fn site_from_a_stick(ground: &Ground) -> Result<()> {
         ("network-config", &network),
         ("unattended.yaml", "hostName: till-9\ntimeZone: Europe/Zurich\nntpServers: [10.0.2.2]\n"),
     ];
-    let first = stick::make(&ground.lab, &format!("{name}-one"), "cidata", &files)?;
+    let first = stick::make(&ground.lab, &format!("{name}-stick"), "cidata", &files)?;
     let machine = ground.new_machine(name)?.with_stick(&first);
+    let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
+    powered.serial.expect("edge: installing", ground.patience(120))?;
+    sleep(ground.patience(CUT_AFTER));
+    powered.pull_the_plug();
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     powered.serial.expect("is installed on", ground.patience(180))?;
     powered.pull_the_plug();
@@ -60,26 +67,28 @@ pub(super) fn site_from_a_stick(ground: &Ground) -> Result<()> {
     ] {
         ensure(seen.contains(expected), || format!("the site's configuration lacks {expected:?}: {seen}"))?;
     }
-    ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
-    powered.wait_until_off(ground.patience(60))?;
-    renamed_by_new_site_user_data(ground, machine, name)
+    Ok(())
 }
 
-/// A claimed host does not listen to a stick until it is told to.
-fn renamed_by_new_site_user_data(ground: &Ground, machine: Machine, name: &str) -> Result<()> {
+/// A claimed host does not listen to a stick until it is told to; then it takes another name, network and tags from it.
+pub(super) fn another_site_by_a_stick(ground: &Ground) -> Result<()> {
+    let name = "another-site-by-a-stick";
+    let (machine, mut powered) = ground.healthy_copy(name)?;
+    ground.ssh(&machine).outcome("sudo systemctl poweroff", ground.patience(60))?;
+    powered.wait_until_off(ground.patience(60))?;
     let network = network_config("10.42.0.6/24");
     let files = [
         ("user-data", "#cloud-config\nedge: {site: {tags: {region: south}}}\n"),
         ("network-config", network.as_str()),
         ("unattended.yaml", "hostName: till-10\n"),
     ];
-    let second = stick::make(&ground.lab, &format!("{name}-two"), "CIDATA", &files)?;
-    let machine = machine.with_stick(&second).with_medium(Medium::None);
+    let stick = stick::make(&ground.lab, &format!("{name}-stick"), "CIDATA", &files)?;
+    let machine = machine.with_stick(&stick);
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let ssh = ground.ssh(&machine);
     let seen = ssh.run("hostname; sudo edge-agent config unclaim", ground.patience(60))?;
-    ensure(seen.contains("till-9"), || format!("a claimed host took a stick's word: {seen}"))?;
+    ensure(seen.contains("edge-demo"), || format!("a claimed host took a stick's word: {seen}"))?;
     let told = "until sudo edge-agent status | grep 'CIDATA is not read'; do sleep 1; done";
     ssh.run(told, ground.patience(60))?;
     ssh.outcome("sudo systemctl --no-block reboot", ground.patience(60))?;

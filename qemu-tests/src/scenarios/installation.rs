@@ -49,10 +49,7 @@ pub(super) fn install_and_run(ground: &Ground) -> Result<()> {
         "sudo systemctl stop edge-other-devices.timer && sudo systemctl start edge-other-devices.service",
         ground.patience(120),
     )?;
-    ground.keep_running(&machine, &powered)?;
-    ssh.outcome("sudo systemctl poweroff", ground.patience(60))?;
-    powered.wait_until_off(ground.patience(60))?;
-    ground.keep_as_base(&machine)
+    ground.keep_running(&machine, &powered)
 }
 
 /// The recovery entry boots, says that it is recovery and why; the next boot is the normal one.
@@ -70,9 +67,9 @@ pub(super) fn recovery_says_why(ground: &Ground) -> Result<()> {
 /// A second disk with the same image and other identifiers, as an older installation would be: the host starts
 /// from its own disk and mounts nothing of the other.
 pub(super) fn second_disk_is_left_alone(ground: &Ground) -> Result<()> {
-    let base = Machine::at(&ground.lab.work().join("base"), 0);
-    let machine = Machine::copy_of(&ground.lab, &base, "second-disk-is-left-alone")?
-        .with_second_disk(&ground.first.raw());
+    let (machine, powered) = ground.healthy_copy("second-disk-is-left-alone")?;
+    powered.pull_the_plug();
+    let machine = machine.with_second_disk(&ground.first.raw());
     let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
     ground.expect_healthy(&mut powered, "a", &ground.first)?;
     let command = "ls /dev/vdb5 && test -e /usr/local/kept && cat /proc/mounts && cat /run/edge/boot.json";

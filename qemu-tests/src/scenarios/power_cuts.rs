@@ -13,11 +13,12 @@ use qemu_tests::machine::{Bus, Machine, Medium};
 
 use super::ensure;
 
-/// An installation that is cut starts anew by itself, without being allowed to wipe: from a USB stick, on NVMe.
-pub(super) fn during_installation(ground: &Ground) -> Result<()> {
-    let machine = Machine::new(&ground.lab, "power-cuts-during-installation", DISK_GIB, Bus::Nvme)?
+/// An installation that is cut starts anew by itself, without being allowed to wipe: from a USB stick, on NVMe. (One cut, on other
+/// devices, is part of `site-from-a-stick`.)
+pub(super) fn many_during_installation(ground: &Ground) -> Result<()> {
+    let machine = Machine::new(&ground.lab, "many-power-cuts-during-installation", DISK_GIB, Bus::Nvme)?
         .with_medium(Medium::UsbStick(ground.first.iso()));
-    for after in [1.0, 7.0] {
+    for after in [1.0, 3.0, 7.0, 12.0, 20.0] {
         let mut powered = machine.power_on(&ground.lab, ground.accelerator)?;
         powered.serial.expect("edge: installing", ground.patience(120))?;
         sleep(ground.patience(1).mul_f64(after));
