@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use edge_host::mount::ScopedMount;
-use edge_host::sticks;
+use edge_host::{files, sticks};
 use edge_model::content::BUNDLE_SUFFIX;
 use edge_model::{Context, Error, Result, paths};
 use edge_planner::content::{BundleFile, bundle_files};
@@ -65,7 +65,7 @@ impl Read for Parts {
             if self.left.is_empty() {
                 return Ok(0);
             }
-            let mut file = File::open(self.left.remove(0))?;
+            let mut file = files::open_of_stranger(&self.left.remove(0)).map_err(std::io::Error::other)?;
             file.rewind()?;
             self.current = Some(file);
         }

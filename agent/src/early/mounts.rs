@@ -32,7 +32,7 @@ pub(super) fn stay_until_the_end() -> Result<()> {
 
 fn is_ours(point: &str) -> bool {
     let below = |top: &&str| *top != "/run" && Path::new(point).starts_with(top);
-    point != "/" && !ITS_OWN.contains(&point) && !ITS_OWN.iter().any(|top| below(&top))
+    point != "/" && !ITS_OWN.contains(&point) && !ITS_OWN.iter().any(below)
 }
 
 /// The name of a unit from a path, as systemd-escape(1) makes it.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use edge_host::files;
 use edge_model::ids::to_hex;
 use edge_model::{Context, Error, Result};
 use edge_slot_image::oci::{Descriptor, Index};
@@ -28,7 +29,7 @@ impl ArchiveFile {
         if !std::fs::metadata(path).with_context(context)?.is_file() {
             return Err(Error::invalid(format!("{} is not a file", path.display())));
         }
-        let file = File::open(path).with_context(context)?;
+        let file = files::open_of_stranger(path).with_context(context)?;
         let reader = BufReader::new(file.try_clone().with_context(context)?);
         let mut entries = BTreeMap::new();
         for entry in tar::Archive::new(reader).entries_with_seek().with_context(context)?.take(MOST_ENTRIES) {

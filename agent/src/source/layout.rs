@@ -1,6 +1,5 @@
 //! An OCI layout in a folder, such as a mounted stick.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -30,14 +29,14 @@ impl Layout {
 
 impl BlobSource for Layout {
     fn manifest(&mut self) -> Result<Vec<u8>> {
-        let index = files::read(&self.folder.join("index.json"), LIMIT)?;
-        files::read(&self.blob(&Index::only_manifest(&index)?), LIMIT)
+        let index = files::read_of_stranger(&self.folder.join("index.json"), LIMIT)?;
+        files::read_of_stranger(&self.blob(&Index::only_manifest(&index)?), LIMIT)
     }
 
     fn open(&mut self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + '_>> {
         let path = self.blob(blob);
         let context = || format!("cannot open {}", path.display());
-        let mut file = File::open(&path).with_context(context)?;
+        let mut file = files::open_of_stranger(&path).with_context(context)?;
         file.seek(SeekFrom::Start(offset)).with_context(context)?;
         Ok(Box::new(file))
     }

@@ -1,9 +1,10 @@
 //! Accounts that steps make.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use edge_host::{accounts, files};
+use edge_host::{accounts, placed};
 use edge_model::document;
 use edge_model::user_data::stages::{NumberOrText, User};
 use edge_model::{Error, Result};
@@ -12,6 +13,9 @@ use edge_planner::entities::{Entity, Kind};
 
 use crate::configuration::hash_password;
 use crate::host_state::{change_accounts, ensure_account};
+
+/// Largest file of accounts that is not the host's own, in bytes.
+const OTHER_FILE_LIMIT: u64 = 1 << 20;
 
 /// Fetches the keys that are not given literally.
 pub(super) type FetchKeys<'a> = &'a dyn Fn(&[String]) -> Result<Vec<String>>;
@@ -143,14 +147,19 @@ fn other_file<'p>(path: Option<&'p str>, entity: &Entity) -> Option<&'p Path> {
 }
 
 fn change_file(path: &Path, change: impl FnOnce(&mut String)) -> Result<()> {
-    let mut text = files::read_text_if_there(path)?.unwrap_or_default();
-    let before = text.clone();
+    let present = placed::read_if_there(path, placed::Owner::ROOT.uid, OTHER_FILE_LIMIT)?.unwrap_or_default();
+    let before = String::from_utf8(present)
+        .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", path.display())))?;
+    let mut text = before.clone();
     change(&mut text);
     if text == before {
         return Ok(());
     }
-    let mode = std::fs::metadata(path).map_or(0o600, |found| found.permissions().mode() & 0o7777);
-    files::write_durably(path, text.as_bytes(), mode)
+    // Only root can have put another one there since.
+    let (mode, owner) = fs::symlink_metadata(path).map_or((0o600, placed::Owner::ROOT), |found| {
+        (found.mode() & 0o7777, placed::Owner { uid: found.uid(), gid: found.gid() })
+    });
+    placed::write(path, text.as_bytes(), mode, owner)
 }
 
 #[cfg(test)]

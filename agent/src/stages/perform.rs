@@ -1,22 +1,22 @@
 //! Carrying out single actions of steps.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edge_host::child::Child;
-use edge_host::{accounts as account_files, files};
+use edge_host::{files, placed};
 use edge_model::user_data::stages::{Dns, Git, UnitOverride};
-use edge_model::{Context, Error, Result};
+use edge_model::{Error, Result};
 use edge_planner::stages::{Action, Owner};
 
 use super::{Runner, accounts, datasource, fetch};
 use crate::host_state::{change_accounts, write_host_name};
 
 const FILE_MODE: u32 = 0o644;
+/// Largest file of variables, in bytes.
+const ENVIRONMENT_LIMIT: u64 = 1 << 20;
 /// Largest file that a step unpacks, in bytes.
 const UNPACKED_LIMIT: u64 = 64 << 20;
 
@@ -32,7 +32,9 @@ impl Runner<'_> {
                 let bytes = decode(content, encoding.as_deref())?;
                 write_file(Path::new(path), &bytes, *mode, owner)
             }
-            Action::Directory { path, mode, owner } => make_directory(Path::new(path), *mode, owner),
+            Action::Directory { path, mode, owner } => {
+                placed::make_folder(Path::new(path), *mode, who(owner)?)
+            }
             Action::Download { download, mode, owner } => {
                 let timeout =
                     download.timeout.map_or(fetch::TIMEOUT, Duration::from_secs).min(self.patience());
@@ -148,6 +150,8 @@ impl Runner<'_> {
             );
         }
         let target = Path::new(&git.path);
+        // git writes there as root.
+        placed::check_folders_are_roots(target)?;
         let run =
             |arguments: &[&str]| Child::new("git").args(arguments).deadline(self.patience()).run().map(drop);
         if target.join(".git").exists() {
@@ -205,31 +209,16 @@ fn decode(content: &str, encoding: Option<&str>) -> Result<Vec<u8>> {
 
 /// Writes a file as a whole; one that has the content already is left alone.
 fn write_file(path: &Path, bytes: &[u8], mode: Option<u32>, owner: &Owner) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    if fs::read(path).ok().as_deref() != Some(bytes) {
-        files::write_durably(path, bytes, 0o600)?;
-    }
-    fs::set_permissions(path, Permissions::from_mode(mode.unwrap_or(FILE_MODE)))
-        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
-    give(path, owner)
+    placed::write(path, bytes, mode.unwrap_or(FILE_MODE), who(owner)?)
 }
 
-fn make_directory(path: &Path, mode: u32, owner: &Owner) -> Result<()> {
-    fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
-    give(path, owner)
-}
-
-/// Gives a file to its owner; by default root.
-fn give(path: &Path, owner: &Owner) -> Result<()> {
+/// By default root.
+fn who(owner: &Owner) -> Result<placed::Owner> {
     let (uid, gid) = match &owner.names {
         Some(names) => owner_by_name(names)?,
         None => (owner.user.unwrap_or(0), owner.group.unwrap_or(0)),
     };
-    account_files::own(path, uid, gid)
+    Ok(placed::Owner { uid, gid })
 }
 
 /// `user:group`, each by name or number.
@@ -250,7 +239,9 @@ fn owner_by_name(names: &str) -> Result<(u32, u32)> {
 
 /// Sets variables in a file of `KEY=value` lines; other lines stay.
 fn merge_environment(path: &Path, variables: &BTreeMap<String, String>) -> Result<()> {
-    let text = files::read_text_if_there(path)?.unwrap_or_default();
+    let bytes = placed::read_if_there(path, 0, ENVIRONMENT_LIMIT)?.unwrap_or_default();
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", path.display())))?;
     let key_of = |line: &str| line.split_once('=').map(|(key, _)| key.trim().to_owned()).unwrap_or_default();
     let mut lines: Vec<String> =
         text.lines().filter(|line| !variables.contains_key(&key_of(line))).map(str::to_owned).collect();

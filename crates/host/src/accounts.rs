@@ -75,11 +75,7 @@ pub fn make_home(home: &Path, uid: u32, gid: u32) -> Result<()> {
     own(home, uid, gid)
 }
 
-/// Gives a file to somebody.
-///
-/// # Errors
-/// When the file system refuses.
-pub fn own(path: &Path, uid: u32, gid: u32) -> Result<()> {
+fn own(path: &Path, uid: u32, gid: u32) -> Result<()> {
     std::os::unix::fs::chown(path, Some(uid), Some(gid))
         .with_context(|| format!("cannot give {} its owner", path.display()))
 }

@@ -17,6 +17,33 @@ use crate::faults::{effect, flush};
 /// When it cannot be read or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    read_opened(file, path, limit)
+}
+
+/// Opens a file that a stranger made: never waits for the other end of a FIFO, and takes nothing but a regular file.
+///
+/// # Errors
+/// When it cannot be opened, or is something else.
+pub fn open_of_stranger(path: &Path) -> Result<File> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+    let file = opened.with_context(|| format!("cannot open {}", path.display()))?;
+    let about = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
+    if about.is_file() {
+        return Ok(file);
+    }
+    Err(Error::rejected(format!("{} is no regular file", path.display())))
+}
+
+/// [`read`] of a file that a stranger made; see [`open_of_stranger`].
+///
+/// # Errors
+/// As both.
+pub fn read_of_stranger(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    read_opened(open_of_stranger(path)?, path, limit)
+}
+
+fn read_opened(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1)
         .read_to_end(&mut bytes)
@@ -32,8 +59,22 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// When it cannot be read, is larger than 1 MiB or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path, 1 << 20)?)
-        .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", path.display())))
+    text(read(path, 1 << 20)?, path)
+}
+
+/// [`read_text`] of a file that a stranger made, if there is one; see [`open_of_stranger`].
+///
+/// # Errors
+/// As both.
+pub fn read_text_of_stranger(path: &Path) -> Result<Option<String>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        _ => read_of_stranger(path, 1 << 20).and_then(|bytes| text(bytes, path)).map(Some),
+    }
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{} is not UTF-8 text", path.display())))
 }
 
 /// Like [`read_text`]; `None` when there is no such file.
@@ -247,6 +288,19 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         make_durably(&path, 0o600, |file| Ok(file.write_all(b"whole")?)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn nobody_waits_for_what_a_stranger_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("user-data");
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(read_text_of_stranger(&pipe).is_err());
+        assert!(read_of_stranger(folder.path(), 9).is_err(), "a folder is no file");
+        assert_eq!(read_text_of_stranger(&folder.path().join("none")).unwrap(), None);
+        fs::write(folder.path().join("text"), "x").unwrap();
+        assert_eq!(read_text_of_stranger(&folder.path().join("text")).unwrap().as_deref(), Some("x"));
     }
 
     #[test]

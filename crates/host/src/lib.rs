@@ -26,6 +26,7 @@ pub mod mount;
 pub mod network;
 pub mod patience;
 pub mod pipe;
+pub mod placed;
 pub mod power;
 pub mod pstore;
 pub mod resources;

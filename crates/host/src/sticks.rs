@@ -11,9 +11,21 @@ use crate::mount::{MountFlags, ScopedMount};
 
 const CLASS: &str = "/sys/class/block";
 const MOUNT_POINT: &str = "/run/edge/stick";
-/// File systems that are written to, by blkid's names; and who drives them.
-const WRITABLE: [(&str, &str); 5] =
-    [("vfat", "vfat"), ("exfat", "exfat"), ("ext4", "ext4"), ("ext3", "ext4"), ("ext2", "ext4")];
+/// File systems that are written to, by blkid's names; who drives them, and how.
+const WRITABLE: [(&str, &str, &str); 5] = [
+    ("vfat", "vfat", ""),
+    ("exfat", "exfat", ""),
+    ("ext4", "ext4", NO_PANIC),
+    ("ext3", "ext4", NO_PANIC),
+    ("ext2", "ext4", NO_PANIC),
+];
+/// Such a file system says itself what an error in it leads to, and one of them is the end of the whole host (ext4(5), `errors=`).
+const NO_PANIC: &str = "errors=remount-ro";
+/// File systems that are read only.
+const READABLE: [(&str, &str, &str); 2] = [("iso9660", "iso9660", ""), ("udf", "udf", "")];
+/// What a foreign file system may never bring: programs, devices, and links that lead elsewhere.
+const FOREIGN: MountFlags =
+    MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC).union(MountFlags::NOSYMFOLLOW);
 
 /// Volumes on sticks and other removable disks that can be written to, by device. The disk of the host itself, or
 /// of the medium, is not among them.
@@ -25,15 +37,23 @@ pub fn removable(own_disk: &str) -> Result<Vec<Volume>> {
     let outcome = Child::new("blkid").args(["-c", "/dev/null", "-o", "export"]).outcome()?;
     let mut volumes = parse_export(&String::from_utf8_lossy(&outcome.stdout));
     volumes
-        .retain(|volume| driver_of(&volume.file_system).is_some() && is_removable(&volume.device, own_disk));
+        .retain(|volume| writer_of(&volume.file_system).is_some() && is_removable(&volume.device, own_disk));
     for volume in &mut volumes {
         volume.size = size_of(&volume.device);
     }
     Ok(volumes)
 }
 
-fn driver_of(file_system: &str) -> Option<&'static str> {
-    WRITABLE.iter().find(|(name, _)| *name == file_system).map(|(_, driver)| *driver)
+/// Driver and options for a file system that is written to.
+fn writer_of(file_system: &str) -> Option<(&'static str, &'static str)> {
+    WRITABLE.iter().find(|(name, ..)| *name == file_system).map(|(_, driver, options)| (*driver, *options))
+}
+
+/// Driver and options for a file system that is read. Only these: each driver of the kernel that parses what a stranger wrote is
+/// a way in.
+fn reader_of(file_system: &str) -> Option<(&'static str, &'static str)> {
+    let readable = READABLE.iter().find(|(name, ..)| *name == file_system);
+    writer_of(file_system).or(readable.map(|(_, driver, options)| (*driver, *options)))
 }
 
 /// Whether the disk below a device comes and goes: a stick, a card, or anything on USB.
@@ -100,17 +120,10 @@ fn parse_export(text: &str) -> Vec<Volume> {
 /// When the volume cannot be mounted for writing, what is done there fails, or it cannot be let go.
 pub fn use_volume<T>(volume: &Volume, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let name = || format!("the volume {} ({})", volume.label, volume.device);
-    let driver = driver_of(&volume.file_system).ok_or_else(|| {
-        Error::rejected(format!("{} has the file system {}", name(), volume.file_system))
-            .help("use a stick with FAT32, exFAT or ext4")
-    })?;
-    // A link on a stick must not lead a write of root elsewhere.
-    let flags = MountFlags::NOSUID
-        | MountFlags::NODEV
-        | MountFlags::NOEXEC
-        | MountFlags::NOATIME
-        | MountFlags::NOSYMFOLLOW;
-    let mount = ScopedMount::new(&volume.device, Path::new(MOUNT_POINT), driver, flags, "")
+    let (driver, options) =
+        writer_of(&volume.file_system).ok_or_else(|| unknown(&name(), &volume.file_system))?;
+    let flags = FOREIGN | MountFlags::NOATIME;
+    let mount = ScopedMount::new(&volume.device, Path::new(MOUNT_POINT), driver, flags, options)
         .with_context(|| format!("{} cannot be written to", name()))?;
     let result = work(mount.path())?;
     mount.close().with_context(|| format!("{} cannot be let go", name()))?;
@@ -122,14 +135,28 @@ pub fn use_volume<T>(volume: &Volume, work: impl FnOnce(&Path) -> Result<T>) -> 
 /// # Errors
 /// When it cannot be mounted.
 pub fn look_at(volume: &Volume) -> Result<ScopedMount> {
-    let driver = driver_of(&volume.file_system).unwrap_or(&volume.file_system);
-    let flags = MountFlags::RDONLY
-        | MountFlags::NOSUID
-        | MountFlags::NODEV
-        | MountFlags::NOEXEC
-        | MountFlags::NOSYMFOLLOW;
-    ScopedMount::new(&volume.device, Path::new(MOUNT_POINT), driver, flags, "")
-        .with_context(|| format!("the volume {} ({}) cannot be read", volume.label, volume.device))
+    let name = format!("the volume {} ({})", volume.label, volume.device);
+    mount_foreign(Path::new(&volume.device), &volume.file_system, Path::new(MOUNT_POINT), &name)
+}
+
+/// Mounts what a stranger made for reading; `name` is what people call it.
+///
+/// # Errors
+/// When it has no file system that is read here, or cannot be mounted.
+pub(crate) fn mount_foreign(
+    device: &Path,
+    file_system: &str,
+    target: &Path,
+    name: &str,
+) -> Result<ScopedMount> {
+    let (driver, options) = reader_of(file_system).ok_or_else(|| unknown(name, file_system))?;
+    ScopedMount::new(&device.to_string_lossy(), target, driver, FOREIGN | MountFlags::RDONLY, options)
+        .with_context(|| format!("{name} cannot be read"))
+}
+
+fn unknown(name: &str, file_system: &str) -> Error {
+    let has = if file_system.is_empty() { "no file system" } else { file_system };
+    Error::rejected(format!("{name} has {has}")).help("use a stick with FAT32, exFAT or ext4")
 }
 
 #[cfg(test)]
@@ -143,8 +170,11 @@ mod tests {
         let volumes = parse_export(text);
         assert_eq!(volumes[1].label, "MY STICK");
         assert_eq!((volumes[0].device.as_str(), volumes[0].file_system.as_str()), ("/dev/sda1", "ext4"));
-        assert_eq!(driver_of("ext2"), Some("ext4"));
-        assert_eq!(driver_of("iso9660"), None);
+        assert_eq!(writer_of("ext2"), Some(("ext4", "errors=remount-ro")));
+        assert_eq!((writer_of("iso9660"), reader_of("iso9660")), (None, Some(("iso9660", ""))));
+        for strange in ["btrfs", "xfs", "squashfs", "crypto_LUKS", "", "proc"] {
+            assert_eq!(reader_of(strange), None, "{strange}");
+        }
     }
 
     proptest! {

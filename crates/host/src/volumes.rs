@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use edge_model::{Context, Result};
 
 use crate::child::Child;
-use crate::files;
-use crate::mount::{MountFlags, ScopedMount};
+use crate::{files, sticks};
 
 const MOUNT_POINT: &str = "/run/edge/volume";
 
@@ -42,13 +41,11 @@ pub fn read_files(labels: &[&str], names: &[&str]) -> Result<Vec<VolumeFile>> {
 /// When it cannot be mounted, or a file on it cannot be read as text.
 pub fn read_volume(device: &Path, label: &str, names: &[&str]) -> Result<Vec<VolumeFile>> {
     fs::create_dir_all(MOUNT_POINT).context("cannot create a folder in /run")?;
-    let kind = kind_of(device)?;
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let mount = ScopedMount::new(&device.to_string_lossy(), Path::new(MOUNT_POINT), &kind, flags, "")
-        .with_context(|| format!("the volume {label} ({}) cannot be read", device.display()))?;
+    let called = format!("the volume {label} ({})", device.display());
+    let mount = sticks::mount_foreign(device, &kind_of(device)?, Path::new(MOUNT_POINT), &called)?;
     let mut found = Vec::new();
     for name in names {
-        if let Some(text) = files::read_text_if_there(&mount.path().join(name))
+        if let Some(text) = files::read_text_of_stranger(&mount.path().join(name))
             .with_context(|| format!("{name} on the volume {label} cannot be read"))?
         {
             found.push(VolumeFile { label: label.to_owned(), name: (*name).to_owned(), text });
