@@ -53,28 +53,7 @@ pub(crate) fn run(root: &Path, long: bool, within: Option<Duration>, names: &[&s
     let images = Images::of(&queue.waiting);
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL {
-            scope.spawn(|| {
-                while let Some(scenario) = queue.next() {
-                    let is_base = scenario.name == scenarios::BASE.name;
-                    let _running = queue.wait_for_room(ground.lab.work());
-                    // Nobody waits for a base that will never stand, also when its scenario panics.
-                    let outcome = is_base.then(|| Outcome { queue: &queue, base: Base::Failed });
-                    let started = Instant::now();
-                    let well = run_one(&ground, scenario, &summary, &costs);
-                    if is_base {
-                        queue.limit.measured(started.elapsed());
-                    }
-                    // What a failure is looked into with stays.
-                    if well {
-                        images.used(&ground, scenario);
-                    }
-                    if let Some(mut outcome) = outcome
-                        && well
-                    {
-                        outcome.base = Base::Stands;
-                    }
-                }
-            });
+            scope.spawn(|| work_off(&ground, &queue, &images, &summary, &costs));
         }
     });
     let left = queue.waiting.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +74,36 @@ pub(crate) fn run(root: &Path, long: bool, within: Option<Duration>, names: &[&s
         summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
     }
     Ok(read(&summary))
+}
+
+/// Runs one scenario after the other until nothing is left that can run.
+fn work_off(
+    ground: &Ground,
+    queue: &Queue<'_>,
+    images: &Images,
+    summary: &Mutex<Tally>,
+    costs: &Mutex<Costs>,
+) {
+    while let Some(scenario) = queue.next() {
+        let is_base = scenario.name == scenarios::BASE.name;
+        let _running = queue.wait_for_room(ground.lab.work());
+        // Nobody waits for a base that will never stand, also when its scenario panics.
+        let outcome = is_base.then(|| Outcome { queue, base: Base::Failed });
+        let started = Instant::now();
+        let well = run_one(ground, scenario, summary, costs);
+        if is_base {
+            queue.limit.measured(started.elapsed());
+        }
+        // What a failure is looked into with stays.
+        if well {
+            images.used(ground, scenario);
+        }
+        if let Some(mut outcome) = outcome
+            && well
+        {
+            outcome.base = Base::Stands;
+        }
+    }
 }
 
 /// A name that is misspelt must not look as if its scenario had run.

@@ -32,7 +32,7 @@ fn inputs(shared: &Shared) -> Result<Inputs> {
     let settings = shared.settings();
     let secrets = origin::secrets(&settings.configuration.tree);
     let mut shown = settings.configuration.tree.clone();
-    origin::redact(&mut shown);
+    origin::redact_for_others(&mut shown);
     Ok(Inputs {
         host_id: facts::host_id(),
         now: facts::now(),

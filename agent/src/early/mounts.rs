@@ -8,9 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use edge_host::mount;
-use edge_model::{Context, Result};
+use edge_model::{Context, Result, paths};
 
-const UNITS: &str = "/run/systemd/system";
 /// Takes away the conflict with `umount.target`. Nobody waits for these mounts: they are there.
 const STAYS: &str = "[Unit]\nDefaultDependencies=no\n";
 /// The service manager leaves these alone.
@@ -22,10 +21,10 @@ const ITS_OWN: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
 /// When the settings cannot be written.
 pub(super) fn stay_until_the_end() -> Result<()> {
     for point in mount::points()?.iter().filter(|point| is_ours(point)) {
-        let folder = Path::new(UNITS).join(format!("{}.mount.d", unit_of(point)));
+        let folder = Path::new(paths::RUN_UNITS).join(format!("{}.mount.d", unit_of(point)));
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(folder.join("50-edge.conf"), STAYS))
-            .with_context(|| format!("cannot write settings below {UNITS}"))?;
+            .with_context(|| format!("cannot write settings below {}", paths::RUN_UNITS))?;
     }
     Ok(())
 }

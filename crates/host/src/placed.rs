@@ -268,10 +268,16 @@ fn new_file(folder: &OwnedFd) -> Result<(File, Option<OsString>)> {
         .map(|(file, name)| (file, Some(name)))
 }
 
+/// By the handle itself, which takes a privilege (open(2), `O_TMPFILE`); without it by `/proc`, which not every root has.
 fn name_it(file: &File, folder: &OwnedFd) -> Result<OsString> {
     let handle = format!("/proc/self/fd/{}", file.as_raw_fd());
-    with_free_name(|name| rustix::fs::linkat(CWD, handle.as_str(), folder, name, AtFlags::SYMLINK_FOLLOW))
-        .map(|((), name)| name)
+    let link = |name: &OsStr| match rustix::fs::linkat(file, "", folder, name, AtFlags::EMPTY_PATH) {
+        Err(Errno::NOENT | Errno::PERM) => {
+            rustix::fs::linkat(CWD, handle.as_str(), folder, name, AtFlags::SYMLINK_FOLLOW)
+        }
+        other => other,
+    };
+    with_free_name(link).map(|((), name)| name)
 }
 
 fn with_free_name<T>(mut attempt: impl FnMut(&OsStr) -> rustix::io::Result<T>) -> Result<(T, OsString)> {

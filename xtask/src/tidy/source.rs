@@ -20,6 +20,20 @@ const EFFECTS: [&str; 8] = [
     "std::env::var",
     "rustix",
 ];
+/// Where steps of documents write, which may name a folder that somebody else owns: only by handles.
+const BY_HANDLES: [&str; 2] = ["agent/src/stages/accounts.rs", "agent/src/stages/perform.rs"];
+/// Ends of paths that write by a path, and follow links that lead elsewhere.
+const BY_PATHS: [&str; 9] = [
+    "File::create",
+    "OpenOptions::new",
+    "chown",
+    "files::write_durably",
+    "fs::copy",
+    "fs::create_dir_all",
+    "fs::rename",
+    "fs::set_permissions",
+    "fs::write",
+];
 const EFFECT_MACROS: [&str; 5] = ["println", "eprintln", "print", "eprint", "dbg"];
 /// Folders that may contain `unsafe`.
 const MAY_BE_UNSAFE: [&str; 2] = ["crates/host", "agent/init"];
@@ -110,6 +124,10 @@ impl Look<'_> {
     fn path(&mut self, path: &str, at: Span) {
         if self.is_pure && EFFECTS.iter().any(|effect| path.starts_with(effect)) {
             self.find(at, format!("{path} in a crate that has no effects"));
+        }
+        let by_path = || BY_PATHS.iter().any(|end| path.ends_with(end));
+        if BY_HANDLES.iter().any(|file| self.file == Path::new(file)) && by_path() {
+            self.find(at, format!("{path} follows links of others; use edge_host::placed"));
         }
     }
 
@@ -279,6 +297,13 @@ mod tests {
             found("crates/planner/src/a.rs", text)
         );
         assert_eq!(found("agent/src/a.rs", text).len(), 2);
+    }
+
+    #[test]
+    fn steps_write_by_handles() {
+        let text = "fn a() { std::fs::write(b, c); files::write_durably(d); placed::write(e); }";
+        assert_eq!(found("agent/src/stages/perform.rs", text).len(), 2);
+        assert!(found("agent/src/stages/log.rs", text).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Besides the standard keywords these are used, each as an extension of a property:
 //! `x-not-yet` (accepted, nothing acts on it), `x-old-names` (deprecated spellings of the key), `x-other-names`
 //! (equal spellings), `x-deprecated` (what to write instead), `x-item-format`, `x-merge: replace` (a later source replaces the
-//! whole value), `writeOnly` (a secret), `x-from-site` (an unsigned source outside the verified image may bring it, also with
+//! whole value), `writeOnly` (a secret), `x-code` (free text that runs or that programs are given, in which secrets stand), `x-from-site` (an unsigned source outside the verified image may bring it, also with
 //! Secure Boot; without it, it may not), `x-template` (rendered on the host before its format counts), `x-guards` (what it stands in is not used when it is wrong: a condition), and of a whole
 //! map: `x-lenient` (keys below that nobody knows are warned of, as Kairos passes them over), `x-open` (keys that nobody knows are kept, and warned of), `x-guarded` (a key that nobody knows may be a misspelt condition),
 //! `x-ignored` (keys of other systems that nothing acts on, each with what does instead).
@@ -155,6 +155,11 @@ impl<'s> Part<'s> {
         self.flag("writeOnly")
     }
 
+    /// Free text that runs, or that programs are given: people write passwords into it, whatever its key is called.
+    pub fn is_code(&self) -> bool {
+        self.flag("x-code")
+    }
+
     pub fn is_replaced_as_a_whole(&self) -> bool {
         self.annotation("x-merge").and_then(Json::as_str) == Some("replace")
     }
@@ -260,6 +265,14 @@ impl<'s> Part<'s> {
 
     pub fn property(&self, name: &str) -> Option<Part<'s>> {
         self.property_map().get(name).map(|schema| self.root.part(schema))
+    }
+
+    /// The property that a key means, by its name or by any other that it may be written with.
+    pub fn property_by_any_name(&self, name: &str) -> Option<Part<'s>> {
+        let is_called =
+            |part: &Part<'s>| part.other_names().contains(&name) || part.old_names().contains(&name);
+        self.property(name)
+            .or_else(|| self.property_map().values().map(|schema| self.root.part(schema)).find(is_called))
     }
 
     /// What values of keys that are not named must be; `None` when other keys are refused.

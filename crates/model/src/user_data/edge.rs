@@ -349,6 +349,7 @@ pub enum Unsigned {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct HealthSettings {
     /// Shell commands that must succeed before an image on trial is committed.
+    #[schemars(extend("x-code" = true))]
     pub commands: Vec<String>,
     /// Units that may fail, as RE2 patterns for whole names: `iscsid.service`, `apt-.*`.
     #[schemars(extend("x-item-format" = "re2"))]

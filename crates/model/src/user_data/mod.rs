@@ -90,6 +90,7 @@ pub struct UserData {
     #[schemars(extend("format" = "url"))]
     pub config_url: Option<String>,
     /// Environment of stages and hooks: `KEY=value`.
+    #[schemars(extend("x-code" = true))]
     pub env: Vec<String>,
     /// Makes a failing hook an error.
     #[schemars(extend("x-not-yet" = true))]
@@ -179,6 +180,7 @@ pub enum RunCommand {
 pub struct Kubernetes {
     pub enabled: bool,
     pub env: BTreeMap<String, Secret>,
+    #[schemars(extend("x-code" = true))]
     pub args: Vec<String>,
     pub replace_env: bool,
     pub replace_args: bool,
@@ -194,9 +196,12 @@ pub struct Cluster {
     pub control_plane_host: String,
     pub role: ClusterRole,
     /// Options of the distribution as YAML text.
+    #[schemars(extend("x-code" = true))]
     pub config: String,
     #[serde(rename = "providerConfig")]
+    #[schemars(extend("x-code" = true))]
     pub provider_config: BTreeMap<String, String>,
+    #[schemars(extend("x-code" = true))]
     pub env: BTreeMap<String, String>,
     pub ca_certs: Vec<String>,
     pub import_local_images: bool,

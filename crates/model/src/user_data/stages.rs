@@ -55,7 +55,7 @@ pub struct Step {
     pub node: Option<String>,
     /// Runs only if this shell command succeeds.
     #[serde(rename = "if")]
-    #[schemars(extend("x-guards" = true))]
+    #[schemars(extend("x-guards" = true, "x-code" = true))]
     pub condition: Option<String>,
     /// Runs only where the full name of the system (`PRETTY_NAME` of os-release) matches, like `Debian.*`.
     #[schemars(extend("format" = "re2", "x-guards" = true))]
@@ -75,6 +75,7 @@ pub struct Step {
     pub directories: Vec<Directory>,
     pub files: Vec<File>,
     /// Shell commands; each is run, also after one that failed.
+    #[schemars(extend("x-code" = true))]
     pub commands: Vec<String>,
     pub delete_entities: Vec<AccountEntity>,
     pub hostname: Option<String>,
@@ -85,6 +86,7 @@ pub struct Step {
     /// Settings of systemd-timesyncd, like `NTP`.
     pub timesyncd: BTreeMap<String, String>,
     pub systemctl: Systemctl,
+    #[schemars(extend("x-code" = true))]
     pub environment: BTreeMap<String, String>,
     #[schemars(extend("format" = "absolute-path"))]
     pub environment_file: Option<String>,
@@ -211,6 +213,7 @@ pub struct Systemctl {
 pub struct UnitOverride {
     pub service: String,
     pub name: Option<String>,
+    #[schemars(extend("x-code" = true))]
     pub content: String,
 }
 
