@@ -84,9 +84,16 @@ impl Console<'_> {
     /// # Errors
     /// When the machine cannot be reached.
     pub fn screen(&self) -> Result<String> {
+        self.screen_after("")
+    }
+
+    /// The screen, after something has been waited for on the machine: one connection for several looks.
+    fn screen_after(&self, wait: &str) -> Result<String> {
         // Lines and columns, then every character as four bytes.
-        let command = "sudo sh -c 'head -c 2 /dev/vcsa1; cat /dev/vcsu1' | od -An -v -tx1 | tr -d ' \\n'";
-        let bytes = from_hex(&self.ssh.run(command, LOOK)?).unwrap_or_default();
+        let command = format!(
+            "sudo sh -c '{wait} head -c 2 /dev/vcsa1; cat /dev/vcsu1' | od -An -v -tx1 | tr -d ' \\n'"
+        );
+        let bytes = from_hex(&self.ssh.run(&command, LOOK)?).unwrap_or_default();
         let Some((size, cells)) = bytes.split_at_checked(2) else { return Ok(String::new()) };
         Ok(cells.chunks(4 * usize::from(size[1]).max(1)).map(line_of).collect())
     }
@@ -98,7 +105,7 @@ impl Console<'_> {
     pub fn expect(&self, wanted: &str, within: Duration) -> Result<String> {
         let end = Instant::now() + within;
         loop {
-            let screen = self.screen()?;
+            let screen = self.screen_after(&until_shown(wanted))?;
             if screen.contains(wanted) {
                 return Ok(screen);
             }
@@ -108,6 +115,17 @@ impl Console<'_> {
             sleep(Duration::from_millis(500));
         }
     }
+}
+
+/// For a shell inside single quotes: waits some seconds for a text on the first screen. The kernel's plain copy of it holds a byte for
+/// each character, which is the character where it is an ASCII one.
+fn until_shown(wanted: &str) -> String {
+    if !wanted.chars().all(|letter| letter.is_ascii_graphic() || letter == ' ')
+        || wanted.contains(['\'', '"', '$', '`', '\\'])
+    {
+        return String::new();
+    }
+    format!("for look in 1 2 3 4 5 6 7 8; do grep -qaF -- \"{wanted}\" /dev/vcs1 && break; sleep 0.7; done;")
 }
 
 fn line_of(cells: &[u8]) -> String {
@@ -130,4 +148,17 @@ fn key_of(character: char) -> Result<String> {
         _ => return Err(Error::internal(format!("no key for {character:?}"))),
     };
     Ok(plain.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_words_are_waited_for_on_the_machine() {
+        assert!(until_shown("Install now?").contains("grep -qaF -- \"Install now?\" /dev/vcs1"));
+        for other in ["über", "it's", "$(reboot)", "a\"b", "a`b"] {
+            assert_eq!(until_shown(other), "", "{other}");
+        }
+    }
 }

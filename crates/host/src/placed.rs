@@ -65,8 +65,16 @@ pub fn make_folder(path: &Path, mode: u32, owner: Owner) -> Result<()> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(std::io::Error::from(error)).with_context(context),
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::openat(&parent, &name, flags, Mode::empty()).map_err(std::io::Error::from);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = match rustix::fs::openat(&parent, &name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+        // A link of root's to a folder, as `/lib`.
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            let (behind, _) = parent_of(&path.join("inside"), owner.uid)?;
+            rustix::fs::openat(&behind, ".", flags, Mode::empty())
+        }
+        opened => opened,
+    };
+    let folder = folder.map_err(std::io::Error::from);
     give(&folder.with_context(context)?, mode, owner).with_context(context)
 }
 

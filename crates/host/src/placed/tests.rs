@@ -68,6 +68,8 @@ fn links_of_others_lead_nowhere() {
     // Root's own link, somewhere that only root can write.
     symlink("home", folder.path().join("link")).unwrap();
     write(&folder.path().join("link/through"), b"x", 0o644, SITE).unwrap();
+    make_folder(&folder.path().join("link"), 0o750, SITE).unwrap();
+    assert_eq!(fs::metadata(&home).unwrap().mode() & 0o7777, 0o750);
     assert!(home.join("through").exists());
 }
 
