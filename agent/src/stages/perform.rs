@@ -150,8 +150,8 @@ impl Runner<'_> {
             );
         }
         let target = Path::new(&git.path);
-        // git writes there as root.
-        placed::check_folders_are_roots(target)?;
+        // git writes there as root, and runs what it finds in `.git`.
+        placed::check_folders_are_roots(&target.join(".git"))?;
         let run =
             |arguments: &[&str]| Child::new("git").args(arguments).deadline(self.patience()).run().map(drop);
         if target.join(".git").exists() {
@@ -239,7 +239,7 @@ fn owner_by_name(names: &str) -> Result<(u32, u32)> {
 
 /// Sets variables in a file of `KEY=value` lines; other lines stay.
 fn merge_environment(path: &Path, variables: &BTreeMap<String, String>) -> Result<()> {
-    let bytes = placed::read_if_there(path, 0, ENVIRONMENT_LIMIT)?.unwrap_or_default();
+    let bytes = placed::read_if_there(path, placed::Owner::ROOT.uid, ENVIRONMENT_LIMIT)?.unwrap_or_default();
     let text = String::from_utf8(bytes)
         .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", path.display())))?;
     let key_of = |line: &str| line.split_once('=').map(|(key, _)| key.trim().to_owned()).unwrap_or_default();

@@ -9,7 +9,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use edge_model::{Context, Error, Result};
@@ -18,8 +19,8 @@ use rustix::io::Errno;
 
 use crate::faults::{effect, flush};
 
-/// As the kernel's limit (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
+/// Links on the way, as the kernel's limit (path_resolution(7)), and folders that come and go while they are walked.
+const MOST_TURNS: u32 = 40;
 /// What a folder on the way gets that is not there yet.
 const NEW_FOLDER: u32 = 0o755;
 /// A handle that only names: nothing is opened by it.
@@ -41,9 +42,9 @@ impl Owner {
 /// # Errors
 /// [`edge_model::Class::Rejected`] when a folder on the way belongs to somebody else; when the file system refuses.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> Result<()> {
-    let (folder, name) = parent_of(path, owner.uid)?;
+    let (folder, name) = made_parent_of(path, owner.uid)?;
     let context = || format!("cannot write {}", path.display());
-    if let Some(present) = same_content(&folder, &name, bytes) {
+    if let Some(present) = same_content(&folder, &name, bytes, owner.uid) {
         return give(&present, mode, owner).with_context(context);
     }
     replace(path, &folder, &name, |file| {
@@ -58,7 +59,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> Result<()> {
 /// # Errors
 /// As [`write`].
 pub fn make_folder(path: &Path, mode: u32, owner: Owner) -> Result<()> {
-    let (parent, name) = parent_of(path, owner.uid)?;
+    let (parent, name) = made_parent_of(path, owner.uid)?;
     let context = || format!("cannot create {}", path.display());
     effect("create", path).with_context(context)?;
     match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(NEW_FOLDER)) {
@@ -69,7 +70,7 @@ pub fn make_folder(path: &Path, mode: u32, owner: Owner) -> Result<()> {
     let folder = match rustix::fs::openat(&parent, &name, flags | OFlags::NOFOLLOW, Mode::empty()) {
         // A link of root's to a folder, as `/lib`.
         Err(Errno::NOTDIR | Errno::LOOP) => {
-            let (behind, _) = parent_of(&path.join("inside"), owner.uid)?;
+            let (behind, _) = made_parent_of(&path.join("inside"), owner.uid)?;
             rustix::fs::openat(&behind, ".", flags, Mode::empty())
         }
         opened => opened,
@@ -83,7 +84,7 @@ pub fn make_folder(path: &Path, mode: u32, owner: Owner) -> Result<()> {
 /// # Errors
 /// As [`write`]; when it is larger, or no regular file.
 pub fn read_if_there(path: &Path, uid: u32, limit: u64) -> Result<Option<Vec<u8>>> {
-    let (folder, name) = parent_of(path, uid)?;
+    let Some((folder, name)) = parent_of(path, uid, Missing::Stays)? else { return Ok(None) };
     let context = || format!("cannot read {}", path.display());
     let file = match open_file(&folder, &name) {
         Ok(file) => file,
@@ -107,18 +108,33 @@ pub fn read_if_there(path: &Path, uid: u32, limit: u64) -> Result<Option<Vec<u8>
 /// # Errors
 /// As [`write`].
 pub fn check_folders_are_roots(path: &Path) -> Result<()> {
-    parent_of(path, Owner::ROOT.uid).map(drop)
+    made_parent_of(path, Owner::ROOT.uid).map(drop)
 }
 
-/// The folder that a path ends in, made where it is missing, and the last name.
-fn parent_of(path: &Path, uid: u32) -> Result<(OwnedFd, OsString)> {
+/// What becomes of a folder on the way that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    IsMade,
+    Stays,
+}
+
+fn made_parent_of(path: &Path, uid: u32) -> Result<(OwnedFd, OsString)> {
+    parent_of(path, uid, Missing::IsMade)?
+        .ok_or_else(|| Error::internal("a folder that is made where it is missing is there"))
+}
+
+/// The folder that a path ends in, and the last name; none where the folder is missing and stays so.
+fn parent_of(path: &Path, uid: u32, missing: Missing) -> Result<Option<(OwnedFd, OsString)>> {
     let context = || format!("cannot find the folder of {}", path.display());
     let mut names = names_of(path)
         .ok_or_else(|| Error::invalid(format!("{} is no absolute path without `..`", path.display())))?;
     let last = names.pop_back().ok_or_else(|| Error::invalid("the root is no file or folder to make"))?;
     let mut folder = top().with_context(context)?;
-    let mut links = 0;
+    let mut turns = 0;
     while let Some(name) = names.pop_front() {
+        if turns > MOST_TURNS {
+            return Err(Error::rejected(format!("the way to {} does not end", path.display())));
+        }
         match rustix::fs::openat(&folder, &name, NAMED, Mode::empty()) {
             Ok(next) => {
                 let about = rustix::fs::fstat(&next).map_err(std::io::Error::from).with_context(context)?;
@@ -127,16 +143,18 @@ fn parent_of(path: &Path, uid: u32) -> Result<(OwnedFd, OsString)> {
                 }
                 folder = next;
             }
+            Err(Errno::NOENT) if missing == Missing::Stays => return Ok(None),
             Err(Errno::NOENT) => match rustix::fs::mkdirat(&folder, &name, Mode::from_raw_mode(NEW_FOLDER)) {
-                Ok(()) | Err(Errno::EXIST) => names.push_front(name),
+                Ok(()) => names.push_front(name),
+                Err(Errno::EXIST) => {
+                    turns += 1;
+                    names.push_front(name);
+                }
                 Err(error) => return Err(std::io::Error::from(error)).with_context(context),
             },
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                links += 1;
+                turns += 1;
                 let target = link_of_root(&folder, &name, path)?;
-                if links > MOST_LINKS {
-                    return Err(Error::rejected(format!("too many links lead to {}", path.display())));
-                }
                 if target.is_absolute() {
                     folder = top().with_context(context)?;
                 }
@@ -151,7 +169,7 @@ fn parent_of(path: &Path, uid: u32) -> Result<(OwnedFd, OsString)> {
             Err(error) => return Err(std::io::Error::from(error)).with_context(context),
         }
     }
-    Ok((folder, last))
+    Ok(Some((folder, last)))
 }
 
 fn names_of(path: &Path) -> Option<VecDeque<OsString>> {
@@ -172,7 +190,7 @@ fn top() -> std::io::Result<OwnedFd> {
 }
 
 /// Where a link leads that root made in a folder of root's; any other is nobody's to follow.
-fn link_of_root(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<std::path::PathBuf> {
+fn link_of_root(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<PathBuf> {
     let context = || format!("cannot find the folder of {}", path.display());
     let about = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     let about = about.map_err(std::io::Error::from).with_context(context)?;
@@ -185,8 +203,7 @@ fn link_of_root(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<std::path
         return Err(not_ours(path, &about));
     }
     let target = rustix::fs::readlinkat(folder, name, Vec::new()).map_err(std::io::Error::from);
-    Ok(std::os::unix::ffi::OsStringExt::from_vec(target.with_context(context)?.into_bytes()))
-        .map(|target: OsString| target.into())
+    Ok(OsString::from_vec(target.with_context(context)?.into_bytes()).into())
 }
 
 fn belongs(about: &Stat, uid: u32) -> bool {
@@ -212,11 +229,16 @@ fn open_file(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<File> {
     rustix::fs::openat(folder, name, flags, Mode::empty()).map(File::from)
 }
 
-/// The file that is there, if it has this content under this name alone: another name may be root's file of somewhere else.
-fn same_content(folder: &OwnedFd, name: &OsStr, bytes: &[u8]) -> Option<File> {
+/// The file that is there, if it has this content, under this name alone, and belongs to root or to who gets it: another name may be
+/// root's file of somewhere else, and somebody else may hold it open and write to it later.
+fn same_content(folder: &OwnedFd, name: &OsStr, bytes: &[u8], uid: u32) -> Option<File> {
     let mut file = open_file(folder, name).ok()?;
     let about = rustix::fs::fstat(&file).ok()?;
-    if !is_regular(&about) || about.st_nlink != 1 || about.st_size != bytes.len() as i64 {
+    if !is_regular(&about)
+        || !belongs(&about, uid)
+        || about.st_nlink != 1
+        || about.st_size != bytes.len() as i64
+    {
         return None;
     }
     let mut present = Vec::new();

@@ -82,6 +82,36 @@ fn another_name_of_a_file_is_not_given_away() {
     assert_eq!(fs::metadata(folder.path().join("home/same")).unwrap().uid(), 1000);
 }
 
+/// In a folder that everybody may write, as `/tmp`: who made the file may hold it open, and write to it when it is root's.
+#[test]
+fn a_file_that_somebody_holds_open_is_replaced() {
+    use std::os::unix::fs::FileExt;
+    let Some(folder) = ground() else { return };
+    let path = folder.path().join("script");
+    let held = fs::OpenOptions::new().write(true).create_new(true).open(&path).unwrap();
+    held.write_all_at(b"#!/bin/sh", 0).unwrap();
+    chown(&path, Some(1000), Some(1000)).unwrap();
+    write(&path, b"#!/bin/sh", 0o755, Owner::ROOT).unwrap();
+    held.write_all_at(b"evil", 0).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"#!/bin/sh");
+}
+
+#[test]
+fn reading_makes_no_folder() {
+    let Some(folder) = ground() else { return };
+    assert_eq!(read_if_there(&folder.path().join("none/of/these"), 0, 9).unwrap(), None);
+    assert!(!folder.path().join("none").exists());
+}
+
+#[test]
+fn a_circle_of_links_ends() {
+    let Some(folder) = ground() else { return };
+    symlink("other", folder.path().join("one")).unwrap();
+    symlink("one", folder.path().join("other")).unwrap();
+    let error = write(&folder.path().join("one/file"), b"x", 0o644, Owner::ROOT).unwrap_err();
+    assert!(error.to_string().contains("does not end"), "{error}");
+}
+
 #[test]
 fn folders_of_somebody_else_are_refused() {
     let Some(folder) = ground() else { return };
