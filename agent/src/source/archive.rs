@@ -26,9 +26,6 @@ impl ArchiveFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let context = || format!("cannot read {}", path.display());
         // A pipe would be waited for without an end.
-        if !std::fs::metadata(path).with_context(context)?.is_file() {
-            return Err(Error::invalid(format!("{} is not a file", path.display())));
-        }
         let file = files::open_of_stranger(path).with_context(context)?;
         let reader = BufReader::new(file.try_clone().with_context(context)?);
         let mut entries = BTreeMap::new();

@@ -32,7 +32,7 @@ pub fn open_of_stranger(path: &Path) -> Result<File> {
     if about.is_file() {
         return Ok(file);
     }
-    Err(Error::rejected(format!("{} is no regular file", path.display())))
+    Err(Error::invalid(format!("{} is no regular file", path.display())))
 }
 
 /// [`read`] of a file that a stranger made; see [`open_of_stranger`].

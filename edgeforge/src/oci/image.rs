@@ -111,7 +111,7 @@ impl Stored {
 
     pub(crate) fn open(&self) -> Result<impl Read + use<>> {
         let context = || format!("cannot open {}", self.path.display());
-        let mut file = File::open(&self.path).with_context(context)?;
+        let mut file = edge_host::files::open_of_stranger(&self.path).with_context(context)?;
         file.seek(SeekFrom::Start(self.offset)).with_context(context)?;
         Ok(file.take(self.size))
     }
