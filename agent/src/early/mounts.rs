@@ -1,8 +1,8 @@
 //! What early boot has mounted stays until the last step of a shutdown.
 //!
-//! The service manager takes every mount for one of its own and unmounts it when the host stops: a program for each of the
-//! forty, most of which are still used by another, which fails and says so on the console. systemd-shutdown unmounts
-//! them all by itself when nothing runs any more (<https://systemd.io/ROOT_STORAGE_DAEMONS/> and systemd-shutdown(8)).
+//! The service manager takes every mount for one of its own and unmounts it when the host stops: a program for each of some
+//! thirty, and `/var` and `/var/log`, which the journal still uses, fail. systemd-shutdown(8) unmounts all of them by itself when
+//! nothing runs any more.
 
 use std::fs;
 use std::path::Path;
